@@ -1,0 +1,56 @@
+"""The library's errors. Only the command line turns them into messages and exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class KnownCircuitsError(Exception):
+    """Base of every error that bad input can cause."""
+
+
+class ProgramError(KnownCircuitsError):
+    """A RASP program cannot be evaluated on this input."""
+
+
+class CompileError(KnownCircuitsError):
+    """A program cannot be compiled; `reasons` lists everything that is wrong with it."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("the program cannot be compiled:\n" + "\n".join(f"- {r}" for r in reasons))
+
+
+class InputError(KnownCircuitsError):
+    """Tokens outside the vocabulary, an empty input, one that is too long."""
+
+
+class GraphError(KnownCircuitsError):
+    """Unknown edges or nodes, or vectors that do not fit the graph."""
+
+
+class ShapeError(KnownCircuitsError):
+    """A tensor of another shape than the primitive takes."""
+
+
+class TaskError(KnownCircuitsError):
+    """Pairs from which nothing could be learnt, such as corrupted equal to clean."""
+
+
+class ModelError(KnownCircuitsError):
+    """A model that lacks what was asked of it."""
+
+
+class ResultError(KnownCircuitsError):
+    """Scores or result files that cannot be used."""
+
+
+class UnknownNameError(KnownCircuitsError):
+    """A name that is not in a registry, with the close ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")

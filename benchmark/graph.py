@@ -1,0 +1,199 @@
+"""The residual-stream graph of a transformer: who can read what whom wrote, in one fixed order.
+
+Nodes and edges are named as in EAP-IG and MIB (`a1.h2`, `m0`, `logits`, `m0->a1.h2<v>`), with the
+token embedding `embed` and the position embedding `pos` kept apart; both merge to `input`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from knowncircuits.errors import GraphError
+
+QKV = ("q", "k", "v")
+
+
+@dataclass(frozen=True)
+class Block:
+    """The edges into one group of destinations that all see the same sources.
+
+    A block's edges lie next to each other in the graph's order, destination by destination, so a
+    vector over edges becomes a matrix [destination, source] by a reshape.
+    """
+
+    destinations: tuple[str, ...]
+    n_sources: int  # the first so many sources of the graph
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Sources, destinations and edges of a transformer with sequential attention and MLPs.
+
+    Scores, labels and masks are vectors over `edges`, in that order: layer by layer the heads' q
+    inputs, their k inputs, their v inputs, then the MLP, and `logits` last; for each destination,
+    the sources in order.
+    """
+
+    n_layers: int
+    n_heads: int
+    mlp: bool = True
+    inputs: tuple[str, ...] = ("embed", "pos")
+
+    def __post_init__(self) -> None:
+        if self.n_layers < 1 or self.n_heads < 1:
+            raise GraphError(
+                f"expected at least one layer and one head, got {self.n_layers} and {self.n_heads}"
+            )
+        if self.inputs not in (("embed", "pos"), ("embed",), ("input",)):
+            raise GraphError(
+                f"expected inputs ('embed', 'pos'), ('embed',) or ('input',), got {self.inputs}"
+            )
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Every node that writes to the residual stream, in the order of writing."""
+        names = list(self.inputs)
+        for layer in range(self.n_layers):
+            names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
+            if self.mlp:
+                names.append(f"m{layer}")
+        return tuple(names)
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """The sources and `logits`."""
+        return (*self.sources, "logits")
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The groups of destinations: a layer's q, its k, its v, its MLP; `logits` at the end."""
+        blocks: list[Block] = []
+
+        def add(destinations: Iterable[str], n_sources: int) -> None:
+            destinations = tuple(destinations)
+            start = blocks[-1].stop if blocks else 0
+            stop = start + len(destinations) * n_sources
+            blocks.append(Block(destinations, n_sources, start, stop))
+
+        seen = len(self.inputs)
+        for layer in range(self.n_layers):
+            for letter in QKV:
+                add((f"a{layer}.h{head}<{letter}>" for head in range(self.n_heads)), seen)
+            seen += self.n_heads
+            if self.mlp:
+                add((f"m{layer}",), seen)
+                seen += 1
+        add(("logits",), seen)
+        return tuple(blocks)
+
+    @cached_property
+    def destinations(self) -> tuple[str, ...]:
+        """Every input that can be patched on its own: a head has three."""
+        return tuple(d for block in self.blocks for d in block.destinations)
+
+    @cached_property
+    def edges(self) -> tuple[str, ...]:
+        """The names `source->destination` in the graph's order."""
+        return tuple(
+            f"{source}->{destination}"
+            for block in self.blocks
+            for destination in block.destinations
+            for source in self.sources[: block.n_sources]
+        )
+
+    @cached_property
+    def edge_index(self) -> Mapping[str, int]:
+        """The place of each edge in the order."""
+        return {edge: i for i, edge in enumerate(self.edges)}
+
+    @cached_property
+    def source_of_edge(self) -> np.ndarray:
+        """The index into `sources` of each edge's source."""
+        per_block = [np.tile(np.arange(b.n_sources), len(b.destinations)) for b in self.blocks]
+        return np.concatenate(per_block)
+
+    @cached_property
+    def destination_of_edge(self) -> np.ndarray:
+        """The index into `destinations` of each edge's destination."""
+        widths = [b.n_sources for b in self.blocks for _ in b.destinations]
+        return np.repeat(np.arange(len(self.destinations)), widths)
+
+    @property
+    def n_edges(self) -> int:
+        """How many edges there are."""
+        return self.blocks[-1].stop
+
+    def index(self, edge: str) -> int:
+        """The place of one edge; raises GraphError for a name that is not in the graph."""
+        if edge not in self.edge_index:
+            raise GraphError(f"unknown edge {edge!r} in a graph of {self.summary()}")
+        return self.edge_index[edge]
+
+    def edges_from(self, source: str) -> np.ndarray:
+        """Indices of the edges out of a node: patching them all patches the node."""
+        if source not in self.sources:
+            raise GraphError(f"unknown source {source!r}; expected one of {', '.join(self.sources)}")
+        return np.flatnonzero(self.source_of_edge == self.sources.index(source))
+
+    def vector(self, values: Mapping[str, float]) -> Float[np.ndarray, " edge"]:
+        """Put one value per edge name into the graph's order.
+
+        Raises GraphError, naming them, for unknown or missing edges.
+        """
+        unknown = [e for e in values if e not in self.edge_index]
+        missing = [e for e in self.edges if e not in values]
+        for kind, names in (("unknown", unknown), ("missing", missing)):
+            if names:
+                shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+                raise GraphError(f"{len(names)} {kind} edges for {self.summary()}: {shown}")
+        return np.array([values[e] for e in self.edges], dtype=np.float64)
+
+    def summary(self) -> str:
+        """The sizes, for messages."""
+        return f"{self.n_layers} layers, {self.n_heads} heads, {self.n_edges} edges"
+
+    def merge_inputs(self) -> Graph:
+        """The graph with one node `input` in place of `embed` and `pos`, as EAP-IG has it."""
+        return Graph(self.n_layers, self.n_heads, self.mlp, ("input",))
+
+
+def split_edge(edge: str) -> tuple[str, str]:
+    """`m0->a1.h2<v>` to (`m0`, `a1.h2<v>`)."""
+    source, arrow, destination = edge.partition("->")
+    if not (source and arrow and destination):
+        raise GraphError(f"expected an edge like 'm0->a1.h2<v>', got {edge!r}")
+    return source, destination
+
+
+def destination_node(destination: str) -> str:
+    """`a1.h2<v>` to `a1.h2`: the node that a destination feeds."""
+    return destination.partition("<")[0]
+
+
+def layer_of(node: str) -> float:
+    """How deep a node sits: inputs -1, heads of layer l at l, its MLP at l + 0.5, logits last."""
+    if node in ("embed", "pos", "input"):
+        return -1.0
+    if node == "logits":
+        return float("inf")
+    if node.startswith("m"):
+        return int(node[1:]) + 0.5
+    return float(node[1:].partition(".")[0])
+
+
+def check_edge_vector(graph: Graph, values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
+    """`values` as a float vector over the graph's edges; GraphError if it is not finite or fits not."""
+    vector = np.asarray(values, dtype=np.float64)
+    if vector.shape != (graph.n_edges,):
+        raise GraphError(f"expected {what} of shape [{graph.n_edges}], got {list(vector.shape)}")
+    if not np.isfinite(vector).all():
+        bad = [graph.edges[i] for i in np.flatnonzero(~np.isfinite(vector))[:5]]
+        raise GraphError(f"expected finite {what}, got NaN or infinity at {', '.join(bad)}")
+    return vector

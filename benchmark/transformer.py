@@ -1,0 +1,271 @@
+"""A plain transformer whose every edge can be patched: the one primitive of the project.
+
+Compiled and trained models are both of this class. The input of a destination d is the sum of what
+the sources before it wrote, each replaced by an alternative as far as the mask says:
+`sum_s out_s + sum_s mask[s->d] * (alternative_s - out_s)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from knowncircuits.errors import ModelError, ShapeError
+from knowncircuits.graph import Graph
+
+Activation = Literal["relu", "gelu", "gelu_new"]
+ACTIVATIONS = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "gelu_new": lambda x: functional.gelu(x, approximate="tanh"),
+}
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes and choices of a transformer; the names are TransformerLens's."""
+
+    n_layers: int
+    n_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int  # 0: attention only
+    n_ctx: int
+    d_vocab: int
+    d_vocab_out: int
+    causal: bool = True
+    activation: Activation = "gelu"
+    layer_norm: bool = False  # pre-LN, with a final one before the unembedding
+    layer_norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("n_layers", "n_heads", "d_model", "d_head", "n_ctx", "d_vocab", "d_vocab_out"):
+            if getattr(self, name) < 1:
+                raise ModelError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if self.d_mlp < 0:
+            raise ModelError(f"expected d_mlp of at least 0, got {self.d_mlp}")
+        if self.activation not in ACTIVATIONS:
+            raise ModelError(
+                f"expected activation {', '.join(ACTIVATIONS)}, got {self.activation!r}"
+            )
+
+    @property
+    def graph(self) -> Graph:
+        """The edges that can be patched."""
+        return Graph(self.n_layers, self.n_heads, mlp=self.d_mlp > 0)
+
+
+class Run(NamedTuple):
+    """What a forward pass gives."""
+
+    logits: Float[Tensor, "batch seq d_vocab_out"]
+    outputs: Float[Tensor, "batch source seq d_model"]  # what each node wrote
+
+
+class Transformer(nn.Module):
+    """A decoder or encoder with learned positions, pre-LN or no norm, and the primitive `run`.
+
+    Weights are stacked over layers, and over q, k and v: `W_QKV[layer, 0]` is what TransformerLens
+    calls `blocks[layer].attn.W_Q`.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """All weights are zero (gains one); see `initialise` for a random start."""
+        super().__init__()
+        self.config = c = config
+        self.graph = config.graph
+        L, H, D, K, M = c.n_layers, c.n_heads, c.d_model, c.d_head, c.d_mlp
+
+        def parameter(*shape: int, fill: float = 0.0) -> nn.Parameter:
+            return nn.Parameter(torch.full(shape, fill, dtype=dtype, device=device))
+
+        self.W_E = parameter(c.d_vocab, D)
+        self.W_pos = parameter(c.n_ctx, D)
+        self.W_QKV = parameter(L, 3, H, D, K)
+        self.b_QKV = parameter(L, 3, H, K)
+        self.W_O = parameter(L, H, K, D)
+        self.b_O = parameter(L, D)
+        if M:
+            self.W_in = parameter(L, D, M)
+            self.b_in = parameter(L, M)
+            self.W_out = parameter(L, M, D)
+            self.b_out = parameter(L, D)
+        self.W_U = parameter(D, c.d_vocab_out)
+        self.b_U = parameter(c.d_vocab_out)
+        if c.layer_norm:
+            n_norms = 2 * L + 1 if M else L + 1  # before attention, before the MLP, at the end
+            self.ln_w = parameter(n_norms, D, fill=1.0)
+            self.ln_b = parameter(n_norms, D)
+
+    def initialise(self, seed: int) -> Transformer:
+        """Draw the weights, GPT-2's way but scaled to width: normal with std 1/sqrt(fan in)."""
+        generator = torch.Generator(device="cpu").manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.startswith("W_"):
+                    fan_in = 1 if name in ("W_E", "W_pos") else parameter.shape[-2]
+                    if name == "W_O":
+                        fan_in *= self.config.n_heads
+                    std = 0.5 if name in ("W_E", "W_pos") else fan_in**-0.5
+                    draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                    parameter.copy_(draw * std)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.W_E.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' floating-point type."""
+        return self.W_E.dtype
+
+    def forward(self, tokens: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq d_vocab_out"]:
+        """The logits of an unpatched run."""
+        return self.run(tokens).logits
+
+    def run(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        alternative: Float[Tensor, "batch source seq d_model"] | None = None,
+        mask: Float[Tensor, "batch edge"] | Float[Tensor, "batch edge seq"] | None = None,
+    ) -> Run:
+        """Run the model with some edges reading another value of their source.
+
+        Args:
+            tokens: ids, BOS first.
+            alternative: for each source, another value of what it writes, such as its `outputs` on
+                another input. A leading dimension of 1 is shared by the whole batch.
+            mask: how far, from 0 to 1, each edge of `graph` reads the alternative; per position with
+                a third axis. A leading dimension of 1 is shared. Gradients flow through it.
+
+        Returns:
+            The logits and what each source wrote *in this run*, `outputs`.
+
+        Raises:
+            ShapeError: for shapes that do not fit, or a mask without an alternative.
+        """
+        c = self.config
+        self._check(tokens, alternative, mask)
+        batch, seq = tokens.shape
+        resid = self.W_E[tokens]
+        positions = self.W_pos[:seq].expand(batch, seq, c.d_model)
+        written = [resid, positions]
+        resid = resid + positions
+        # Attention mask, additive, shared by all layers.
+        future = None
+        if c.causal:
+            ones = torch.ones(seq, seq, dtype=torch.bool, device=tokens.device)
+            future = ones.triu(1)
+        blocks = iter(self.graph.blocks)
+        patch = None if mask is None or alternative is None else _Patch(alternative, mask)
+        if patch is not None:
+            patch.append(written)
+        for layer in range(c.n_layers):
+            # [batch, q/k/v, head or 1, seq, d_model]
+            inputs = resid[:, None, None]
+            first, _, last = (next(blocks) for _ in range(3))
+            if patch is not None:
+                delta = patch.delta(first.start, last.stop, first.n_sources)
+                if delta is not None:
+                    inputs = inputs + delta.unflatten(1, (3, c.n_heads))
+            inputs = self._norm(inputs, layer)
+            W, b = self.W_QKV[layer], self.b_QKV[layer][:, :, None]
+            q, k, v = (torch.matmul(inputs, W) + b).unbind(1)
+            scores = q @ k.transpose(-1, -2) * c.d_head**-0.5
+            if future is not None:
+                scores = scores.masked_fill(future, float("-inf"))
+            heads = torch.matmul(scores.softmax(-1) @ v, self.W_O[layer])
+            new = list(heads.unbind(1))
+            resid = resid + heads.sum(1) + self.b_O[layer]
+            written += new
+            if patch is not None:
+                patch.append(new)
+            if c.d_mlp:
+                inputs = resid
+                block = next(blocks)
+                if patch is not None:
+                    delta = patch.delta(block.start, block.stop, block.n_sources)
+                    if delta is not None:
+                        inputs = inputs + delta[:, 0]
+                inputs = self._norm(inputs, c.n_layers + layer)
+                hidden = ACTIVATIONS[c.activation](inputs @ self.W_in[layer] + self.b_in[layer])
+                out = hidden @ self.W_out[layer] + self.b_out[layer]
+                resid = resid + out
+                written.append(out)
+                if patch is not None:
+                    patch.append([out])
+        block = next(blocks)
+        if patch is not None:
+            delta = patch.delta(block.start, block.stop, block.n_sources)
+            if delta is not None:
+                resid = resid + delta[:, 0]
+        logits = self._norm(resid, -1) @ self.W_U + self.b_U
+        return Run(logits, torch.stack(written, 1))
+
+    def _norm(self, x: Tensor, which: int) -> Tensor:
+        c = self.config
+        if not c.layer_norm:
+            return x
+        weight, bias = self.ln_w[which], self.ln_b[which]
+        return functional.layer_norm(x, (c.d_model,), weight, bias, c.layer_norm_eps)
+
+    def _check(self, tokens: Tensor, alternative: Tensor | None, mask: Tensor | None) -> None:
+        c, graph = self.config, self.graph
+        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= c.n_ctx or not tokens.shape[0]:
+            raise ShapeError(
+                f"expected tokens of shape [batch, 1 to {c.n_ctx}], got {list(tokens.shape)}"
+            )
+        if (mask is None) != (alternative is None):
+            raise ShapeError("expected a mask and an alternative together, got only one of them")
+        if mask is None or alternative is None:
+            return
+        batch, seq = tokens.shape
+        wanted = [batch, len(graph.sources), seq, c.d_model]
+        if list(alternative.shape) not in (wanted, [1, *wanted[1:]]):
+            raise ShapeError(
+                f"expected alternative of shape {wanted}, got {list(alternative.shape)}"
+            )
+        wanted = [batch, graph.n_edges]
+        if list(mask.shape) not in (wanted, [1, wanted[1]], [*wanted, seq], [1, wanted[1], seq]):
+            raise ShapeError(f"expected mask of shape {wanted} (and seq), got {list(mask.shape)}")
+
+
+class _Patch:
+    """How far each source's alternative is from what it wrote, and what the mask lets through."""
+
+    def __init__(self, alternative: Tensor, mask: Tensor) -> None:
+        self.alternative = alternative
+        self.mask = mask
+        self.differences: list[Tensor] = []
+
+    def append(self, outputs: list[Tensor]) -> None:
+        """Take the next sources' outputs, each [batch, seq, d_model]."""
+        for output in outputs:
+            self.differences.append(self.alternative[:, len(self.differences)] - output)
+
+    def delta(self, start: int, stop: int, n_sources: int) -> Tensor | None:
+        """What the edges start to stop add to their destinations: [batch, dest, seq, d_model].
+
+        None where the mask is zero throughout, which single-edge masks are in most layers.
+        """
+        mask = self.mask[:, start:stop]
+        if not mask.requires_grad and not mask.any():
+            return None
+        differences = torch.stack(self.differences[:n_sources], 1)
+        mask = mask.unflatten(1, (-1, n_sources)).to(differences.dtype)
+        if mask.ndim == 3:
+            return torch.matmul(mask, differences.flatten(2)).unflatten(2, differences.shape[2:])
+        return torch.einsum("bdsp,bspm->bdpm", mask, differences)
