@@ -23,6 +23,8 @@ from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.graph import Graph, destination_node, split_edge
 from knowncircuits.transformer import Run, Transformer
 
+Hook = Callable[[Tensor, HookPoint], Tensor | None]
+
 
 def to_hooked(model: Transformer) -> HookedTwin:
     """Copy the model's weights into a hooked twin of the same dtype on the same device."""
@@ -340,14 +342,13 @@ def run_patched(
     _check(graph, hooked.cfg, tokens, alternative, mask)
     written: dict[str, Tensor] = {}
 
-    def record(sources: tuple[str, ...]) -> _Hook:
+    def record(sources: tuple[str, ...]) -> Hook:
         def hook_fn(value: Tensor, hook: HookPoint) -> None:
-            values = value.unbind(2) if value.ndim == 4 else (value,)
-            written.update(zip(sources, values, strict=True))
+            written.update(zip(sources, split_heads(value), strict=True))
 
         return hook_fn
 
-    def patch(edges: Tensor, alternative: Tensor, mask: Tensor) -> _Hook:
+    def patch(edges: Tensor, alternative: Tensor, mask: Tensor) -> Hook:
         def hook_fn(value: Tensor, hook: HookPoint) -> Tensor:
             sources = graph.sources[: edges.shape[1]]
             outputs = torch.stack([written[source] for source in sources], 1)
@@ -366,7 +367,9 @@ def run_patched(
     return Run(logits, torch.stack([written[source] for source in graph.sources], 1))
 
 
-_Hook = Callable[[Tensor, HookPoint], Tensor | None]
+def split_heads(value: Float[Tensor, "batch seq *head d_model"]) -> tuple[Tensor, ...]:
+    """One tensor [batch, seq, d_model] per head, or the tensor itself where there are no heads."""
+    return value.unbind(2) if value.ndim == 4 else (value,)
 
 
 def source_hooks(graph: Graph) -> Mapping[str, tuple[str, ...]]:
