@@ -1,0 +1,145 @@
+"""A circuit: a graph whose every edge is labelled in, out or undetermined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int8
+
+from knowncircuits.errors import GraphError
+from knowncircuits.graph import Graph, destination_node, split_edge
+
+Granularity = Literal["edge", "head", "node"]
+
+
+class Label(IntEnum):
+    """Whether an edge is in the circuit."""
+
+    OUT = 0
+    IN = 1
+    UNDETERMINED = -1  # no interchange between inputs can tell
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """The items of a coarser view and the edges that each of them stands for."""
+
+    names: tuple[str, ...]
+    members: Bool[np.ndarray, "item edge"]
+
+    def labels(self, labels: Int8[np.ndarray, " edge"]) -> Int8[np.ndarray, " item"]:
+        """In where one of its edges is in, else undetermined where one of them is, else out."""
+        is_in = (self.members & (labels == Label.IN)).any(1)
+        unclear = (self.members & (labels == Label.UNDETERMINED)).any(1)
+        return np.where(is_in, Label.IN, np.where(unclear, Label.UNDETERMINED, Label.OUT)).astype(
+            np.int8
+        )
+
+    def scores(self, scores: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " item"]:
+        """The highest score of an item's edges."""
+        return np.where(self.members, scores, -np.inf).max(1)
+
+
+def projection(graph: Graph, granularity: Granularity) -> Projection:
+    """Edges as they are; edges between heads, q/k/v merged; or source nodes by what leaves them.
+
+    Raises GraphError for another granularity.
+    """
+    if granularity == "edge":
+        return Projection(graph.edges, np.eye(graph.n_edges, dtype=bool))
+    pairs = [split_edge(edge) for edge in graph.edges]
+    if granularity == "head":
+        keys = [f"{source}->{destination_node(destination)}" for source, destination in pairs]
+    elif granularity == "node":
+        keys = [source for source, _ in pairs]
+    else:
+        raise GraphError(f"expected granularity 'edge', 'head' or 'node', got {granularity!r}")
+    names = tuple(dict.fromkeys(keys)) if granularity == "head" else graph.sources
+    return Projection(names, np.array(keys)[None, :] == np.array(names)[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """Labels over a graph's edges and, where it is known, what each edge carries."""
+
+    graph: Graph
+    labels: Int8[np.ndarray, " edge"]
+    carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # edge: variables
+
+    def __post_init__(self) -> None:
+        if self.labels.shape != (self.graph.n_edges,):
+            raise GraphError(
+                f"expected labels of shape [{self.graph.n_edges}], got {list(self.labels.shape)}"
+            )
+        wrong = set(np.unique(self.labels).tolist()) - {int(label) for label in Label}
+        if wrong:
+            raise GraphError(f"expected labels -1, 0 or 1, got {sorted(wrong)}")
+        for edge in self.carries:
+            self.graph.index(edge)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Circuit)
+            and self.graph == other.graph
+            and np.array_equal(self.labels, other.labels)
+            and dict(self.carries) == dict(other.carries)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def label(self, edge: str) -> Label:
+        """The label of one edge; raises GraphError for an unknown one."""
+        return Label(self.labels[self.graph.index(edge)])
+
+    def edges(self, label: Label = Label.IN) -> tuple[str, ...]:
+        """The edges with a label, in the graph's order."""
+        return tuple(self.graph.edges[i] for i in np.flatnonzero(self.labels == label))
+
+    @property
+    def determined(self) -> Bool[np.ndarray, " edge"]:
+        """Which edges are in or out: the ones that a method is scored on."""
+        mask: np.ndarray = self.labels != Label.UNDETERMINED
+        return mask
+
+    def project(self, granularity: Granularity) -> dict[str, Label]:
+        """Labels at a coarser granularity, by name."""
+        view = projection(self.graph, granularity)
+        labels = view.labels(self.labels)
+        return {name: Label(label) for name, label in zip(view.names, labels, strict=True)}
+
+    def merge_inputs(self) -> Circuit:
+        """The circuit with one node `input` for `embed` and `pos`.
+
+        `pos` alone tells nothing apart, so the label is `embed`'s, except that an edge on which only
+        positions are read stays undetermined.
+        """
+        if self.graph.inputs != ("embed", "pos"):
+            return self
+        graph = self.graph.merge_inputs()
+        labels = np.empty(graph.n_edges, dtype=np.int8)
+        carries: dict[str, tuple[str, ...]] = {}
+        for i, edge in enumerate(graph.edges):
+            source, destination = split_edge(edge)
+            parts = ("embed", "pos") if source == "input" else (source,)
+            names = [f"{part}->{destination}" for part in parts]
+            labels[i] = self.label(names[0])
+            if labels[i] == Label.OUT and any(self.carries.get(name) for name in names[1:]):
+                labels[i] = Label.UNDETERMINED
+            carried = [v for name in names for v in self.carries.get(name, ())]
+            if carried:
+                carries[edge] = tuple(carried)
+        return Circuit(graph, labels, carries)
+
+
+def circuit_from_edges(
+    graph: Graph, edges: Sequence[str], undetermined: Sequence[str] = ()
+) -> Circuit:
+    """The circuit of the named edges; raises GraphError for unknown ones."""
+    labels = np.zeros(graph.n_edges, dtype=np.int8)
+    labels[[graph.index(edge) for edge in undetermined]] = Label.UNDETERMINED
+    labels[[graph.index(edge) for edge in edges]] = Label.IN
+    return Circuit(graph, labels)

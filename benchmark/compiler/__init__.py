@@ -1,0 +1,8 @@
+"""The compiler: RASP programs to transformers whose circuit is known."""
+
+from knowncircuits.compiler.compile import compile_program
+from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.compiler.components import Variable
+from knowncircuits.compiler.validate import validate
+
+__all__ = ["Compiled", "Variable", "compile_program", "validate"]

@@ -1,0 +1,57 @@
+"""From a RASP program to a transformer: the passes in their order."""
+
+from __future__ import annotations
+
+import torch
+
+from knowncircuits.compiler.assemble import build, lay_out, to_transformer
+from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.compiler.program import flatten
+from knowncircuits.compiler.schedule import schedule
+from knowncircuits.compiler.validate import dynamic_reasons, static_reasons
+from knowncircuits.compiler.values import infer_domains
+from knowncircuits.compiler.wiring import wire
+from knowncircuits.errors import CompileError
+from knowncircuits.rasp.expressions import SOp
+from knowncircuits.vocabulary import Vocabulary
+
+
+def compile_program(
+    program: SOp,
+    vocabulary: Vocabulary,
+    *,
+    causal: bool = False,
+    dtype: torch.dtype = torch.float32,
+    check_inputs: bool = True,
+) -> Compiled:
+    """Compile a program to a transformer with a known circuit, after tracr (Lindner et al., 2023).
+
+    Args:
+        program: the S-Op whose value the model answers with.
+        vocabulary: the tokens and the longest input; with `pad`, shorter inputs can be filled up.
+        causal: heads see nothing after the query, and the program is interpreted so.
+        dtype: of the weights.
+        check_inputs: interpret inputs to find aggregates that no head can compute; see `validate`.
+
+    Returns:
+        The model, its circuit and the place of every variable.
+
+    Raises:
+        CompileError: with every reason why the program cannot be compiled.
+    """
+    flat = flatten(program)
+    domains, reasons = infer_domains(flat, vocabulary)
+    reasons += static_reasons(flat, domains)
+    if check_inputs:
+        reasons += dynamic_reasons(flat, vocabulary, causal)
+    if reasons:
+        raise CompileError(list(dict.fromkeys(reasons)))
+    layers = schedule(flat)
+    layout = lay_out(flat, domains, layers, vocabulary)
+    heads, mlps, components = build(flat, domains, layers, layout, vocabulary)
+    output = layout.by_expr[id(program)]
+    model = to_transformer(
+        heads, mlps, layers, layout, output, vocabulary, causal=causal, dtype=dtype
+    )
+    circuit = wire(model.graph, components, output, layout.variables.values())
+    return Compiled(model, circuit, vocabulary, layout.variables, tuple(components), output)

@@ -1,0 +1,38 @@
+"""Every case by its name."""
+
+from __future__ import annotations
+
+from knowncircuits.cases import brackets, comparisons, counting, positions, sorting
+from knowncircuits.cases.case import Case
+from knowncircuits.errors import UnknownNameError
+
+FAMILIES = (counting, sorting, positions, comparisons, brackets)
+
+CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}
+
+SUITES = ("all", "interpbench")
+
+
+def load_case(name: str) -> Case:
+    """The case of a name; raises UnknownNameError, with the close names, if there is none."""
+    if name not in CASES:
+        raise UnknownNameError("case", str(name), CASES)
+    return CASES[name]
+
+
+def list_cases(
+    suite: str = "all", *, family: str | None = None, interpbench_id: int | None = None
+) -> list[str]:
+    """The names of the cases in a suite, or of a family, or with InterpBench's number."""
+    if suite not in SUITES:
+        raise UnknownNameError("suite", suite, SUITES)
+    families = {case.family for case in CASES.values()}
+    if family is not None and family not in families:
+        raise UnknownNameError("family", family, families)
+    return [
+        case.name
+        for case in CASES.values()
+        if (suite == "all" or suite in case.suites)
+        and (family is None or case.family == family)
+        and (interpbench_id is None or case.interpbench_id == interpbench_id)
+    ]

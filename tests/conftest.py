@@ -1,0 +1,57 @@
+"""What all tests share: runtime shape checks, one thread, reproducible examples, the layout."""
+
+import importlib.util
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jaxtyping
+import pytest
+from hypothesis import settings
+
+# The tests run in parallel processes, on tensors too small to share. An environment variable also
+# reaches subprocesses, and does not import torch for tests that need none.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Before any test imports the package: shapes and types are checked at every call, in tests only.
+# As for mypy, an int serves as a float; Self is not checked, as beartype cannot method by method.
+jaxtyping.install_import_hook(
+    "knowncircuits",
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, "
+    "hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))",
+)
+
+# A deadline fails at random on a busy machine; CI must say the same from run to run.
+settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("tests")
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs the tracr extra where it is missing."""
+    if item.get_closest_marker("tracr") and importlib.util.find_spec("tracr") is None:
+        pytest.skip("needs tracr: pip install '.[tracr]'")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def rooms() -> dict[str, Path]:
+    """The folder of each top-level package, as in pyproject: `knowncircuits.cases` in `cases/`."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = settings["tool"]["setuptools"]["package-dir"]
+    return {package: ROOT / folder for package, folder in folders.items()}
+
+
+@pytest.fixture
+def no_shape_checks() -> Iterator[None]:
+    """Let wrong shapes through to the library, to see the errors that its users get."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

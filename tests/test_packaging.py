@@ -1,0 +1,82 @@
+"""The package as its users meet it: a quick command line, one import name, a complete wheel."""
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+HEAVY = {"torch", "transformer_lens", "wandb", "plotly", "pandas", "sklearn"}
+
+
+def run(*command: str | Path, cwd: Path | None = None, stdin: str = "") -> str:
+    """The command's output; its errors fail the test."""
+    result = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True)
+    assert result.returncode == 0, f"{command} failed:\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def cpu_seconds(*command: str | Path) -> float:
+    """User and system time of one run of a command."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = used()
+    run(*command)
+    return used() - before
+
+
+def test_help_is_quick() -> None:
+    command = Path(sysconfig.get_path("scripts"), "knowncircuits")
+    best = min(cpu_seconds(command, "--help") for _ in range(3))
+    assert best < 0.5
+
+
+def test_the_command_line_loads_nothing_heavy_until_asked() -> None:
+    code = "import knowncircuits, knowncircuits.cli, sys; print(*sys.modules)"
+    assert HEAVY.isdisjoint(run(sys.executable, "-c", code).split())
+
+
+def test_ruff_bans_the_folders_bare_names(root: Path, rooms: dict[str, Path]) -> None:
+    forms = ("import {}", "import {}.x", "from {} import x", "from {}.x import y")
+    bare = [form.format(folder.name) for folder in rooms.values() for form in forms]
+    code = "\n".join([*bare, *(f"import {package}" for package in rooms)])
+    options = ["--select", "TID251", "--exit-zero", "--output-format", "json"]
+    ruff = [sys.executable, "-m", "ruff", "check", *options, "--stdin-filename", "snippet.py", "-"]
+    rows = [finding["location"]["row"] for finding in json.loads(run(*ruff, cwd=root, stdin=code))]
+    assert [code.splitlines()[row - 1] for row in rows] == bare
+
+
+def test_the_wheel_holds_every_file_of_the_rooms_and_no_other(
+    root: Path, rooms: dict[str, Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"  # a copy: building writes into the tree
+    ignore = shutil.ignore_patterns(
+        ".*", "__pycache__", "build", "dist", "*.egg-info", "results", "wandb"
+    )
+    shutil.copytree(root, source, ignore=ignore)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
+    run(sys.executable, "-c", build, cwd=source)
+
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    packed = {name for name in names if ".dist-info/" not in name}
+    expected = {
+        f"{package.replace('.', '/')}/{path.relative_to(source / folder.name).as_posix()}"
+        for package, folder in rooms.items()
+        for path in (source / folder.name).rglob("*")
+        if path.is_file()
+    }
+    # A file missing here has an ending that pyproject's package-data does not list.
+    assert packed == expected
+
+
+def test_the_readmes_commands_are_the_ones_that_ci_runs(root: Path) -> None:
+    readme = (root / "README.md").read_text()
+    assert "pip install -c constraints.txt -e . && knowncircuits score eap" in readme
+    assert "pip install -c constraints.txt -e '.[test]' && pytest" in readme
