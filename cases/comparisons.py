@@ -7,21 +7,20 @@ from knowncircuits.cases.case import Case
 
 
 def oscillation() -> rasp.SOp:
-    """Whether the numbers turn here: up then down, or down then up."""
-    before = rasp.shift_by(1, rasp.tokens)
-    after = rasp.shift_by(-1, rasp.tokens)
-    rises = rasp.SequenceMap(lambda x, y: (y > x) - (y < x), before, rasp.tokens)
-    falls = rasp.SequenceMap(lambda x, y: (y > x) - (y < x), after, rasp.tokens)
-    turns = rasp.SequenceMap(lambda x, y: x * y > 0, rises.named("rises"), falls.named("falls"))
-    return turns.named("turns")
+    """Whether the numbers turn here: they rise to it or they rise from it, but not both."""
+    before, after = rasp.shift_by(1, rasp.tokens), rasp.shift_by(-1, rasp.tokens)
+    rises_to = rasp.SequenceMap(lambda x, y: x < y, before, rasp.tokens).named("rises_to")
+    rises_from = rasp.SequenceMap(lambda x, y: x < y, rasp.tokens, after).named("rises_from")
+    return (rises_to != rises_from).named("turns")
 
 
 def zero_duplicates() -> rasp.SOp:
     """The tokens, with 0 for each one that occurs more than once."""
     count = rasp.make_hist().named("count")
+    # Positions change nothing here; InterpBench's program carries them along, and so its circuit does.
     index = rasp.Map(lambda i: i, rasp.indices).named("index")
-    counted = rasp.SequenceMap(lambda n, i: n if i >= 0 else 0, count, index).named("counted")
-    once = rasp.Map(lambda n: n == 1, counted).named("once")
+    carried = rasp.SequenceMap(lambda n, i: n, count, index).named("carried")
+    once = rasp.Map(lambda n: n == 1, carried).named("once")
     return rasp.SequenceMap(lambda keep, x: x if keep else 0, once, rasp.tokens)
 
 
@@ -34,7 +33,7 @@ CASES = (
     Case(
         name="oscillation",
         family="comparisons",
-        description="Whether each number is above, or below, both its neighbours.",
+        description="Whether the numbers rise to each one or from it, but not both.",
         program=oscillation(),
         vocab=tuple(range(10)),
         max_len=9,

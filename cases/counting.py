@@ -16,7 +16,7 @@ def frequency_class() -> rasp.SOp:
 
     def classify(count: int, length: int) -> str:
         share = count / length
-        return "frequent" if share > 0.6 else "common" if share > 0.3 else "rare"
+        return "frequent" if share > 0.5 else "common" if share > 0.25 else "rare"
 
     return rasp.SequenceMap(classify, rasp.make_hist(), rasp.make_length())
 

@@ -111,8 +111,8 @@ class BridgedModel:
     def run(
         self,
         tokens: Int[Tensor, "batch seq"],
-        alternative: Float[Tensor, "_ source seq d_model"] | None = None,
-        mask: Float[Tensor, "_ edge"] | Float[Tensor, "_ edge seq"] | None = None,
+        alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
+        mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
     ) -> Run:
         """Run the bridge with some edges reading another value of their source.
 

@@ -141,8 +141,8 @@ class HookedTwin(HookedRootModule):  # type: ignore[misc]
     def run(
         self,
         tokens: Int[Tensor, "batch seq"],
-        alternative: Float[Tensor, "_ source seq d_model"] | None = None,
-        mask: Float[Tensor, "_ edge"] | Float[Tensor, "_ edge seq"] | None = None,
+        alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
+        mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
     ) -> Run:
         """The primitive, as `Transformer.run` has it, through hooks alone; see `run_patched`."""
         return run_patched(self, tokens, alternative, mask)
@@ -318,8 +318,8 @@ def _activation(name: str) -> Callable[[Tensor], Tensor]:
 def run_patched(
     hooked: HookedRootModule,
     tokens: Int[Tensor, "batch seq"],
-    alternative: Float[Tensor, "_ source seq d_model"] | None = None,
-    mask: Float[Tensor, "_ edge"] | Float[Tensor, "_ edge seq"] | None = None,
+    alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
+    mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
     *,
     graph: Graph | None = None,
 ) -> Run:
