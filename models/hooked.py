@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformer_lens import HookedRootModule, TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
+from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.graph import Graph, destination_node, split_edge
@@ -316,7 +317,7 @@ def _activation(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def run_patched(
-    hooked: HookedRootModule,
+    hooked: HookedRootModule | TransformerBridge,
     tokens: Int[Tensor, "batch seq"],
     alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
     mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
@@ -326,7 +327,7 @@ def run_patched(
     """Do what `Transformer.run` does by hooks alone: the reference implementation of the primitive.
 
     Args:
-        hooked: a `HookedTwin`, or any module with its hooks, such as a TransformerLens bridge.
+        hooked: a `HookedTwin`, or a bridge with its hooks switched on (see `BridgedModel`).
         tokens: ids.
         alternative: for each source, another value of what it writes; leading 1 is shared.
         mask: how far each edge reads the alternative, perhaps per position; leading 1 is shared.

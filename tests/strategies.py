@@ -1,21 +1,12 @@
 """Random small transformers and patching experiments on them, for hypothesis."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
 from knowncircuits.transformer import Transformer, TransformerConfig
-
-
-class Experiment(NamedTuple):
-    """Everything that one call of `run` takes, in float64 unless asked otherwise."""
-
-    model: Transformer
-    tokens: Tensor
-    alternative: Tensor
-    mask: Tensor
 
 
 def configs() -> st.SearchStrategy[TransformerConfig]:
@@ -55,22 +46,48 @@ def random_tokens(model: Transformer, batch: int, seq: int, seed: int = 0) -> Te
     return torch.randint(model.config.d_vocab, (batch, seq), generator=generator)
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """What to call `run` with; the tensors are made in the test, so that an example is small."""
+
+    config: TransformerConfig
+    seed: int
+    batch: int
+    seq: int
+    shared_alternative: bool
+    shared_mask: bool
+    per_position: bool
+    density: float | None  # of ones in a binary mask; a soft mask if None
+
+    def build(
+        self, dtype: torch.dtype = torch.float64
+    ) -> tuple[Transformer, Tensor, Tensor, Tensor]:
+        """A model, tokens, what other tokens write, and a mask."""
+        model = random_model(self.config, self.seed, dtype)
+        tokens = random_tokens(model, self.batch, self.seq, self.seed)
+        n_others = 1 if self.shared_alternative else self.batch
+        others = random_tokens(model, n_others, self.seq, self.seed + 1)
+        shape = [1 if self.shared_mask else self.batch, model.graph.n_edges]
+        shape += [self.seq] * self.per_position
+        mask = torch.rand(shape, generator=torch.Generator().manual_seed(self.seed), dtype=dtype)
+        if self.density is not None:
+            mask = (mask < self.density).to(dtype)
+        with torch.no_grad():
+            alternative = model.run(others).outputs
+        return model, tokens, alternative, mask
+
+
 @st.composite
-def experiments(draw: st.DrawFn, dtype: torch.dtype = torch.float64) -> Experiment:
-    """A model, tokens, what other tokens write, and a mask of any kind that `run` takes."""
-    model = random_model(draw(configs()), draw(st.integers(0, 2**31)), dtype)
-    batch, seq = draw(st.integers(1, 3)), draw(st.integers(1, model.config.n_ctx))
-    tokens = random_tokens(model, batch, seq, draw(st.integers(0, 2**31)))
-    n_alternatives = draw(st.sampled_from([1, batch]))
-    source_tokens = random_tokens(model, n_alternatives, seq, draw(st.integers(0, 2**31)))
-    shape = [draw(st.sampled_from([1, batch])), model.graph.n_edges]
-    if draw(st.booleans()):
-        shape.append(seq)
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    mask = torch.rand(shape, generator=generator, dtype=dtype)
-    hard = draw(st.sampled_from([None, 0.02, 0.5]))  # a threshold makes it binary, perhaps sparse
-    if hard is not None:
-        mask = (mask < hard).to(dtype)
-    with torch.no_grad():
-        alternative = model.run(source_tokens).outputs
-    return Experiment(model, tokens, alternative, mask)
+def experiments(draw: st.DrawFn) -> Experiment:
+    """Every kind of call that `run` takes, on every kind of model."""
+    config = draw(configs())
+    return Experiment(
+        config=config,
+        seed=draw(st.integers(0, 2**31)),
+        batch=draw(st.integers(1, 3)),
+        seq=draw(st.integers(1, config.n_ctx)),
+        shared_alternative=draw(st.booleans()),
+        shared_mask=draw(st.booleans()),
+        per_position=draw(st.booleans()),
+        density=draw(st.sampled_from([None, 0.02, 0.5])),
+    )

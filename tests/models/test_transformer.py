@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from tests.strategies import Experiment, experiments, random_model, random_tokens
 from torch import Tensor
 
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.models.hooked import run_patched, to_hooked
 from knowncircuits.transformer import Transformer, TransformerConfig
+from tests.strategies import Experiment, experiments, random_model, random_tokens
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 SMALL = {
@@ -90,22 +90,22 @@ class TestAgainstHooks:
     @given(experiments())
     @settings(max_examples=60)
     def test_float64(self, experiment: Experiment) -> None:
-        model, *arguments = experiment
+        model, *arguments = experiment.build()
         got, wanted = model.run(*arguments), run_patched(to_hooked(model), *arguments)
         close(got.logits, wanted.logits, 1e-9)
         close(got.outputs, wanted.outputs, 1e-9)
 
-    @given(experiments(torch.float32))
+    @given(experiments())
     @settings(max_examples=15)
     def test_float32(self, experiment: Experiment) -> None:
-        model, *arguments = experiment
+        model, *arguments = experiment.build(torch.float32)
         got, wanted = model.run(*arguments), run_patched(to_hooked(model), *arguments)
         torch.testing.assert_close(got.logits, wanted.logits, atol=1e-5, rtol=1e-5)
 
     @given(experiments())
     @settings(max_examples=25)
     def test_gradients(self, experiment: Experiment) -> None:
-        model, tokens, alternative, mask = experiment
+        model, tokens, alternative, mask = experiment.build()
         gradients = []
         for run in (model.run, to_hooked(model).run):
             leaves = [alternative.clone().requires_grad_(), mask.clone().requires_grad_()]
@@ -119,7 +119,7 @@ class TestMeaning:
     @given(experiments())
     @settings(max_examples=15)
     def test_no_edge_changes_nothing(self, experiment: Experiment) -> None:
-        model, tokens, alternative, mask = experiment
+        model, tokens, alternative, mask = experiment.build()
         close(model.run(tokens, alternative, 0 * mask).logits, model(tokens), 1e-9)
 
     def test_every_edge_is_the_other_input(self) -> None:

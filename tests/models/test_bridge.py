@@ -1,0 +1,178 @@
+"""Out to TransformerLens and in from it, without a network: the models are built from configs."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.sources import build_bridge_from_module
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from knowncircuits.errors import ModelError, ShapeError
+from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
+from knowncircuits.models.hooked import to_hooked
+from knowncircuits.transformer import Transformer, TransformerConfig
+from tests.strategies import configs, random_model, random_tokens
+
+LLAMA = {
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "max_position_embeddings": 8,
+    "vocab_size": 11,
+}
+
+
+def close(got: Tensor, wanted: Tensor, atol: float) -> None:
+    torch.testing.assert_close(got, wanted, atol=atol, rtol=0)
+
+
+def build_bridge(model: Any) -> TransformerBridge:
+    architecture = type(model).__name__
+    return build_bridge_from_module(model.double().eval(), architecture, hf_config=model.config)
+
+
+class TestOut:
+    @given(configs())
+    @settings(max_examples=12)
+    def test_logits_and_residual_stream(self, config: TransformerConfig) -> None:
+        model = random_model(config)
+        tokens = random_tokens(model, 2, config.n_ctx)
+        bridge = to_transformer_lens(model)
+        logits, cache = bridge.run_with_cache(tokens)
+        close(logits, model(tokens), 1e-9)
+        _, wanted = to_hooked(model).run_with_cache(tokens)
+        parts = ("resid", "attn_out", "mlp_out", "_embed", "pattern", "hook_z", "hook_pre")
+        names = [name for name in wanted if any(part in name for part in parts)]
+        for name in names:
+            close(cache[name], wanted[name], 1e-9)
+
+    def test_float32_and_random_state(self) -> None:
+        config = TransformerConfig(1, 2, 4, 2, 8, 3, 5, 6)
+        model = random_model(config, dtype=torch.float32)
+        state = torch.get_rng_state()
+        bridge = to_transformer_lens(model)
+        assert torch.equal(torch.get_rng_state(), state)
+        tokens = random_tokens(model, 2, 3)
+        close(bridge(tokens), model(tokens), 1e-5)
+        assert bridge.cfg.dtype == bridge.W_Q.dtype == torch.float32
+
+    def test_a_native_bridge_has_no_primitive(self) -> None:
+        bridge = to_transformer_lens(random_model(TransformerConfig(1, 2, 4, 2, 8, 3, 5, 6)))
+        with pytest.raises(ModelError, match="expected a bridge that allows use_split_qkv_input"):
+            BridgedModel(bridge)
+
+
+@pytest.fixture(scope="module")
+def hf() -> GPT2LMHeadModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(
+            GPT2Config(n_layer=2, n_head=4, n_embd=16, n_positions=6, vocab_size=11)
+        )
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.double().eval()
+
+
+@pytest.fixture(scope="module")
+def ours(hf: GPT2LMHeadModel) -> Transformer:
+    config = TransformerConfig(2, 4, 16, 4, 64, 6, 11, 11, activation="gelu_new", layer_norm=True)
+    model = Transformer(config, dtype=torch.float64)
+    gpt, blocks = hf.transformer, hf.transformer.h
+
+    def stack(name: str) -> Tensor:
+        return torch.stack([block.get_parameter(name) for block in blocks])
+
+    norms = [*(b.ln_1 for b in blocks), *(b.ln_2 for b in blocks), gpt.ln_f]
+    weights = {
+        "W_E": gpt.wte.weight,
+        "W_pos": gpt.wpe.weight,
+        "W_QKV": stack("attn.c_attn.weight").reshape(2, 16, 3, 4, 4).permute(0, 2, 3, 1, 4),
+        "b_QKV": stack("attn.c_attn.bias").reshape(2, 3, 4, 4),
+        "W_O": stack("attn.c_proj.weight").reshape(2, 4, 4, 16),
+        "b_O": stack("attn.c_proj.bias"),
+        "W_in": stack("mlp.c_fc.weight"),
+        "b_in": stack("mlp.c_fc.bias"),
+        "W_out": stack("mlp.c_proj.weight"),
+        "b_out": stack("mlp.c_proj.bias"),
+        "W_U": hf.lm_head.weight.T,
+        "b_U": torch.zeros(11),
+        "ln_w": torch.stack([norm.weight for norm in norms]),
+        "ln_b": torch.stack([norm.bias for norm in norms]),
+    }
+    model.load_state_dict(weights)
+    return model
+
+
+@pytest.fixture(scope="module")
+def bridged(hf: GPT2LMHeadModel) -> BridgedModel:
+    return BridgedModel(build_bridge(deepcopy(hf)))  # a bridge rewires what it is given
+
+
+class TestGPT2:
+    """A bridge over a tiny GPT-2, against our transformer with the same weights."""
+
+    def test_clean(self, hf: GPT2LMHeadModel, ours: Transformer, bridged: BridgedModel) -> None:
+        tokens = random_tokens(ours, 3, 5)
+        run = bridged.run(tokens)
+        close(run.logits, hf(tokens).logits, 1e-9)
+        close(run.outputs, ours.run(tokens).outputs, 1e-9)
+        assert bridged.graph == ours.graph
+
+    @pytest.mark.parametrize("per_position", [False, True])
+    def test_patched(self, ours: Transformer, bridged: BridgedModel, per_position: bool) -> None:
+        tokens, other = random_tokens(ours, 3, 5), random_tokens(ours, 3, 5, seed=1)
+        alternative = ours.run(other).outputs.detach()
+        shape = [3, ours.graph.n_edges] + [5] * per_position
+        generator = torch.Generator().manual_seed(2)
+        mask = torch.rand(shape, generator=generator, dtype=torch.float64)
+        runs, gradients = [], []
+        for model in (bridged, ours):
+            leaf = mask.clone().requires_grad_()
+            runs.append(model.run(tokens, alternative, leaf))
+            gradients.extend(torch.autograd.grad(runs[-1].logits.square().sum(), leaf))
+        close(runs[0].logits, runs[1].logits, 1e-9)
+        close(runs[0].outputs, runs[1].outputs, 1e-9)
+        torch.testing.assert_close(*gradients, atol=1e-8, rtol=1e-8)
+
+    @pytest.mark.usefixtures("no_shape_checks")
+    def test_wrong_shapes(self, bridged: BridgedModel) -> None:
+        tokens = torch.zeros(2, 5, dtype=torch.long)
+        with pytest.raises(ShapeError, match=r"alternative of shape \[2, 12, 5, 16\], got \[1\]"):
+            bridged.run(tokens, torch.zeros(1), torch.zeros(1))
+
+
+class TestOthers:
+    def test_rotary_positions_are_no_node(self) -> None:
+        hf = LlamaForCausalLM(LlamaConfig(**LLAMA, num_key_value_heads=4)).double().eval()
+        tokens, other = torch.arange(24).reshape(2, 2, 6) % 11
+        with torch.no_grad():
+            wanted, wanted_other = hf(tokens).logits, hf(other).logits
+        bridged = BridgedModel(build_bridge(hf))
+        assert bridged.graph.inputs == ("embed",)
+        everything = torch.ones(1, bridged.graph.n_edges)
+        close(bridged.run(tokens).logits, wanted, 1e-6)
+        alternative = bridged.run(other).outputs
+        close(bridged.run(tokens, alternative, everything).logits, wanted_other, 1e-6)
+
+    def test_shared_key_and_value_heads(self) -> None:
+        hf = LlamaForCausalLM(LlamaConfig(**LLAMA, num_key_value_heads=2))
+        with pytest.raises(ModelError, match=r"as many key and value heads as heads \(4\), got 2"):
+            BridgedModel(build_bridge(hf))
+
+    def test_parallel_mlp(self) -> None:
+        bridge = build_bridge(GPTNeoXForCausalLM(GPTNeoXConfig(**LLAMA)))
+        with pytest.raises(ModelError, match=r"expected blocks\.0\.hook_mlp_in to be the sum"):
+            BridgedModel(bridge)
