@@ -7,8 +7,10 @@ the sources before it wrote, each replaced by an alternative as far as the mask 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cached_property
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -60,11 +62,40 @@ class TransformerConfig:
         return Graph(self.n_layers, self.n_heads, mlp=self.d_mlp > 0)
 
 
-class Run(NamedTuple):
-    """What a forward pass gives."""
+class Run:
+    """What a forward pass gives; unpacks to `logits, outputs`."""
 
-    logits: Float[Tensor, "batch seq d_vocab_out"]
-    outputs: Float[Tensor, "batch source seq d_model"]  # what each node wrote
+    def __init__(
+        self, logits: Float[Tensor, "batch seq d_vocab_out"], written: Sequence[Tensor]
+    ) -> None:
+        """`written`: each source's output [batch, seq, d_model], in the graph's order."""
+        self.logits = logits
+        self._written = written
+
+    @cached_property
+    def outputs(self) -> Float[Tensor, "batch source seq d_model"]:
+        """What each node wrote. Put together when asked for: many callers only want logits."""
+        return torch.stack(list(self._written), 1)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield self.logits
+        yield self.outputs
+
+
+class Patchable(Protocol):
+    """Any model that offers the primitive: ours, or TransformerLens's through an adapter."""
+
+    @property
+    def graph(self) -> Graph:
+        """The edges that can be patched."""
+
+    def run(
+        self,
+        tokens: Int[Tensor, "batch seq"],
+        alternative: Float[Tensor, "batch source seq d_model"] | None = None,
+        mask: Float[Tensor, "batch edge"] | Float[Tensor, "batch edge seq"] | None = None,
+    ) -> Run:
+        """See `Transformer.run`."""
 
 
 class Transformer(nn.Module):
@@ -160,60 +191,47 @@ class Transformer(nn.Module):
         c = self.config
         self._check(tokens, alternative, mask)
         batch, seq = tokens.shape
-        resid = self.W_E[tokens]
+        embedded = self.W_E[tokens]
         positions = self.W_pos[:seq].expand(batch, seq, c.d_model)
-        written = [resid, positions]
-        resid = resid + positions
-        # Attention mask, additive, shared by all layers.
-        future = None
-        if c.causal:
-            ones = torch.ones(seq, seq, dtype=torch.bool, device=tokens.device)
-            future = ones.triu(1)
+        written = [embedded, positions]
+        residual = embedded + positions
+        future = torch.ones(seq, seq, dtype=torch.bool, device=tokens.device).triu(1)
+        patch = _Patch(alternative, mask, written)
         blocks = iter(self.graph.blocks)
-        patch = None if mask is None or alternative is None else _Patch(alternative, mask)
-        if patch is not None:
-            patch.append(written)
         for layer in range(c.n_layers):
-            # [batch, q/k/v, head or 1, seq, d_model]
-            inputs = resid[:, None, None]
-            first, _, last = (next(blocks) for _ in range(3))
-            if patch is not None:
-                delta = patch.delta(first.start, last.stop, first.n_sources)
-                if delta is not None:
-                    inputs = inputs + delta.unflatten(1, (3, c.n_heads))
-            inputs = self._norm(inputs, layer)
-            W, b = self.W_QKV[layer], self.b_QKV[layer][:, :, None]
-            q, k, v = (torch.matmul(inputs, W) + b).unbind(1)
+            query, _, value = (next(blocks) for _ in range(3))
+            delta = patch.delta(query.start, value.stop, query.n_sources)
+            q, k, v = self._qkv(residual, delta, layer)
             scores = q @ k.transpose(-1, -2) * c.d_head**-0.5
-            if future is not None:
+            if c.causal:
                 scores = scores.masked_fill(future, float("-inf"))
-            heads = torch.matmul(scores.softmax(-1) @ v, self.W_O[layer])
-            new = list(heads.unbind(1))
-            resid = resid + heads.sum(1) + self.b_O[layer]
-            written += new
-            if patch is not None:
-                patch.append(new)
+            mixed = scores.softmax(-1) @ v
+            heads = torch.einsum("bhtk,hkd->hbtd", mixed, self.W_O[layer])
+            written += heads.unbind()
+            residual = residual + heads.sum(0) + self.b_O[layer]
             if c.d_mlp:
-                inputs = resid
                 block = next(blocks)
-                if patch is not None:
-                    delta = patch.delta(block.start, block.stop, block.n_sources)
-                    if delta is not None:
-                        inputs = inputs + delta[:, 0]
+                delta = patch.delta(block.start, block.stop, block.n_sources)
+                inputs = residual if delta is None else residual + delta[:, 0]
                 inputs = self._norm(inputs, c.n_layers + layer)
                 hidden = ACTIVATIONS[c.activation](inputs @ self.W_in[layer] + self.b_in[layer])
-                out = hidden @ self.W_out[layer] + self.b_out[layer]
-                resid = resid + out
-                written.append(out)
-                if patch is not None:
-                    patch.append([out])
+                written.append(hidden @ self.W_out[layer] + self.b_out[layer])
+                residual = residual + written[-1]
         block = next(blocks)
-        if patch is not None:
-            delta = patch.delta(block.start, block.stop, block.n_sources)
-            if delta is not None:
-                resid = resid + delta[:, 0]
-        logits = self._norm(resid, -1) @ self.W_U + self.b_U
-        return Run(logits, torch.stack(written, 1))
+        delta = patch.delta(block.start, block.stop, block.n_sources)
+        residual = residual if delta is None else residual + delta[:, 0]
+        return Run(self._norm(residual, -1) @ self.W_U + self.b_U, written)
+
+    def _qkv(self, residual: Tensor, delta: Tensor | None, layer: int) -> Tensor:
+        """Queries, keys and values [q/k/v, batch, head, seq, d_head].
+
+        Unpatched, all heads read one input, which one matrix product serves.
+        """
+        W, b = self.W_QKV[layer], self.b_QKV[layer][:, None, :, None]
+        if delta is None:
+            return torch.einsum("btd,ghdk->gbhtk", self._norm(residual, layer), W) + b
+        inputs = residual[:, None, None] + delta.unflatten(1, (3, self.config.n_heads))
+        return torch.einsum("bghtd,ghdk->gbhtk", self._norm(inputs, layer), W) + b
 
     def _norm(self, x: Tensor, which: int) -> Tensor:
         c = self.config
@@ -244,28 +262,34 @@ class Transformer(nn.Module):
 
 
 class _Patch:
-    """How far each source's alternative is from what it wrote, and what the mask lets through."""
+    """What the mask lets through of the difference between each source's alternative and output."""
 
-    def __init__(self, alternative: Tensor, mask: Tensor) -> None:
+    def __init__(
+        self, alternative: Tensor | None, mask: Tensor | None, written: list[Tensor]
+    ) -> None:
+        """`written` grows as the run goes on."""
         self.alternative = alternative
         self.mask = mask
-        self.differences: list[Tensor] = []
-
-    def append(self, outputs: list[Tensor]) -> None:
-        """Take the next sources' outputs, each [batch, seq, d_model]."""
-        for output in outputs:
-            self.differences.append(self.alternative[:, len(self.differences)] - output)
+        self.written = written
 
     def delta(self, start: int, stop: int, n_sources: int) -> Tensor | None:
-        """What the edges start to stop add to their destinations: [batch, dest, seq, d_model].
+        """What the edges start to stop add to their destinations: [batch, destination, seq, d_model].
 
-        None where the mask is zero throughout, which single-edge masks are in most layers.
+        None where the mask is zero throughout, which masks of few edges are in most layers; sources
+        of which it takes nothing are left out.
         """
-        mask = self.mask[:, start:stop]
-        if not mask.requires_grad and not mask.any():
+        if self.mask is None or self.alternative is None:
             return None
-        differences = torch.stack(self.differences[:n_sources], 1)
-        mask = mask.unflatten(1, (-1, n_sources)).to(differences.dtype)
+        mask = self.mask[:, start:stop].unflatten(1, (-1, n_sources))
+        sources = list(range(n_sources))
+        if not mask.requires_grad:
+            used = mask.movedim(2, 0).flatten(1).any(1)
+            sources = used.nonzero().flatten().tolist()
+            if not sources:
+                return None
+            mask = mask[:, :, sources]
+        differences = torch.stack([self.alternative[:, i] - self.written[i] for i in sources], 1)
+        mask = mask.to(differences.dtype)
         if mask.ndim == 3:
             return torch.matmul(mask, differences.flatten(2)).unflatten(2, differences.shape[2:])
         return torch.einsum("bdsp,bspm->bdpm", mask, differences)

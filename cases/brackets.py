@@ -31,11 +31,12 @@ def balanced_parentheses(*pairs: str) -> rasp.SOp:
 
 
 def half_balanced(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
-    """Uniform inputs, every second one repaired to be balanced: ( ) x { } in this order."""
+    """Uniform inputs, of which a random half is repaired to be balanced: ( ) x { } in this order."""
     codes = uniform(rng, n, length, n_tokens)
+    repaired = np.flatnonzero(rng.random(n) < 0.5)
     opening, closing = {0: 1, 3: 4}, {1: 0, 4: 3}
     filler = 2
-    for row in codes[::2]:
+    for row in (codes[i] for i in repaired):
         open_at: dict[int, list[int]] = {0: [], 3: []}
         for i, token in enumerate(row):
             if token in opening:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,12 +54,13 @@ class Case:
 
         from knowncircuits.compiler import compile_program
 
-        return compile_program(
+        compiled = compile_program(
             self.program,
             self.vocabulary(pad=pad),
             causal=self.causal,
             dtype=dtype or torch.float32,
         )
+        return replace(compiled, name=self.name, sampler=self.draw)
 
     def interpret(self, inputs: Sequence[Sequence[Value]]) -> list[list[Value]]:
         """What the program says, on inputs of one length; raises InputError for foreign tokens."""

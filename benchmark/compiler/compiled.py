@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -15,7 +16,7 @@ from knowncircuits.compiler.components import Variable
 from knowncircuits.errors import ProgramError
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Run, Transformer
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.vocabulary import BOS, Vocabulary
 
 # How far from one-hot a categorical variable may be: rounding is far smaller, a mixture far larger.
 TOLERANCE = 0.01
@@ -31,6 +32,11 @@ class Compiled:
     variables: Mapping[str, Variable]
     components: tuple[Component, ...]
     output: Variable
+    name: str = "program"
+    # (how many, seed) -> inputs as indices into the alphabet; None: uniform, at the greatest length
+    sampler: Callable[[int, int], Int[np.ndarray, "n length"]] | None = field(
+        default=None, repr=False
+    )
 
     def __call__(self, tokens: Sequence[Value]) -> list[Value]:
         """The model's answer for one input, decoded; it is checked that every variable is clean.
@@ -47,17 +53,33 @@ class Compiled:
         """Ids with BOS first; raises InputError for what cannot be encoded."""
         return torch.from_numpy(self.vocabulary.encode(inputs)).to(self.model.device)
 
+    def draw(self, n: int, seed: int) -> Int[Tensor, "n pos"]:
+        """n random inputs as ids, BOS first."""
+        if self.sampler is not None:
+            codes = self.sampler(n, seed)
+        else:
+            shape = (n, self.vocabulary.max_len)
+            codes = np.random.default_rng(seed).integers(len(self.vocabulary.tokens), size=shape)
+        ids = np.pad(codes + 1, ((0, 0), (1, 0)), constant_values=BOS)
+        return torch.from_numpy(ids).to(self.model.device)
+
+    def defined(self, logits: Float[Tensor, "batch pos d_vocab_out"]) -> Bool[Tensor, "batch pos"]:
+        """Where the model has an answer: after BOS, and not where the program says None."""
+        answered = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
+        if not self.output.numerical:
+            answered = logits.amax(-1) > 0.5
+        answered[:, 0] = False
+        return answered
+
     def decode(self, logits: Float[Tensor, "batch pos d_vocab_out"]) -> list[list[Value]]:
         """The output's values at every position after BOS."""
-        after_bos = logits[:, 1:]
         if self.output.numerical:
-            numbers: list[list[Value]] = after_bos[..., 0].tolist()
+            numbers: list[list[Value]] = logits[:, 1:, 0].tolist()
             return numbers
-        best = after_bos.max(-1)
-        values = self.output.values
+        best, values = logits[:, 1:].argmax(-1).tolist(), self.output.values
         return [
-            [values[i] if top > 0.5 else None for i, top in zip(row, tops, strict=True)]
-            for row, tops in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            [values[i] if known else None for i, known in zip(row, defined, strict=True)]
+            for row, defined in zip(best, self.defined(logits)[:, 1:].tolist(), strict=True)
         ]
 
     def unmixed(

@@ -1,0 +1,109 @@
+"""A task: all that a discovery method may see. Never the circuit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from knowncircuits.compiler import Compiled
+from knowncircuits.errors import TaskError
+from knowncircuits.evaluation.metrics import load_metric
+from knowncircuits.graph import Graph
+from knowncircuits.transformer import Patchable, Run
+
+# How often equal pairs are drawn anew before giving up.
+ATTEMPTS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A model, pairs of clean and corrupted inputs, and a metric on the outputs."""
+
+    name: str
+    model: Patchable
+    clean: Int[Tensor, "pair pos"]
+    corrupted: Int[Tensor, "pair pos"]
+    counts: Bool[Tensor, "pair pos"]  # the positions that the metric looks at
+    metric: str = "kl"
+
+    def __post_init__(self) -> None:
+        if self.clean.shape != self.corrupted.shape or self.clean.ndim != 2:
+            raise TaskError(
+                f"expected clean and corrupted inputs of one shape [pair, pos], got "
+                f"{list(self.clean.shape)} and {list(self.corrupted.shape)}"
+            )
+        if self.counts.shape != self.clean.shape or not self.counts.any():
+            raise TaskError("expected a position that counts for at least one pair, got none")
+        equal = (self.clean == self.corrupted).all(1)
+        if equal.any():
+            raise TaskError(
+                f"expected corrupted inputs that differ from the clean ones, got {int(equal.sum())} "
+                f"equal pairs of {len(equal)}, the first at {int(equal.nonzero()[0])}"
+            )
+        load_metric(self.metric)
+
+    @property
+    def graph(self) -> Graph:
+        """The edges to be scored."""
+        return self.model.graph
+
+    @property
+    def n_pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.clean)
+
+    @cached_property
+    def clean_run(self) -> Run:
+        """Logits and outputs on the clean inputs, without gradients."""
+        with torch.no_grad():
+            return self.model.run(self.clean)
+
+    @cached_property
+    def corrupted_run(self) -> Run:
+        """Logits and outputs on the corrupted inputs, without gradients."""
+        with torch.no_grad():
+            return self.model.run(self.corrupted)
+
+    def measure(
+        self, logits: Float[Tensor, "batch pos d_vocab_out"], pairs: Int[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """The metric between each run and the clean run of its pair, averaged over what counts."""
+        counts = self.counts[pairs].to(logits.dtype)
+        distance = load_metric(self.metric)(logits, self.clean_run.logits[pairs])
+        return (distance * counts).sum(1) / counts.sum(1).clamp(min=1)
+
+
+def make_task(
+    subject: Compiled, n_pairs: int = 100, seed: int = 0, metric: str | None = None
+) -> Task:
+    """Draw pairs for a model: clean inputs, and other inputs of the same distribution as corrupted.
+
+    Args:
+        subject: the model with its vocabulary and its inputs' distribution.
+        n_pairs: how many pairs.
+        seed: of the inputs; equal seeds give equal tasks.
+        metric: `kl` or `l2`; by default KL for categorical outputs and L2 for numerical ones.
+
+    Raises:
+        TaskError: if no differing pairs can be drawn.
+        UnknownNameError: for another metric.
+    """
+    if n_pairs < 1:
+        raise TaskError(f"expected at least one pair, got {n_pairs}")
+    seeds = iter(np.random.SeedSequence(seed).generate_state(ATTEMPTS + 1))
+    clean = subject.draw(n_pairs, int(next(seeds)))
+    corrupted = subject.draw(n_pairs, int(next(seeds)))
+    for attempt in seeds:
+        equal = (clean == corrupted).all(1)
+        if not equal.any():
+            break
+        corrupted[equal] = subject.draw(int(equal.sum()), int(attempt))
+    with torch.no_grad():
+        counts = subject.defined(subject.model.run(clean).logits)
+    metric = metric or ("l2" if subject.output.numerical else "kl")
+    return Task(subject.name, subject.model, clean, corrupted, counts, metric)
