@@ -1,1 +1,80 @@
-"""knowncircuits."""
+"""knowncircuits: circuit discovery scored against circuits that are known.
+
+Names are loaded when first used, so that importing the package, or asking for help, is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from knowncircuits.cases import Case, list_cases, load_case
+    from knowncircuits.circuit import Circuit, Label
+    from knowncircuits.compiler import Compiled, compile_program, validate
+    from knowncircuits.errors import KnownCircuitsError
+    from knowncircuits.evaluation.discover import discover, methods
+    from knowncircuits.evaluation.scores import Score, Scores, score
+    from knowncircuits.evaluation.task import Task, make_task
+    from knowncircuits.exchange import read_graph_file, write_graph_file
+    from knowncircuits.graph import Graph
+    from knowncircuits.models import BridgedModel, from_tracr, to_hooked, to_transformer_lens
+    from knowncircuits.transformer import Transformer, TransformerConfig
+    from knowncircuits.vocabulary import Vocabulary
+
+_HOMES = {
+    "knowncircuits.cases": ("Case", "list_cases", "load_case"),
+    "knowncircuits.circuit": ("Circuit", "Label"),
+    "knowncircuits.compiler": ("Compiled", "compile_program", "validate"),
+    "knowncircuits.errors": ("KnownCircuitsError",),
+    "knowncircuits.evaluation.discover": ("discover", "methods"),
+    "knowncircuits.evaluation.scores": ("Score", "Scores", "score"),
+    "knowncircuits.evaluation.task": ("Task", "make_task"),
+    "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
+    "knowncircuits.graph": ("Graph",),
+    "knowncircuits.models": ("BridgedModel", "from_tracr", "to_hooked", "to_transformer_lens"),
+    "knowncircuits.transformer": ("Transformer", "TransformerConfig"),
+    "knowncircuits.vocabulary": ("Vocabulary",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BridgedModel",
+    "Case",
+    "Circuit",
+    "Compiled",
+    "Graph",
+    "KnownCircuitsError",
+    "Label",
+    "Score",
+    "Scores",
+    "Task",
+    "Transformer",
+    "TransformerConfig",
+    "Vocabulary",
+    "compile_program",
+    "discover",
+    "from_tracr",
+    "list_cases",
+    "load_case",
+    "make_task",
+    "methods",
+    "read_graph_file",
+    "score",
+    "to_hooked",
+    "to_transformer_lens",
+    "validate",
+    "write_graph_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,278 @@
+"""The command line. Only here do errors become messages and exit codes: 2 for bad input.
+
+Each command imports what it needs when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowncircuits.errors import InputError, KnownCircuitsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+app = typer.Typer(
+    name="knowncircuits",
+    help="Score circuit-discovery methods against circuits that are known.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bench_app = typer.Typer(help="Measure speed against a baseline in the same process.")
+app.add_typer(bench_app, name="bench")
+
+CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
+
+
+class Metric(str, Enum):
+    """Metrics of a task."""
+
+    kl = "kl"
+    l2 = "l2"
+
+
+def main() -> None:
+    """The entry point: runs a command, turns the library's errors into one line and exit code 2."""
+    try:
+        app()
+    except KnownCircuitsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def score(
+    method: Annotated[str, typer.Argument(help="A discovery method; see `methods`.")],
+    case: Annotated[
+        list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="Which cases to run on.")] = "all",
+    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs for each case.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the pairs.")] = 0,
+    metric: Annotated[
+        Metric | None, typer.Option(help="Default: KL for categorical outputs, L2 for numbers.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-x", help="NAME=VALUE for the method; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the result files.")
+    ] = Path("results"),
+) -> None:
+    """Run a discovery method on compiled cases and score it against their circuits.
+
+    Writes OUTPUT/METHOD/CASE.json for each case. A run that was killed goes on where it was.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from knowncircuits.cases import list_cases, load_case
+    from knowncircuits.evaluation.discover import load_method
+    from knowncircuits.evaluation.runs import Settings, run
+    from knowncircuits.exchange import check_writable
+
+    names = [load_case(name).name for name in case] if case else list_cases(suite)
+    load_method(method)
+    check_writable(output / method)
+    settings = Settings(method, pairs, seed, metric.value if metric else None, _options(option))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), transient=True, console=_console(True)) as progress:
+        bar = progress.add_task(method, total=len(names))
+
+        def tick(result: Any) -> None:
+            progress.update(bar, advance=1, description=f"{method}: {result.case}")
+
+        table = run(settings, names, output, tick)
+    _print_scores(method, table)
+    _console().print(f"[dim]{len(table)} result files in {output / method}[/dim]", highlight=False)
+
+
+@app.command()
+def cases(
+    suite: Annotated[str, typer.Option(help="Only the cases of this suite.")] = "all",
+    family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None,
+) -> None:
+    """List the cases."""
+    from knowncircuits.cases import CASES, list_cases
+
+    rows = []
+    for name in list_cases(suite, family=family):
+        case = CASES[name]
+        attention = "causal" if case.causal else "both ways"
+        size = f"{len(case.vocab)} tokens, up to {case.max_len}"
+        rows.append((name, case.family, size, attention, case.description))
+    _print_table(("case", "family", "inputs", "attention", "what it computes"), rows)
+
+
+@app.command()
+def methods() -> None:
+    """List the discovery methods."""
+    from knowncircuits.evaluation.methods import METHODS
+
+    rows = []
+    for name, method in METHODS.items():
+        first = (method.run.__doc__ or "").strip().splitlines()[0]
+        rows.append((name, method.rank_by, first))
+    _print_table(("method", "ranks by", "what it computes"), rows)
+
+
+@app.command()
+def show(
+    case: CaseArgument,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the circuit: .json (EAP-IG's format), .html, .svg, .png or .pdf."),
+    ] = None,
+) -> None:
+    """Show a case's program, its compiled model and its circuit."""
+    from knowncircuits.cases import load_case
+    from knowncircuits.describe import program_text
+    from knowncircuits.drawing import circuit_text, save_circuit
+
+    chosen = load_case(case)
+    compiled = chosen.compile()
+    if save is not None:
+        save_circuit(compiled.circuit, save, title=chosen.name, d_model=compiled.model.config.d_model)
+    config = compiled.model.config
+    example = chosen.sample(1, seed=0)[0]
+    answer = chosen.interpret([example])[0]
+    print(f"{chosen.name}: {chosen.description}\n")
+    print(program_text(chosen.program))
+    print(f"\non {_values(example)}\n-> {_values(answer)}\n")
+    print(
+        f"{config.n_layers} layers, {config.n_heads} heads, d_model {config.d_model}, "
+        f"{'causal' if config.causal else 'bidirectional'} attention\n"
+    )
+    print(circuit_text(compiled.circuit))
+    if save is not None:
+        print(f"\nwrote {save}")
+
+
+@app.command()
+def run(
+    case: CaseArgument,
+    tokens: Annotated[list[str] | None, typer.Argument(help="The input, token by token.")] = None,
+) -> None:
+    """Run a case's program and its compiled model on one input, side by side."""
+    from knowncircuits.cases import load_case
+
+    chosen = load_case(case)
+    by_text = {str(value): value for value in chosen.vocab}
+    unknown = [token for token in tokens or () if token not in by_text]
+    if unknown:
+        raise InputError(
+            f"expected tokens among {', '.join(by_text)}; got {', '.join(map(repr, unknown))}"
+        )
+    values = [by_text[token] for token in tokens or ()]
+    wanted = chosen.interpret([values])[0]
+    got = chosen.compile()(values)
+    rows = [tuple(map(_value, row)) for row in zip(values, wanted, got, strict=True)]
+    _print_table(("token", "program", "compiled model"), rows)
+
+
+@bench_app.command("patching")
+def bench_patching(
+    masks: Annotated[int, typer.Option(help="How many patched runs.")] = 256,
+) -> None:
+    """Many masks in one batch, against the same through the hooked module one by one."""
+    from knowncircuits.evaluation.bench import bench_patching as bench
+
+    _print_frame(bench(n_masks=masks))
+
+
+def _options(texts: Sequence[str] | None) -> dict[str, Any]:
+    """NAME=VALUE pairs; values that read as JSON are what they say, others are text."""
+    import json
+
+    options: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise InputError(f"expected an option like batch_size=64, got {text!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def _console(stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    # A table that is piped into a file must not be cut to an imagined terminal.
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 160)
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> None:
+    """Print rows; the last `numbers` columns are set flush right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(
+            name,
+            justify="right" if i >= len(header) - numbers else "left",
+            no_wrap=i == 0,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table, highlight=False, markup=False)
+
+
+def _print_scores(method: str, table: pd.DataFrame) -> None:
+    rows = [
+        (
+            row["case"],
+            _number(row["auroc"]),
+            _number(row["average_precision"]),
+            _number(row["precision_at_size"]),
+            _number(row["prevalence"]),
+            str(row["n_edges"]),
+            str(row["n_true"]),
+            f"{row['seconds']:.2f}",
+        )
+        for _, row in table.iterrows()
+    ]
+    if len(table) > 1:
+        means = table[["auroc", "average_precision", "precision_at_size", "prevalence"]].mean()
+        seconds = f"{table['seconds'].sum():.2f}"
+        rows.append(("mean (seconds: sum)", *map(_number, means), "", "", seconds))
+    header = ("case", "AUROC", "AP", "precision at size", "AP at random", "edges", "true", "seconds")
+    print(f"{method} (AUROC at random: 0.5)")
+    _print_table(header, rows, numbers=7)
+
+
+def _print_frame(frame: pd.DataFrame) -> None:
+    rows = [tuple(_cell(value) for value in row) for row in frame.itertuples(index=False)]
+    _print_table(tuple(map(str, frame.columns)), rows, numbers=len(frame.columns) - 1)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{value:.3f}"
+
+
+def _value(value: object) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _values(values: Sequence[object]) -> str:
+    return " ".join(map(_value, values))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Circuits and scores as JSON files that EAP-IG (Hanna et al., 2024) and MIB write and read.
+
+    {"cfg": {...}, "nodes": {"m0": {"in_graph": true}}, "edges": {"m0->logits": {"score": 0.1, "in_graph": true}}}
+
+What we add, `label` and `carries` of an edge and fields beside these three, their readers pass over;
+what others add is kept as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.errors import GraphError, ResultError
+from knowncircuits.graph import Graph, split_edge
+
+
+@dataclass(frozen=True, eq=False)
+class GraphFile:
+    """A graph with, for each edge, a score and whether it is in, and the document around them."""
+
+    graph: Graph
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The edges' scores in the graph's order; NaN where the file has none."""
+        return np.array([self._edge(edge).get("score", np.nan) for edge in self.graph.edges])
+
+    @property
+    def in_graph(self) -> np.ndarray:
+        """Whether each edge is in the file's circuit."""
+        return np.array([bool(self._edge(edge).get("in_graph")) for edge in self.graph.edges])
+
+    def circuit(self) -> Circuit:
+        """The labels; files that are not ours have none, there `in_graph` says in or out."""
+        entries = [self._edge(edge) for edge in self.graph.edges]
+        labels = [
+            Label[e["label"].upper()] if "label" in e else Label(int(bool(e.get("in_graph"))))
+            for e in entries
+        ]
+        carries = {
+            edge: tuple(entry["carries"])
+            for edge, entry in zip(self.graph.edges, entries, strict=True)
+            if "carries" in entry
+        }
+        return Circuit(self.graph, np.array(labels, dtype=np.int8), carries)
+
+    def _edge(self, name: str) -> Mapping[str, Any]:
+        entry: Mapping[str, Any] = self.document["edges"][name]
+        return entry
+
+
+def graph_file(
+    graph: Graph,
+    *,
+    circuit: Circuit | None = None,
+    scores: np.ndarray | None = None,
+    d_model: int = 0,
+    **fields: Any,
+) -> GraphFile:
+    """A new file of a circuit, of scores, or of both, with more fields beside the three.
+
+    Without scores an edge's score is 1 where it is in and 0 elsewhere.
+    """
+    labels = None if circuit is None else circuit.labels
+    edges: dict[str, dict[str, Any]] = {}
+    members: set[str] = set()
+    for i, edge in enumerate(graph.edges):
+        is_in = labels is not None and labels[i] == Label.IN
+        entry: dict[str, Any] = {
+            "score": float(is_in) if scores is None else float(scores[i]),
+            "in_graph": bool(is_in),
+        }
+        if circuit is not None:
+            entry["label"] = Label(int(circuit.labels[i])).name.lower()
+            if edge in circuit.carries:
+                entry["carries"] = list(circuit.carries[edge])
+        if is_in:
+            source, destination = split_edge(edge)
+            members |= {source, destination.partition("<")[0]}
+        edges[edge] = entry
+    cfg = {
+        "n_layers": graph.n_layers,
+        "n_heads": graph.n_heads,
+        "parallel_attn_mlp": False,
+        "d_model": d_model,
+    }
+    nodes = {node: {"in_graph": node in members} for node in graph.nodes}
+    return GraphFile(graph, {"cfg": cfg, "nodes": nodes, "edges": edges, **fields})
+
+
+def read_graph_file(path: str | Path) -> GraphFile:
+    """Read a file of ours, of EAP-IG's or of MIB's.
+
+    Raises:
+        ResultError: if it cannot be read or is no such file.
+        GraphError: if its edges are not those of the graph that its sizes describe.
+    """
+    path = Path(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: expected a JSON file of a graph, got {error}") from error
+    missing = {"cfg", "nodes", "edges"} - set(document if isinstance(document, dict) else ())
+    if missing:
+        raise ResultError(f"{path}: expected cfg, nodes and edges, missing {', '.join(sorted(missing))}")
+    cfg, nodes, edges = document["cfg"], document["nodes"], document["edges"]
+    if not all(isinstance(part, dict) for part in (cfg, nodes, edges)) or not all(
+        isinstance(entry, dict) for entry in edges.values()
+    ):
+        raise ResultError(f"{path}: expected cfg, nodes and edges to be objects of objects")
+    if cfg.get("parallel_attn_mlp"):
+        raise ResultError(f"{path}: graphs whose MLPs are parallel to attention are not supported")
+    for key in ("n_layers", "n_heads"):
+        if not isinstance(cfg.get(key), int):
+            raise ResultError(f"{path}: expected cfg.{key} to be a whole number, got {cfg.get(key)!r}")
+    inputs = ("input",) if "input" in nodes else ("embed", "pos") if "pos" in nodes else ("embed",)
+    graph = Graph(cfg["n_layers"], cfg["n_heads"], mlp="m0" in nodes, inputs=inputs)
+    try:
+        graph.vector({edge: 0.0 for edge in edges})
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
+    for edge, entry in edges.items():
+        score = entry.get("score", 0.0)
+        if not isinstance(score, (int, float)) or not math.isfinite(score):
+            raise ResultError(f"{path}: expected a finite score for {edge}, got {score!r}")
+        if "label" in entry and str(entry["label"]).upper() not in Label.__members__:
+            raise ResultError(f"{path}: expected in, out or undetermined, got {entry['label']!r}")
+    return GraphFile(graph, document)
+
+
+def write_graph_file(file: GraphFile, path: str | Path) -> None:
+    """Write the file whole or not at all; raises ResultError if that fails."""
+    write_text(path, json.dumps(file.document, allow_nan=False) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text whole or not at all; raises ResultError if that fails."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write beside the file and rename, so that a reader or a kill never sees half of it.
+
+    Raises ResultError if the folder cannot be written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise ResultError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder; raises ResultError where that, or writing into it, is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"duplicated key {next(n for n in names if names.count(n) > 1)!r}")
+    return found
