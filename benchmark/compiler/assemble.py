@@ -108,9 +108,10 @@ def lay_out(
         if isinstance(expr, (TokensType, IndicesType)):
             by_expr[id(expr)] = variables[expr.default_name]
         elif isinstance(expr, Full) and is_categorical(expr):
-            one = constants.one.directions
+            values = domain.listed
             variables[name] = Variable(
-                name, "embed", Encoding.CATEGORICAL, (expr.fill,), one, False, False, expr.fill
+                name, "embed", Encoding.CATEGORICAL, values, constants.one.directions[: len(values)],
+                nullable=domain.nullable, varies=False, at_bos=expr.fill,
             )
             by_expr[id(expr)] = variables[name]
         else:
@@ -167,8 +168,8 @@ def _at_bos(expr: SOp, by_expr: dict[int, Variable], domains: dict[int, Domain])
         present = [x is not None for x in (fst, snd)]
         if all(present) or (isinstance(expr, Joint) and any(present)):
             value = try_call(expr.f, expr.name, fst, snd)[1]
-    if is_categorical(expr):
-        return value
+    if is_categorical(expr):  # a pair that occurs at BOS alone has no unit
+        return value if value in domains[id(expr)].listed else None
     return 0.0 if value is None else float(value)  # type: ignore[arg-type]
 
 

@@ -89,7 +89,7 @@ class Compiled:
         clean = []
         residual = outputs.sum(1)[:, 1:]
         for variable in self.variables.values():
-            if variable.numerical:
+            if variable.numerical or not variable.values:
                 clean.append(torch.ones(len(outputs), dtype=torch.bool, device=outputs.device))
                 continue
             held = residual[..., list(variable.directions)]

@@ -126,20 +126,25 @@ class SelectorPass:
             return variables[0]
         key = tuple(map(id, variables))
         if key not in self._joint:
-            joint: SOp = Joint(variables[0], variables[1], first=True)
-            for variable in variables[2:]:
-                joint = Joint(joint, variable, first=False)
+            joint: SOp = variables[0]
+            for n, variable in enumerate(variables[1:], start=1):
+                joint = Joint(joint, n, variable)
             self._joint[key] = joint
         return self._joint[key]
 
 
 class Joint(SequenceMap):
-    """A pair of values as a tuple; unlike other maps it has a value where one of them is None."""
+    """A variable joined to n others as a tuple; unlike other maps it has a value where one is None."""
 
     default_name = "joint"
 
-    def __init__(self, fst: SOp, snd: SOp, *, first: bool) -> None:
-        super().__init__(lambda x, y: (x, y) if first else (*x, y), fst, snd)
+    def __init__(self, fst: SOp, n: int, snd: SOp) -> None:
+        """`fst`: one variable, or the joint one of n."""
+
+        def join(x: Any, y: Value) -> tuple[Value, ...]:
+            return (*_parts(x, n), y)
+
+        super().__init__(join, fst, snd)
 
 
 def _all(group: list[Term]) -> Holds:

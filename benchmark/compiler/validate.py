@@ -11,7 +11,6 @@ from knowncircuits.compiler.values import Domain, infer_domains
 from knowncircuits.errors import CompileError, ProgramError
 from knowncircuits.rasp.expressions import (
     Aggregate,
-    Full,
     IndicesType,
     LinearSequenceMap,
     SequenceMap,
@@ -76,8 +75,8 @@ def static_reasons(program: Program, domains: dict[int, Domain]) -> list[str]:
                     say("a LinearSequenceMap needs numerical inputs and a numerical output")
             elif any(numerical):
                 say("a SequenceMap needs categorical inputs; LinearSequenceMap takes numbers")
-        if isinstance(expr, Full) and expr.fill is None:
-            say("a constant None has no direction")
+        if expr is program.output and domain is not None and domain.values == ():
+            say("the program's output is None on every input")
     return list(dict.fromkeys(reasons))
 
 

@@ -1,0 +1,109 @@
+"""Random programs for hypothesis: every primitive, small alphabets, values that may be None."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import strategies as st
+
+from knowncircuits import rasp
+from knowncircuits.describe import program_text
+from knowncircuits.vocabulary import Vocabulary
+
+TOKENS = (0, 1, 2)
+PREDICATES = (
+    *rasp.Comparison,
+    lambda key, query: (key + query) % 2 == 0,
+    lambda key, query: key == 1,
+)
+UNARY = (
+    lambda x: x + 1,
+    lambda x: -x,
+    lambda x: x % 2,
+    lambda x: None if x == 1 else x,
+    lambda x: 1 / x,  # undefined at 0
+    lambda x: 7,
+    lambda x: x > 0,
+)
+BINARY = (
+    lambda x, y: x + y,
+    lambda x, y: x - y,
+    lambda x, y: max(x, y),
+    lambda x, y: x if x == y else None,
+    lambda x, y: x,
+    lambda x, y: x < y,
+)
+FACTORS = (-1, 0, 0.5, 1, 2)
+
+
+@dataclasses.dataclass(repr=False)
+class RandomProgram:
+    """A program with what it is compiled for."""
+
+    output: rasp.SOp
+    vocabulary: Vocabulary
+    causal: bool
+
+    def __repr__(self) -> str:
+        return f"{program_text(self.output)}\n{self.vocabulary}, causal={self.causal}"
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> RandomProgram:
+    """Programs of up to seven steps; many cannot be compiled, and must then say so."""
+    categorical: list[rasp.SOp] = [rasp.tokens, rasp.indices, rasp.Full(1)]
+    numerical: list[rasp.SOp] = []
+
+    def cat() -> rasp.SOp:
+        return draw(st.sampled_from(categorical))
+
+    def selector(depth: int = 0) -> rasp.Selector:
+        kinds = ["select", "and", "or", "not"] if depth < 2 else ["select"]
+        kind = draw(st.sampled_from(kinds))
+        if kind == "select":
+            return rasp.Select(cat(), cat(), draw(st.sampled_from(PREDICATES)))
+        if kind == "not":
+            return ~selector(depth + 1)
+        fst, snd = selector(depth + 1), selector(depth + 1)
+        return fst & snd if kind == "and" else fst | snd
+
+    def step() -> rasp.SOp:
+        kind = draw(
+            st.sampled_from(
+                ["map", "to_number", "pair", "width", "move", "mean", "sum", "linear", "decode"]
+            )
+        )
+        if kind in ("linear", "decode") and not numerical:
+            kind = "to_number"
+        if kind == "map":
+            return rasp.Map(draw(st.sampled_from(UNARY)), cat(), simplify=draw(st.booleans()))
+        if kind == "to_number":
+            return rasp.numerical(rasp.Map(draw(st.sampled_from(UNARY)), cat()))
+        if kind == "pair":
+            return rasp.SequenceMap(draw(st.sampled_from(BINARY)), cat(), cat())
+        if kind == "width":
+            return rasp.SelectorWidth(selector())
+        if kind == "move":
+            default = draw(st.sampled_from([None, 0, 9]))
+            return rasp.Aggregate(selector(), cat(), default=default)
+        if kind == "mean":
+            source = draw(st.sampled_from(categorical + numerical))
+            default = draw(st.sampled_from([0, 0.5]))
+            return rasp.numerical(rasp.Aggregate(selector(), source, default=default))
+        if kind == "sum":
+            total = rasp.AggregateSum(selector(), draw(st.sampled_from(categorical + numerical)))
+            return rasp.numerical(total) if draw(st.booleans()) else total
+        fst, snd = draw(st.sampled_from(numerical)), draw(st.sampled_from(numerical))
+        if kind == "linear":
+            factors = draw(st.sampled_from(FACTORS)), draw(st.sampled_from(FACTORS))
+            return rasp.numerical(rasp.LinearSequenceMap(fst, snd, *factors))
+        function = draw(st.sampled_from(UNARY))
+        decoded = rasp.Map(function, fst, simplify=False)
+        return rasp.numerical(decoded) if draw(st.booleans()) else decoded
+
+    for _ in range(draw(st.integers(1, 7))):
+        expr = step()
+        (categorical if rasp.is_categorical(expr) else numerical).append(expr)
+    output = draw(st.sampled_from((categorical + numerical)[-2:]))
+    vocabulary = Vocabulary(TOKENS, draw(st.integers(1, 4)), pad=draw(st.booleans()))
+    return RandomProgram(output, vocabulary, draw(st.booleans()))
