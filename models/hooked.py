@@ -365,7 +365,7 @@ def run_patched(
         for name, edges in destination_hooks(graph).items():
             hooks.append((name, patch(edges.to(mask.device), alternative, per_position)))
     logits = hooked.run_with_hooks(tokens, fwd_hooks=hooks)
-    return Run(logits, torch.stack([written[source] for source in graph.sources], 1))
+    return Run(logits, [written[source] for source in graph.sources])
 
 
 def split_heads(value: Float[Tensor, "batch seq *head d_model"]) -> tuple[Tensor, ...]:
