@@ -31,7 +31,7 @@ def balanced_parentheses(*pairs: str) -> rasp.SOp:
 
 
 def half_balanced(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
-    """Uniform inputs, of which a random half is repaired to be balanced: ( ) x { } in this order."""
+    """Uniform inputs, a random half of them repaired to be balanced: ( ) x { } in this order."""
     codes = uniform(rng, n, length, n_tokens)
     repaired = np.flatnonzero(rng.random(n) < 0.5)
     opening, closing = {0: 1, 3: 4}, {1: 0, 4: 3}
@@ -62,5 +62,15 @@ CASES = (
         max_len=9,
         sampler=half_balanced,
         interpbench_id=5,
+    ),
+    Case(
+        name="open_minus_close_fraction",
+        family="brackets",
+        description="The share of opening less that of closing brackets among the tokens so far.",
+        program=rasp.make_pair_balance(rasp.tokens, "(", ")"),
+        vocab=("(", ")", "a", "b", "c"),
+        max_len=9,
+        causal=True,
+        interpbench_id=4,
     ),
 )

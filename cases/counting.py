@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from knowncircuits import rasp
+from knowncircuits.cases.alphabets import LETTERS, NUMBERS, TEN_LETTERS
 from knowncircuits.cases.case import Case
 
 
@@ -21,10 +22,9 @@ def frequency_class() -> rasp.SOp:
     return rasp.SequenceMap(classify, rasp.make_hist(), rasp.make_length())
 
 
-def count_greater() -> rasp.SOp:
-    """How many tokens are greater than this one."""
-    greater = rasp.Select(rasp.tokens, rasp.tokens, rasp.Comparison.GT)
-    return rasp.SelectorWidth(greater).named("count_greater")
+def count_that_are(comparison: rasp.Comparison) -> rasp.SOp:
+    """How many tokens compare so with this one."""
+    return rasp.SelectorWidth(rasp.Select(rasp.tokens, rasp.tokens, comparison)).named("count")
 
 
 CASES = (
@@ -60,9 +60,73 @@ CASES = (
         name="count_greater",
         family="counting",
         description="How many tokens are greater than each token.",
-        program=count_greater(),
-        vocab=tuple(range(11)),
+        program=count_that_are(rasp.Comparison.GT),
+        vocab=NUMBERS,
         max_len=9,
         interpbench_id=44,
+    ),
+    Case(
+        name="count_a",
+        family="counting",
+        description="How often the letter a occurs in the input.",
+        program=rasp.make_count(rasp.tokens, "a"),
+        vocab=("a", "b", "c"),
+        max_len=9,
+        interpbench_id=14,
+    ),
+    Case(
+        name="frequency_normalised",
+        family="counting",
+        description="The share of each token in the input.",
+        program=rasp.make_hist() / rasp.make_length(),
+        vocab=("a", "b", "c"),
+        max_len=9,
+        interpbench_id=25,
+    ),
+    Case(
+        name="fraction_of_x_long",
+        family="counting",
+        description="The share of x among the tokens so far, in long inputs of many letters.",
+        program=fraction_of("x"),
+        vocab=LETTERS,
+        max_len=59,
+        causal=True,
+        interpbench_id=39,
+    ),
+    Case(
+        name="frequency",
+        family="counting",
+        description="How often each token occurs in the input, of ten letters.",
+        program=rasp.make_hist(),
+        vocab=TEN_LETTERS,
+        max_len=9,
+        interpbench_id=47,
+    ),
+    Case(
+        name="rank",
+        family="counting",
+        description="The place of each number if the numbers were sorted, from 1; ties share it.",
+        program=count_that_are(rasp.Comparison.LT) + 1,
+        vocab=NUMBERS,
+        max_len=9,
+        interpbench_id=61,
+    ),
+    Case(
+        name="count_less",
+        family="counting",
+        description="How many tokens are less than each token.",
+        program=count_that_are(rasp.Comparison.LT),
+        vocab=NUMBERS,
+        max_len=9,
+        interpbench_id=63,
+    ),
+    Case(
+        name="occurrences",
+        family="counting",
+        description="How often each token occurs in the input; InterpBench has this program twice.",
+        program=rasp.make_hist(),
+        vocab=TEN_LETTERS,
+        max_len=9,
+        interpbench_id=78,
     ),
 )

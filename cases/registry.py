@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from knowncircuits.cases import brackets, comparisons, counting, positions, sorting
+from knowncircuits.cases import (
+    arithmetic,
+    brackets,
+    comparisons,
+    counting,
+    elementwise,
+    positions,
+    properties,
+    sorting,
+    words,
+)
 from knowncircuits.cases.case import Case
 from knowncircuits.errors import UnknownNameError
 
-FAMILIES = (counting, sorting, positions, comparisons, brackets)
+FAMILIES = (
+    counting,
+    sorting,
+    positions,
+    comparisons,
+    properties,
+    arithmetic,
+    brackets,
+    words,
+    elementwise,
+)
 
 CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}
+
+# Cases whose circuit is not InterpBench's, and why.
+DIFFERENCES: dict[str, str] = {}
 
 SUITES = ("all", "interpbench")
 
