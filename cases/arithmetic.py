@@ -69,17 +69,13 @@ def sum_with_previous() -> rasp.SOp:
 def polynomial() -> rasp.SOp:
     """Of the input x a b c the value of a * x**2 + b * x + c."""
 
-    def constant(i: int) -> rasp.SOp:
-        # Of the tokens rather than the positions: InterpBench's circuit reads these.
-        return rasp.Map(lambda token: i, rasp.tokens).named(f"constant_{i}")
-
     def element(place: rasp.SOp) -> rasp.SOp:
         return rasp.Aggregate(rasp.Select(rasp.indices, place, rasp.Comparison.EQ), rasp.tokens)
 
-    zero = constant(0)
+    zero = _constant(0)
     x, value = element(zero).named("x"), zero
     for i, power in ((1, 2), (2, 1), (3, 0)):
-        weight = element(constant(i)).named(f"weight_{i}")
+        weight = element(_constant(i)).named(f"weight_{i}")
         term = rasp.SequenceMap(lambda w, x, power=power: w * x**power, weight, x)
         value = value + term.named(f"term_{i}")
     return value
@@ -95,10 +91,13 @@ def divide_by_ratio_of_first_two() -> rasp.SOp:
 
 def clip_into_range(low: int, high: int) -> rasp.SOp:
     """Each number, or the end of the range beyond which it lies."""
-    below = rasp.Map(lambda x: x < low, rasp.tokens).named("below")
-    above = rasp.Map(lambda x: x > high, rasp.tokens).named("above")
-    capped = rasp.SequenceMap(lambda is_above, x: high if is_above else x, above, rasp.tokens)
-    return rasp.SequenceMap(lambda is_below, x: low if is_below else x, below, capped)
+    capped = rasp.SequenceMap(min, _constant(high), rasp.tokens).named("capped")
+    return rasp.SequenceMap(max, _constant(low), capped)
+
+
+def _constant(value: int) -> rasp.SOp:
+    # Of the tokens rather than the positions: InterpBench's circuits read these.
+    return rasp.Map(lambda token: value, rasp.tokens).named(f"constant_{value}")
 
 
 CASES = (
