@@ -24,7 +24,7 @@ from knowncircuits.rasp.expressions import (
     Value,
     is_categorical,
 )
-from knowncircuits.rasp.interpreter import call, canonical
+from knowncircuits.rasp.interpreter import as_number, call, canonical
 from knowncircuits.vocabulary import Vocabulary
 
 # A numerical variable with more values than this is carried, but no function of it can be tabulated.
@@ -78,10 +78,10 @@ def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[dict[int, D
         try:
             domain = _domain(expr, program, domains, vocabulary)
             domains[id(expr)] = domain if is_categorical(expr) else _numerical(domain)
-        except ProgramError as error:
-            reasons.append(str(error))
-        except CompileError as error:
-            reasons += [f"{program.names[id(expr)]}: {reason}" for reason in error.reasons]
+        except (CompileError, ProgramError) as error:
+            why = error.reasons if isinstance(error, CompileError) else [str(error)]
+            prefix = f"{program.names[id(expr)]}: "
+            reasons += [prefix + reason.removeprefix(f"{expr.name}: ") for reason in why]
     return domains, reasons
 
 
@@ -193,19 +193,13 @@ def reachable_sums(
 
 
 def _numbers(domain: Domain) -> tuple[Value, ...]:
-    try:
-        return tuple(canonical(float(v)) for v in domain.listed)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise CompileError([f"expected numbers to aggregate, got {domain.values}"]) from None
+    return tuple(canonical(as_number(v)) for v in domain.listed)
 
 
 def _numerical(domain: Domain) -> Domain:
     if domain.values is None:
         return domain
-    try:
-        values = _sorted(canonical(float(v)) for v in domain.values)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise CompileError([f"expected numbers in a numerical variable, got {domain.values}"]) from None
+    values = _sorted(canonical(as_number(v)) for v in domain.values)
     return Domain(values, domain.nullable, domain.varies)
 
 

@@ -56,10 +56,8 @@ class Column:
         return [[cell.value for cell in row] for row in table[self.codes]]
 
     def numbers(self) -> np.ndarray:
-        """The values as floats, NaN for None; raises ValueError or TypeError for other values."""
-        if any(isinstance(v, str) for v in self.values):
-            raise TypeError("strings are not numbers")
-        table = np.array([*(float(v) for v in self.values), np.nan])  # type: ignore[arg-type]
+        """The values as floats, NaN for None; raises ProgramError for values that are no numbers."""
+        table = np.array([*map(as_number, self.values), np.nan])
         numbers: np.ndarray = table[self.codes]
         return numbers
 
@@ -67,6 +65,13 @@ class Column:
 @dataclass(frozen=True)
 class _Cell:
     value: Value
+
+
+def as_number(value: Value) -> float:
+    """A number or boolean as a float; raises ProgramError for anything else."""
+    if not isinstance(value, (bool, int, float)):
+        raise ProgramError(f"expected a number, got {value!r}")
+    return float(value)
 
 
 def canonical(x: Value) -> Value:
@@ -250,11 +255,9 @@ class Interpreter:
 def _as_numbers(expr: SOp, column: Column) -> Column:
     """A numerical variable holds floats, and only as precisely as `canonical` tells them apart."""
     try:
-        numbers = [canonical(float(v)) for v in column.values]  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise ProgramError(
-            f"{expr.name}: expected numbers in a numerical variable, got {column.values}"
-        ) from error
+        numbers = [canonical(as_number(v)) for v in column.values]
+    except ProgramError as error:
+        raise ProgramError(f"{expr.name}: a numerical variable: {error}") from None
     codes, values = tabulate(numbers)
     return Column(np.append(codes, NONE)[column.codes], values)
 
@@ -264,8 +267,8 @@ def _means(
 ) -> np.ndarray:
     try:
         numbers = sop.numbers()
-    except (TypeError, ValueError) as error:
-        raise ProgramError(f"{expr.name}: values that are not numbers cannot be averaged") from error
+    except ProgramError as error:
+        raise ProgramError(f"{expr.name}: only numbers can be averaged: {error}") from None
     taken = np.where(selected, numbers[:, None, :], 0.0)
     if np.isnan(taken).any():
         raise ProgramError(f"{expr.name}: None cannot be averaged with other values")
