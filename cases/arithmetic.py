@@ -72,12 +72,14 @@ def polynomial() -> rasp.SOp:
     def element(place: rasp.SOp) -> rasp.SOp:
         return rasp.Aggregate(rasp.Select(rasp.indices, place, rasp.Comparison.EQ), rasp.tokens)
 
+    def times_power(power: int) -> BinaryFunction:
+        return lambda weight, x: weight * x**power
+
     zero = _constant(0)
     x, value = element(zero).named("x"), zero
     for i, power in ((1, 2), (2, 1), (3, 0)):
         weight = element(_constant(i)).named(f"weight_{i}")
-        term = rasp.SequenceMap(lambda w, x, power=power: w * x**power, weight, x)
-        value = value + term.named(f"term_{i}")
+        value = value + rasp.SequenceMap(times_power(power), weight, x).named(f"term_{i}")
     return value
 
 

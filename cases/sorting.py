@@ -85,7 +85,7 @@ CASES = (
     Case(
         name="sort",
         family="sorting",
-        description="The numbers in ascending order, from a greater alphabet.",
+        description="The numbers from 0 to 10 in ascending order.",
         program=rasp.make_sort(rasp.tokens, rasp.tokens, max_seq_len=10, min_key=1),
         vocab=NUMBERS,
         max_len=9,
