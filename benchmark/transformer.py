@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -82,6 +82,7 @@ class Run:
         yield self.outputs
 
 
+@runtime_checkable
 class Patchable(Protocol):
     """Any model that offers the primitive: ours, or TransformerLens's through an adapter."""
 
@@ -92,8 +93,8 @@ class Patchable(Protocol):
     def run(
         self,
         tokens: Int[Tensor, "batch seq"],
-        alternative: Float[Tensor, "batch source seq d_model"] | None = None,
-        mask: Float[Tensor, "batch edge"] | Float[Tensor, "batch edge seq"] | None = None,
+        alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
+        mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
     ) -> Run:
         """See `Transformer.run`."""
 
@@ -170,8 +171,8 @@ class Transformer(nn.Module):
     def run(
         self,
         tokens: Int[Tensor, "batch seq"],
-        alternative: Float[Tensor, "batch source seq d_model"] | None = None,
-        mask: Float[Tensor, "batch edge"] | Float[Tensor, "batch edge seq"] | None = None,
+        alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
+        mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
     ) -> Run:
         """Run the model with some edges reading another value of their source.
 
@@ -205,7 +206,9 @@ class Transformer(nn.Module):
             scores = q @ k.transpose(-1, -2) * c.d_head**-0.5
             if c.causal:
                 scores = scores.masked_fill(future, float("-inf"))
-            mixed = scores.softmax(-1) @ v
+            # Softmax is slow over short rows; with the keys first, the batch is the long axis.
+            pattern = scores.movedim(-1, 0).contiguous().softmax(0).movedim(0, -1)
+            mixed = pattern @ v
             heads = torch.einsum("bhtk,hkd->hbtd", mixed, self.W_O[layer])
             written += heads.unbind()
             residual = residual + heads.sum(0) + self.b_O[layer]
@@ -271,6 +274,7 @@ class _Patch:
         self.alternative = alternative
         self.mask = mask
         self.written = written
+        self.differences: dict[int, Tensor] = {}
 
     def delta(self, start: int, stop: int, n_sources: int) -> Tensor | None:
         """What the edges start to stop add to their destinations: [batch, destination, seq, d_model].
@@ -288,7 +292,10 @@ class _Patch:
             if not sources:
                 return None
             mask = mask[:, :, sources]
-        differences = torch.stack([self.alternative[:, i] - self.written[i] for i in sources], 1)
+        for i in sources:
+            if i not in self.differences:
+                self.differences[i] = self.alternative[:, i] - self.written[i]
+        differences = torch.stack([self.differences[i] for i in sources], 1)
         mask = mask.to(differences.dtype)
         if mask.ndim == 3:
             return torch.matmul(mask, differences.flatten(2)).unflatten(2, differences.shape[2:])

@@ -141,8 +141,9 @@ class Joint(SequenceMap):
     def __init__(self, fst: SOp, n: int, snd: SOp) -> None:
         """`fst`: one variable, or the joint one of n."""
 
-        def join(x: Any, y: Value) -> tuple[Value, ...]:
-            return (*_parts(x, n), y)
+        def join(x: Any, y: Value) -> Value:
+            parts = (*_parts(x, n), y)
+            return None if parts == (None,) * (n + 1) else parts
 
         super().__init__(join, fst, snd)
 

@@ -1,0 +1,81 @@
+"""Tasks: seeded, never equal pairs, and metrics that are what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from knowncircuits import rasp
+from knowncircuits.cases import load_case
+from knowncircuits.compiler import compile_program
+from knowncircuits.errors import TaskError, UnknownNameError
+from knowncircuits.evaluation.metrics import kl, l2
+from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.vocabulary import Vocabulary
+
+
+def test_equal_seeds_give_equal_tasks() -> None:
+    compiled = load_case("histogram").compile()
+    first, second, other = (make_task(compiled, 50, seed) for seed in (3, 3, 4))
+    assert torch.equal(first.clean, second.clean)
+    assert torch.equal(first.corrupted, second.corrupted)
+    assert not torch.equal(first.clean, other.clean)
+    assert first.n_pairs == 50
+
+
+def test_corrupted_inputs_differ_even_where_few_are_to_be_had() -> None:
+    compiled = compile_program(rasp.tokens + 1, Vocabulary((0, 1), 1))
+    task = make_task(compiled, 200, 0)
+    assert (task.clean != task.corrupted).any(1).all()
+
+
+def test_no_pairs_to_be_had() -> None:
+    compiled = compile_program(rasp.tokens + 1, Vocabulary((0,), 2))
+    with pytest.raises(TaskError, match="5 equal pairs of 5"):
+        make_task(compiled, 5)
+    with pytest.raises(TaskError, match="at least one pair"):
+        make_task(compiled, 0)
+
+
+def test_wrong_tasks() -> None:
+    task = make_task(load_case("histogram").compile(), 5)
+    with pytest.raises(TaskError, match="first at 0"):
+        dataclasses.replace(task, corrupted=task.clean)
+    with pytest.raises(TaskError, match="one shape"):
+        dataclasses.replace(task, corrupted=task.corrupted[:, :3])
+    with pytest.raises(TaskError, match="position that counts"):
+        dataclasses.replace(task, counts=torch.zeros_like(task.counts))
+    with pytest.raises(UnknownNameError, match="did you mean kl"):
+        dataclasses.replace(task, metric="klm")
+
+
+def test_only_defined_positions_count() -> None:
+    case = load_case("unique_tokens_first")
+    task = make_task(case.compile(), 20)
+    inputs = [[case.vocab[i - 1] for i in row[1:]] for row in task.clean.tolist()]
+    for row, answers in zip(task.counts.tolist(), case.interpret(inputs), strict=True):
+        assert row == [False, *(answer is not None for answer in answers)]
+
+
+def test_metrics() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(2, 4, 3, 5, generator=generator, dtype=torch.float64)
+    p, q = b.softmax(-1).numpy(), a.softmax(-1).numpy()
+    assert np.allclose(kl(a, b).numpy(), (p * np.log(p / q)).sum(-1))
+    assert np.allclose(l2(a, b).numpy(), ((a - b).numpy() ** 2).sum(-1))
+
+
+@pytest.mark.parametrize("name", ["histogram", "fraction_of_x"])
+def test_measure_is_a_mean_over_what_counts(name: str) -> None:
+    task: Task = make_task(load_case(name).compile(), 7)
+    logits = task.corrupted_run.logits
+    pairs = torch.tensor([4, 2])
+    measured = task.measure(logits[pairs], pairs)
+    metric = {"kl": kl, "l2": l2}[task.metric]
+    for value, pair in zip(measured, pairs, strict=True):
+        each = metric(logits[pair], task.clean_run.logits[pair])
+        assert value == pytest.approx(each[task.counts[pair]].mean().item())
+    assert task.measure(task.clean_run.logits, torch.arange(7)).abs().max() < 1e-6

@@ -1,0 +1,92 @@
+"""The command line as its users meet it: real processes where exit codes matter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from knowncircuits.cli import app
+
+runner = CliRunner()
+
+
+def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "knowncircuits.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
+    done = command("score", "exact", "-c", "fraction_of_x", "-c", "histogram", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["histogram", "1.000", "1.000", "1.000", "0.667", "13", "4"] in [r[:-1] for r in rows]
+    assert any(row[:1] == ["mean"] for row in rows)
+    assert sorted(p.name for p in (tmp_path / "results" / "exact").iterdir()) == [
+        "fraction_of_x.json",
+        "histogram.json",
+    ]
+    again = command("score", "exact", "-c", "fraction_of_x", "-c", "histogram", cwd=tmp_path)
+    assert again.stdout == done.stdout  # read back, seconds included
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score", "eapp"], "unknown method 'eapp'; did you mean eap"),
+        (["score", "eap", "-c", "histogramm"], "unknown case 'histogramm'; did you mean histogram"),
+        (["score", "eap", "--suite", "none"], "unknown suite 'none'"),
+        (["score", "eap", "-c", "histogram", "-x", "steps=3"], "takes no option steps"),
+        (["score", "eap", "-c", "histogram", "-x", "steps"], "an option like batch_size=64"),
+        (["score", "eap", "-c", "histogram", "--pairs", "0"], "at least one pair, got 0"),
+        (["score", "eap", "-o", "file/results"], "cannot write to file/results"),
+        (["score", "eap", "--metric", "kll"], "kll"),
+        (["run", "histogram"], "got one of 0"),
+        (["run", "histogram", "a", "z"], "got 'z'"),
+        (["run", "histogram", *"aaaaaaaaaa"], "got one of 10"),
+        (["show", "histogram", "--save", "circuit.gif"], "ending in"),
+        (["show", "histogram", "--save", "file/circuit.json"], "cannot write"),
+        (["cases", "--family", "cooking"], "unknown family"),
+        (["cook"], "cook"),
+    ],
+)
+def test_bad_input_is_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("stands in the way")
+    done = command(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    results = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert results == [tmp_path / "file"]  # nothing written, not even half
+
+
+def test_show(tmp_path: Path) -> None:
+    target = tmp_path / "circuit.html"
+    shown = runner.invoke(app, ["show", "fraction_of_x", "--save", str(target)])
+    assert shown.exit_code == 0
+    assert "frac_prevs = Aggregate(key indices <= query indices, is_x, default=0)" in shown.output
+    assert "<- m0     is_x" in shown.output
+    assert target.stat().st_size > 100_000
+
+
+def test_run_prints_program_and_model_side_by_side() -> None:
+    done = runner.invoke(app, ["run", "unique_tokens_first", "a", "a", "b"])
+    rows = [line.split() for line in done.output.splitlines() if line.strip()]
+    assert rows[2:] == [["a", "a", "a"], ["a", "-", "-"], ["b", "b", "b"]]
+    numbers = runner.invoke(app, ["run", "count_greater", "3", "10"])
+    assert ["3", "1", "1"] in [line.split() for line in numbers.output.splitlines()]
+
+
+def test_lists() -> None:
+    cases = runner.invoke(app, ["cases", "--suite", "interpbench"])
+    assert "balanced_parentheses" in cases.output
+    methods = runner.invoke(app, ["methods"])
+    assert "exact" in methods.output
