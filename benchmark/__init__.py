@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from knowncircuits.evaluation.task import Task, make_task
     from knowncircuits.exchange import read_graph_file, write_graph_file
     from knowncircuits.graph import Graph
-    from knowncircuits.models import BridgedModel, from_tracr, to_hooked, to_transformer_lens
+    from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
+    from knowncircuits.models.hooked import to_hooked
+    from knowncircuits.models.tracr import from_tracr
     from knowncircuits.transformer import Transformer, TransformerConfig
     from knowncircuits.vocabulary import Vocabulary
 
@@ -32,7 +34,9 @@ _HOMES = {
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
     "knowncircuits.graph": ("Graph",),
-    "knowncircuits.models": ("BridgedModel", "from_tracr", "to_hooked", "to_transformer_lens"),
+    "knowncircuits.models.bridge": ("BridgedModel", "to_transformer_lens"),
+    "knowncircuits.models.hooked": ("to_hooked",),
+    "knowncircuits.models.tracr": ("from_tracr",),
     "knowncircuits.transformer": ("Transformer", "TransformerConfig"),
     "knowncircuits.vocabulary": ("Vocabulary",),
 }

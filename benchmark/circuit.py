@@ -35,13 +35,13 @@ class Projection:
         """In where one of its edges is in, else undetermined where one of them is, else out."""
         is_in = (self.members & (labels == Label.IN)).any(1)
         unclear = (self.members & (labels == Label.UNDETERMINED)).any(1)
-        return np.where(is_in, Label.IN, np.where(unclear, Label.UNDETERMINED, Label.OUT)).astype(
-            np.int8
-        )
+        labels = np.where(unclear, np.int8(Label.UNDETERMINED), np.int8(Label.OUT))
+        return np.where(is_in, np.int8(Label.IN), labels)
 
     def scores(self, scores: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " item"]:
         """The highest score of an item's edges."""
-        return np.where(self.members, scores, -np.inf).max(1)
+        highest: np.ndarray = np.where(self.members, scores, -np.inf).max(1)
+        return highest
 
 
 def projection(graph: Graph, granularity: Granularity) -> Projection:
@@ -114,8 +114,8 @@ class Circuit:
     def merge_inputs(self) -> Circuit:
         """The circuit with one node `input` for `embed` and `pos`.
 
-        `pos` alone tells nothing apart, so the label is `embed`'s, except that an edge on which only
-        positions are read stays undetermined.
+        `pos` alone tells nothing apart, so the label is `embed`'s, except that an edge on which
+        only positions are read stays undetermined.
         """
         if self.graph.inputs != ("embed", "pos"):
             return self

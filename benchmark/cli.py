@@ -6,7 +6,7 @@ Each command imports what it needs when it runs, so that `--help` answers at onc
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +32,7 @@ app.add_typer(bench_app, name="bench")
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
 
 
-class Metric(str, Enum):
+class Metric(StrEnum):
     """Metrics of a task."""
 
     kl = "kl"
@@ -84,7 +84,9 @@ def score(
     check_writable(output / method)
     settings = Settings(method, pairs, seed, metric.value if metric else None, _options(option))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), transient=True, console=_console(True)) as progress:
+    with Progress(
+        *columns, TimeElapsedColumn(), transient=True, console=_console(True)
+    ) as progress:
         bar = progress.add_task(method, total=len(names))
 
         def tick(result: Any) -> None:
@@ -140,7 +142,9 @@ def show(
     chosen = load_case(case)
     compiled = chosen.compile()
     if save is not None:
-        save_circuit(compiled.circuit, save, title=chosen.name, d_model=compiled.model.config.d_model)
+        save_circuit(
+            compiled.circuit, save, title=chosen.name, d_model=compiled.model.config.d_model
+        )
     config = compiled.model.config
     example = chosen.sample(1, seed=0)[0]
     answer = chosen.interpret([example])[0]
@@ -231,7 +235,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
 
 
 def _print_scores(method: str, table: pd.DataFrame) -> None:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             row["case"],
             _number(row["auroc"]),
@@ -248,7 +252,16 @@ def _print_scores(method: str, table: pd.DataFrame) -> None:
         means = table[["auroc", "average_precision", "precision_at_size", "prevalence"]].mean()
         seconds = f"{table['seconds'].sum():.2f}"
         rows.append(("mean (seconds: sum)", *map(_number, means), "", "", seconds))
-    header = ("case", "AUROC", "AP", "precision at size", "AP at random", "edges", "true", "seconds")
+    header = (
+        "case",
+        "AUROC",
+        "AP",
+        "precision at size",
+        "AP at random",
+        "edges",
+        "true",
+        "seconds",
+    )
     print(f"{method} (AUROC at random: 0.5)")
     _print_table(header, rows, numbers=7)
 

@@ -29,7 +29,9 @@ def program_text(output: SOp) -> str:
         if not expr.children and not isinstance(expr, Full):
             continue  # tokens and indices
         parts = [
-            _selector(child, program.names) if isinstance(child, Selector) else program.names[id(child)]
+            _selector(child, program.names)
+            if isinstance(child, Selector)
+            else program.names[id(child)]
             for child in expr.children
         ]
         if isinstance(expr, Full):

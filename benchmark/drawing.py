@@ -45,7 +45,7 @@ def circuit_text(circuit: Circuit) -> str:
 
 
 def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
-    """The circuit as a plotly figure: inputs at the bottom, logits at the top, a row for each layer.
+    """The circuit as a plotly figure: inputs at the bottom, logits at the top.
 
     Edges that are in are drawn solid, coloured by what they feed (q, k, v or all); dotted ones are
     read but only ever carry constants. Hovering over a node or the middle of an edge names it.
@@ -60,6 +60,7 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
         source, destination = split_edge(edge)
         kind = destination.partition("<")[2][:1]
         is_in = circuit.label(edge) == Label.IN
+        carried = ", ".join(circuit.carries.get(edge, ()))
         xs, ys = _curve(places[source], places[destination_node(destination)], "qkv".find(kind))
         name = f"{kind or 'MLP, logits'}" if is_in else "constants only"
         group = (name, is_in)
@@ -76,7 +77,7 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
                 name=name,
                 legendgroup=name,
                 showlegend=group not in drawn,
-                hovertemplate=f"{edge}<br>{', '.join(circuit.carries.get(edge, ()))}<extra></extra>",
+                hovertemplate=f"{edge}<br>{carried}<extra></extra>",
             )
         )
         drawn.add(group)
@@ -125,8 +126,8 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
 def save_circuit(circuit: Circuit, path: Path, *, title: str = "", d_model: int = 0) -> None:
     """Write the circuit as JSON (EAP-IG's format), or its figure as a page or a picture.
 
-    Raises ResultError for another ending, if the file cannot be written, or if a picture is asked for
-    and there is no browser to draw it with.
+    Raises ResultError for another ending, if the file cannot be written, or if a picture is asked
+    for and there is no browser to draw it with.
     """
     kinds = (".json", ".html", ".svg", ".png", ".pdf")
     if path.suffix not in kinds:
@@ -158,7 +159,7 @@ def _places(graph: Graph, edges: Sequence[str]) -> dict[str, tuple[float, float]
     places: dict[str, tuple[float, float]] = {}
     for y, depth in enumerate(sorted(rows)):
         nodes = rows[depth]
-        # Single nodes take turns left and right, so that straight columns do not hide each other's edges.
+        # Single nodes take turns left and right, so that their edges do not hide each other.
         offset = 0.14 * (-1) ** y if len(nodes) == 1 and 0 < y < len(rows) - 1 else 0.0
         for i, node in enumerate(nodes):
             places[node] = ((i + 1) / (len(nodes) + 1) + offset, float(y))
@@ -168,7 +169,7 @@ def _places(graph: Graph, edges: Sequence[str]) -> dict[str, tuple[float, float]
 def _curve(
     start: tuple[float, float], end: tuple[float, float], lane: int
 ) -> tuple[list[float], list[float]]:
-    """A gentle bow from start to end; q, k and v take lanes of their own, long edges a wider bow."""
+    """A bow from start to end; q, k and v take lanes of their own, long edges a wider bow."""
     (x0, y0), (x1, y1) = start, end
     bend = 0.03 * (lane - 1 if lane >= 0 else 0) + 0.05 * max(0.0, y1 - y0 - 1) * (
         1 if x0 >= 0.5 else -1

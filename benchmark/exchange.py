@@ -1,9 +1,11 @@
 """Circuits and scores as JSON files that EAP-IG (Hanna et al., 2024) and MIB write and read.
 
-    {"cfg": {...}, "nodes": {"m0": {"in_graph": true}}, "edges": {"m0->logits": {"score": 0.1, "in_graph": true}}}
+    {"cfg": {"n_layers": 2, ...},
+     "nodes": {"m0": {"in_graph": true}, ...},
+     "edges": {"m0->logits": {"score": 0.1, "in_graph": true}, ...}}
 
-What we add, `label` and `carries` of an edge and fields beside these three, their readers pass over;
-what others add is kept as it is.
+What we add, `label` and `carries` of an edge and fields beside these three, their readers pass
+over; what others add is kept as it is.
 """
 
 from __future__ import annotations
@@ -113,7 +115,9 @@ def read_graph_file(path: str | Path) -> GraphFile:
         raise ResultError(f"{path}: expected a JSON file of a graph, got {error}") from error
     missing = {"cfg", "nodes", "edges"} - set(document if isinstance(document, dict) else ())
     if missing:
-        raise ResultError(f"{path}: expected cfg, nodes and edges, missing {', '.join(sorted(missing))}")
+        raise ResultError(
+            f"{path}: expected cfg, nodes and edges, missing {', '.join(sorted(missing))}"
+        )
     cfg, nodes, edges = document["cfg"], document["nodes"], document["edges"]
     if not all(isinstance(part, dict) for part in (cfg, nodes, edges)) or not all(
         isinstance(entry, dict) for entry in edges.values()
@@ -123,11 +127,13 @@ def read_graph_file(path: str | Path) -> GraphFile:
         raise ResultError(f"{path}: graphs whose MLPs are parallel to attention are not supported")
     for key in ("n_layers", "n_heads"):
         if not isinstance(cfg.get(key), int):
-            raise ResultError(f"{path}: expected cfg.{key} to be a whole number, got {cfg.get(key)!r}")
+            raise ResultError(
+                f"{path}: expected cfg.{key} to be a whole number, got {cfg.get(key)!r}"
+            )
     inputs = ("input",) if "input" in nodes else ("embed", "pos") if "pos" in nodes else ("embed",)
     graph = Graph(cfg["n_layers"], cfg["n_heads"], mlp="m0" in nodes, inputs=inputs)
     try:
-        graph.vector({edge: 0.0 for edge in edges})
+        graph.vector(dict.fromkeys(edges, 0.0))
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
     for edge, entry in edges.items():

@@ -139,7 +139,9 @@ class Graph:
     def edges_from(self, source: str) -> np.ndarray:
         """Indices of the edges out of a node: patching them all patches the node."""
         if source not in self.sources:
-            raise GraphError(f"unknown source {source!r}; expected one of {', '.join(self.sources)}")
+            raise GraphError(
+                f"unknown source {source!r}; expected one of {', '.join(self.sources)}"
+            )
         return np.flatnonzero(self.source_of_edge == self.sources.index(source))
 
     def vector(self, values: Mapping[str, float]) -> Float[np.ndarray, " edge"]:
@@ -189,7 +191,7 @@ def layer_of(node: str) -> float:
 
 
 def check_edge_vector(graph: Graph, values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
-    """`values` as a float vector over the graph's edges; GraphError if it is not finite or fits not."""
+    """`values` as floats over the graph's edges; GraphError for a wrong shape, NaN or infinity."""
     vector = np.asarray(values, dtype=np.float64)
     if vector.shape != (graph.n_edges,):
         raise GraphError(f"expected {what} of shape [{graph.n_edges}], got {list(vector.shape)}")

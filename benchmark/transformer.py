@@ -7,7 +7,7 @@ the sources before it wrote, each replaced by an alternative as far as the mask 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
@@ -21,7 +21,7 @@ from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.graph import Graph
 
 Activation = Literal["relu", "gelu", "gelu_new"]
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "gelu": functional.gelu,
     "gelu_new": lambda x: functional.gelu(x, approximate="tanh"),
@@ -180,8 +180,8 @@ class Transformer(nn.Module):
             tokens: ids, BOS first.
             alternative: for each source, another value of what it writes, such as its `outputs` on
                 another input. A leading dimension of 1 is shared by the whole batch.
-            mask: how far, from 0 to 1, each edge of `graph` reads the alternative; per position with
-                a third axis. A leading dimension of 1 is shared. Gradients flow through it.
+            mask: how far, from 0 to 1, each edge of `graph` reads the alternative; per position
+                with a third axis. A leading dimension of 1 is shared. Gradients flow through it.
 
         Returns:
             The logits and what each source wrote *in this run*, `outputs`.
@@ -190,7 +190,7 @@ class Transformer(nn.Module):
             ShapeError: for shapes that do not fit, or a mask without an alternative.
         """
         c = self.config
-        self._check(tokens, alternative, mask)
+        check_run(self.graph, c.n_ctx, c.d_model, tokens, alternative, mask)
         batch, seq = tokens.shape
         embedded = self.W_E[tokens]
         positions = self.W_pos[:seq].expand(batch, seq, c.d_model)
@@ -200,7 +200,7 @@ class Transformer(nn.Module):
         patch = _Patch(alternative, mask, written)
         blocks = iter(self.graph.blocks)
         for layer in range(c.n_layers):
-            query, _, value = (next(blocks) for _ in range(3))
+            query, _, value = next(blocks), next(blocks), next(blocks)
             delta = patch.delta(query.start, value.stop, query.n_sources)
             q, k, v = self._qkv(residual, delta, layer)
             scores = q @ k.transpose(-1, -2) * c.d_head**-0.5
@@ -233,7 +233,9 @@ class Transformer(nn.Module):
         W, b = self.W_QKV[layer], self.b_QKV[layer][:, None, :, None]
         if delta is None:
             return torch.einsum("btd,ghdk->gbhtk", self._norm(residual, layer), W) + b
-        inputs = residual[:, None, None] + delta.unflatten(1, (3, self.config.n_heads))
+        batch, _, seq, d_model = delta.shape
+        per_head = delta.reshape(batch, 3, self.config.n_heads, seq, d_model)
+        inputs = residual[:, None, None] + per_head
         return torch.einsum("bghtd,ghdk->gbhtk", self._norm(inputs, layer), W) + b
 
     def _norm(self, x: Tensor, which: int) -> Tensor:
@@ -243,25 +245,35 @@ class Transformer(nn.Module):
         weight, bias = self.ln_w[which], self.ln_b[which]
         return functional.layer_norm(x, (c.d_model,), weight, bias, c.layer_norm_eps)
 
-    def _check(self, tokens: Tensor, alternative: Tensor | None, mask: Tensor | None) -> None:
-        c, graph = self.config, self.graph
-        if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= c.n_ctx or not tokens.shape[0]:
-            raise ShapeError(
-                f"expected tokens of shape [batch, 1 to {c.n_ctx}], got {list(tokens.shape)}"
-            )
-        if (mask is None) != (alternative is None):
-            raise ShapeError("expected a mask and an alternative together, got only one of them")
-        if mask is None or alternative is None:
-            return
-        batch, seq = tokens.shape
-        wanted = [batch, len(graph.sources), seq, c.d_model]
-        if list(alternative.shape) not in (wanted, [1, *wanted[1:]]):
-            raise ShapeError(
-                f"expected alternative of shape {wanted}, got {list(alternative.shape)}"
-            )
-        wanted = [batch, graph.n_edges]
-        if list(mask.shape) not in (wanted, [1, wanted[1]], [*wanted, seq], [1, wanted[1], seq]):
-            raise ShapeError(f"expected mask of shape {wanted} (and seq), got {list(mask.shape)}")
+
+def check_run(
+    graph: Graph,
+    n_ctx: int,
+    d_model: int,
+    tokens: Tensor,
+    alternative: Tensor | None,
+    mask: Tensor | None,
+) -> None:
+    """Raise ShapeError, with expected and got, for arguments that do not fit the primitive."""
+    if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= n_ctx or not tokens.shape[0]:
+        raise ShapeError(
+            f"expected tokens of shape [batch, 1 to {n_ctx}], got {list(tokens.shape)}"
+        )
+    if (mask is None) != (alternative is None):
+        raise ShapeError("expected a mask and an alternative together, got only one of them")
+    if mask is None or alternative is None:
+        return
+    batch, seq = tokens.shape
+    wanted = [len(graph.sources), seq, d_model]
+    if list(alternative.shape) not in ([batch, *wanted], [1, *wanted]):
+        raise ShapeError(
+            f"expected alternative of shape {[batch, *wanted]}, got {list(alternative.shape)}"
+        )
+    edges = ([graph.n_edges], [graph.n_edges, seq])
+    if list(mask.shape) not in [[n, *shape] for n in (batch, 1) for shape in edges]:
+        raise ShapeError(
+            f"expected mask of shape {[batch, graph.n_edges]} (and seq), got {list(mask.shape)}"
+        )
 
 
 class _Patch:
@@ -277,14 +289,15 @@ class _Patch:
         self.differences: dict[int, Tensor] = {}
 
     def delta(self, start: int, stop: int, n_sources: int) -> Tensor | None:
-        """What the edges start to stop add to their destinations: [batch, destination, seq, d_model].
+        """What edges start to stop add to their destinations: [batch, destination, seq, d_model].
 
         None where the mask is zero throughout, which masks of few edges are in most layers; sources
         of which it takes nothing are left out.
         """
         if self.mask is None or self.alternative is None:
             return None
-        mask = self.mask[:, start:stop].unflatten(1, (-1, n_sources))
+        mask = self.mask[:, start:stop]
+        mask = mask.reshape(len(mask), -1, n_sources, *mask.shape[2:])
         sources = list(range(n_sources))
         if not mask.requires_grad:
             used = mask.movedim(2, 0).flatten(1).any(1)
@@ -298,5 +311,5 @@ class _Patch:
         differences = torch.stack([self.differences[i] for i in sources], 1)
         mask = mask.to(differences.dtype)
         if mask.ndim == 3:
-            return torch.matmul(mask, differences.flatten(2)).unflatten(2, differences.shape[2:])
+            return torch.einsum("bds,bspm->bdpm", mask, differences)
         return torch.einsum("bdsp,bspm->bdpm", mask, differences)

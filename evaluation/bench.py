@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from knowncircuits.models.hooked import run_patched, to_hooked
+from knowncircuits.models.hooked import to_hooked
+from knowncircuits.models.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 SIZES = {  # those of trained models

@@ -53,7 +53,9 @@ class Score:
 
     auroc: float | None  # area under the ROC curve; ties count half; 0.5 at random
     average_precision: float | None  # area under the precision-recall steps; `prevalence` at random
-    precision_at_size: float | None  # and recall: of as many edges as are true, ties broken at random
+    precision_at_size: (
+        float | None
+    )  # and recall: of as many edges as are true, ties broken at random
     prevalence: float  # share of true edges among the determined ones
     n_edges: int
     n_determined: int

@@ -42,8 +42,9 @@ class Task:
         equal = (self.clean == self.corrupted).all(1)
         if equal.any():
             raise TaskError(
-                f"expected corrupted inputs that differ from the clean ones, got {int(equal.sum())} "
-                f"equal pairs of {len(equal)}, the first at {int(equal.nonzero()[0])}"
+                f"expected corrupted inputs that differ from the clean ones, "
+                f"got {int(equal.sum())} equal pairs of {len(equal)}, "
+                f"the first at {int(equal.nonzero()[0])}"
             )
         load_metric(self.metric)
 

@@ -17,10 +17,10 @@ from transformer_lens.model_bridge.sources.native import NativeModel
 
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
-from knowncircuits.models.hooked import (
+from knowncircuits.models.hooked import lens_config
+from knowncircuits.models.hooks import (
     Hook,
     destination_hooks,
-    lens_config,
     run_patched,
     source_hooks,
     split_heads,

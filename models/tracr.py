@@ -53,8 +53,8 @@ def from_tracr(
 
     Returns:
         The model, its circuit and the place of every variable. Where tracr answers with the largest
-        of values that are all near zero, ours says None. Calling it on one input raises
-        ProgramError where tracr's variables are blurred; `decode` gives its answer all the same.
+        of values that are all near zero, ours says None. Variables that tracr blurs are let pass,
+        as it does: its answer is still the largest.
 
     Raises:
         ModelError: for fields or parameters that are missing or of another shape, an activation
@@ -76,7 +76,9 @@ def from_tracr(
     if answers:  # `Compiled` takes logits of 0.5 for an answer; a constant changes no softmax
         transformer.b_U.fill_(0.5 - LEAST_ANSWER)
     circuit = wire(transformer.graph, components, output, variables.values())
-    return Compiled(transformer, circuit, vocabulary, variables, tuple(components), output)
+    return Compiled(
+        transformer, circuit, vocabulary, variables, tuple(components), output, tolerance=1.0
+    )
 
 
 def _fields(owner: Any, what: str, *names: str) -> list[Any]:

@@ -73,7 +73,7 @@ def test_show(tmp_path: Path) -> None:
     shown = runner.invoke(app, ["show", "fraction_of_x", "--save", str(target)])
     assert shown.exit_code == 0
     assert "frac_prevs = Aggregate(key indices <= query indices, is_x, default=0)" in shown.output
-    assert "<- m0     is_x" in shown.output
+    assert "<- m0  is_x" in shown.output
     assert target.stat().st_size > 100_000
 
 

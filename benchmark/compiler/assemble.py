@@ -1,4 +1,4 @@
-"""Pass 6: places in the residual stream, and the weights of every node in the stacks of a Transformer."""
+"""Pass 6: places in the residual stream, and weights in the stacks of a Transformer."""
 
 from __future__ import annotations
 
@@ -110,20 +110,33 @@ def lay_out(
         elif isinstance(expr, Full) and is_categorical(expr):
             values = domain.listed
             variables[name] = Variable(
-                name, "embed", Encoding.CATEGORICAL, values, constants.one.directions[: len(values)],
-                nullable=domain.nullable, varies=False, at_bos=expr.fill,
+                name,
+                "embed",
+                Encoding.CATEGORICAL,
+                values,
+                constants.one.directions[: len(values)],
+                nullable=domain.nullable,
+                varies=False,
+                at_bos=expr.fill,
             )
             by_expr[id(expr)] = variables[name]
         else:
             if decodes(expr):
                 raw[id(expr)] = place(
-                    f"{name}_attention", nodes[id(expr)][0], Encoding.NUMERICAL, (),
+                    f"{name}_attention",
+                    nodes[id(expr)][0],
+                    Encoding.NUMERICAL,
+                    (),
                     varies=domain.varies,
                     at_bos=1.0 if isinstance(expr, SelectorWidth) else 0.0,
                 )
             by_expr[id(expr)] = place(
-                name, nodes[id(expr)][-1], expr.encoding, domain.values or (),
-                nullable=domain.nullable, varies=domain.varies,
+                name,
+                nodes[id(expr)][-1],
+                expr.encoding,
+                domain.values or (),
+                nullable=domain.nullable,
+                varies=domain.varies,
                 at_bos=_at_bos(expr, by_expr, domains),
             )
     return Layout(variables, by_expr, raw, constants, size)
@@ -183,7 +196,10 @@ def _map_at_bos(
 
 
 def build(
-    program: Program, domains: dict[int, Domain], layers: dict[int, int], layout: Layout,
+    program: Program,
+    domains: dict[int, Domain],
+    layers: dict[int, int],
+    layout: Layout,
     vocabulary: Vocabulary,
 ) -> tuple[dict[str, Head], dict[str, list[Mlp]], list[Component]]:
     """The heads and MLP parts of every node, and what they read and write."""
@@ -196,9 +212,7 @@ def build(
 
     def record(node: str, reads: dict[str, Iterable[Read]], writes: Variable) -> None:
         old = components.get(node, Component(node, {}, ()))
-        merged = {
-            key: (*old.reads.get(key, ()), *(r for r in new)) for key, new in reads.items()
-        }
+        merged = {key: (*old.reads.get(key, ()), *(r for r in new)) for key, new in reads.items()}
         components[node] = Component(node, merged, (*old.writes, writes))
 
     reasons: list[str] = []
@@ -226,13 +240,21 @@ def build(
 
 
 def _head(
-    expr: SOp, program: Program, lookup: object, domains: dict[int, Domain], layout: Layout,
+    expr: SOp,
+    program: Program,
+    lookup: object,
+    domains: dict[int, Domain],
+    layout: Layout,
     raw: Variable | None,
 ) -> Head:
     constants = layout.constants
     bos_score = {SelectorWidth: 0.0, AggregateSum: dilution_score()}.get(type(expr), -0.5)
     head = attend(
-        program.terms(expr), lambda e: layout.by_expr[id(e)], domains, constants, bos_score=bos_score
+        program.terms(expr),
+        lambda e: layout.by_expr[id(e)],
+        domains,
+        constants,
+        bos_score=bos_score,
     )
     if isinstance(expr, Aggregate):
         out, sop = layout.by_expr[id(expr)], layout.by_expr[id(expr.sop)]
@@ -246,7 +268,11 @@ def _head(
 
 
 def _mlp(
-    expr: SOp, lookup: object, domains: dict[int, Domain], layout: Layout, raw: Variable | None,
+    expr: SOp,
+    lookup: object,
+    domains: dict[int, Domain],
+    layout: Layout,
+    raw: Variable | None,
     vocabulary: Vocabulary,
 ) -> Mlp:
     constants, out = layout.constants, layout.by_expr[id(expr)]
@@ -273,17 +299,22 @@ def _mlp(
 
 
 def to_transformer(
-    heads: dict[str, Head], mlps: dict[str, list[Mlp]], layers: dict[int, int], layout: Layout,
-    output: Variable, vocabulary: Vocabulary, *, causal: bool, dtype: torch.dtype,
+    heads: dict[str, Head],
+    mlps: dict[str, list[Mlp]],
+    layers: dict[int, int],
+    layout: Layout,
+    output: Variable,
+    vocabulary: Vocabulary,
+    *,
+    causal: bool,
+    dtype: torch.dtype,
 ) -> Transformer:
     """Fill a transformer without norms, with ReLU, and as small as the components allow."""
     per_layer: dict[int, int] = {}
     for node in heads:
         layer, head_number = _split(node)
         per_layer[layer] = max(per_layer.get(layer, 0), head_number + 1)
-    widths = {
-        node: sum(piece.into.size for piece in pieces) for node, pieces in mlps.items()
-    }
+    widths = {node: sum(piece.into.size for piece in pieces) for node, pieces in mlps.items()}
     config = TransformerConfig(
         n_layers=max(layers.values(), default=0) + 1,
         n_heads=max(per_layer.values(), default=1),

@@ -18,9 +18,6 @@ from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Run, Transformer
 from knowncircuits.vocabulary import BOS, Vocabulary
 
-# How far from one-hot a categorical variable may be: rounding is far smaller, a mixture far larger.
-TOLERANCE = 0.01
-
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
@@ -33,6 +30,8 @@ class Compiled:
     components: tuple[Component, ...]
     output: Variable
     name: str = "program"
+    # How far from one-hot a variable may be: rounding is far smaller, a mixture far larger.
+    tolerance: float = 0.01
     # (how many, seed) -> inputs as indices into the alphabet; None: uniform, at the greatest length
     sampler: Callable[[int, int], Int[np.ndarray, "n length"]] | None = field(
         default=None, repr=False
@@ -54,7 +53,7 @@ class Compiled:
         return torch.from_numpy(self.vocabulary.encode(inputs)).to(self.model.device)
 
     def draw(self, n: int, seed: int) -> Int[Tensor, "n pos"]:
-        """n random inputs as ids, BOS first."""
+        """N random inputs as ids, BOS first."""
         if self.sampler is not None:
             codes = self.sampler(n, seed)
         else:
@@ -85,7 +84,7 @@ class Compiled:
     def unmixed(
         self, outputs: Float[Tensor, "batch source pos d_model"]
     ) -> Bool[Tensor, "variable batch"]:
-        """Whether each variable, in order, is a single value or None at every position after BOS."""
+        """Whether each variable is a single value, or None, at every position after BOS."""
         clean = []
         residual = outputs.sum(1)[:, 1:]
         for variable in self.variables.values():
@@ -94,8 +93,8 @@ class Compiled:
                 continue
             held = residual[..., list(variable.directions)]
             distance = torch.minimum(held.abs(), (held - 1).abs()).amax((-1, -2))
-            single = held.sum(-1).amax(-1) < 1 + TOLERANCE
-            clean.append((distance < TOLERANCE) & single)
+            single = held.sum(-1).amax(-1) < 1 + self.tolerance
+            clean.append((distance < self.tolerance) & single)
         return torch.stack(clean)
 
     def _check_unmixed(self, run: Run, tokens: Sequence[Value]) -> None:

@@ -1,9 +1,10 @@
 """Pass 5: each S-Op as the weights of an attention head or of a part of an MLP.
 
 The residual stream has a direction for each value of a categorical variable and one for a numerical
-variable; None is the zero vector. Two directions are constants of the embedding: `one`, everywhere 1,
-and `tokens:BOS`. BOS attends to itself alone, so what every variable holds there is known here, and
-where BOS serves as the position to attend to when nothing is selected, it is accounted for exactly.
+variable; None is the zero vector. Two directions are constants of the embedding: `one`, everywhere
+1, and `tokens:BOS`. BOS attends to itself alone, so what every variable holds there is known here,
+and where BOS serves as the position to attend to when nothing is selected, it is accounted for
+exactly.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from knowncircuits.rasp.expressions import (
     Encoding,
     Full,
     LinearSequenceMap,
-    Map,
     SelectorWidth,
     SequenceMap,
     SOp,
@@ -80,7 +80,7 @@ class Read:
 
 @dataclass
 class Weights:
-    """A linear map between residual directions and a component's own dimensions, made entry by entry."""
+    """A linear map between residual directions and a component's own dimensions, by entries."""
 
     size: int = 0
     entries: dict[tuple[int, int], float] = field(default_factory=dict)  # (direction, dimension)
@@ -168,17 +168,18 @@ def attend(
     head.q.add(bos, bos_dimension, COLDNESS * (n + 1))  # BOS attends to itself alone
     for term in terms:
         keys, queries = lookup(term.keys), lookup(term.queries)
-        key_states, query_states = domains[id(term.keys)].nullable, domains[id(term.queries)].nullable
+        key_states, query_states = (
+            domains[id(term.keys)].nullable,
+            domains[id(term.queries)].nullable,
+        )
 
         def holds(key: Value, query: Value, term: Term = term) -> float:
             return float(term.holds(key, query))
 
-        # The table over (key or None) x (query or None) as a bilinear form of one-hot vectors and 1:
-        # what holds for None is the constant part, and values add their difference from it.
+        # The table over (key or None) x (query or None) as a bilinear form of one-hot vectors and
+        # 1: what holds for None is the constant part, and values add their difference from it.
         none_none = holds(None, None) if key_states and query_states else 0.0
-        of_query = {
-            q: (holds(None, q) if key_states else 0.0) - none_none for q in queries.values
-        }
+        of_query = {q: (holds(None, q) if key_states else 0.0) - none_none for q in queries.values}
         of_key = {k: (holds(k, None) if query_states else 0.0) - none_none for k in keys.values}
         for key, direction in zip(keys.values, keys.directions, strict=True):
             dimension = next(dimensions)
@@ -196,7 +197,9 @@ def attend(
                 head.q.add(direction, one_dimension, COLDNESS * of_query[query])
         # BOS holds a known key: take what it scores out again.
         at_bos = keys.at_bos
-        none_at_bos = holds(at_bos, None) if query_states and (at_bos is not None or key_states) else 0.0
+        none_at_bos = (
+            holds(at_bos, None) if query_states and (at_bos is not None or key_states) else 0.0
+        )
         head.q.add(one, bos_dimension, -COLDNESS * none_at_bos)
         for query, direction in zip(queries.values, queries.directions, strict=True):
             score = holds(at_bos, query) if at_bos is not None or key_states else 0.0
@@ -239,10 +242,13 @@ def aggregate(
 
 
 def total(
-    expr: AggregateSum | SelectorWidth, head: Head, sop: Variable | None, raw: Variable,
+    expr: AggregateSum | SelectorWidth,
+    head: Head,
+    sop: Variable | None,
+    raw: Variable,
     constants: Constants,
 ) -> None:
-    """The v and o of a head that sums, thinned by BOS, or that shows BOS's share of the attention."""
+    """The v and o of a head that sums, thinned by BOS, or that shows BOS's share."""
     bos = constants.bos.directions[0]
     if sop is None:
         head.v.add(bos, 0, 1.0)
@@ -258,7 +264,9 @@ def decode_width(raw: Variable, out: Variable, max_len: int, constants: Constant
     """From BOS's share 1 / (width + 1) back to the width."""
     return _step_units(
         [(1 / (width + 1), 1 / (width + 1), width) for width in range(max_len, -1, -1)],
-        raw, out, constants,
+        raw,
+        out,
+        constants,
     )
 
 
@@ -277,7 +285,11 @@ def decode_sum(
 
 
 def map_units(
-    expr: SOp, f: Callable[[Value], Value], inner: Variable, domain: Domain, out: Variable,
+    expr: SOp,
+    f: Callable[[Value], Value],
+    inner: Variable,
+    domain: Domain,
+    out: Variable,
     constants: Constants,
 ) -> Mlp:
     """A function of one variable: a unit for each value, or steps between numbers."""
@@ -297,7 +309,11 @@ def map_units(
 
 
 def pair_units(
-    expr: SequenceMap, fst: Variable, snd: Variable, domains: Domains, out: Variable,
+    expr: SequenceMap,
+    fst: Variable,
+    snd: Variable,
+    domains: Domains,
+    out: Variable,
     constants: Constants,
 ) -> Mlp:
     """A function of two categorical variables: a unit for each pair of values."""
@@ -310,8 +326,8 @@ def pair_units(
         domains[id(expr.fst)].states if joint else fst.values,
         domains[id(expr.snd)].states if joint else snd.values,
     ):
-        known, result = (True, None) if x is None and y is None else try_call(
-            expr.f, expr.name, x, y
+        known, result = (
+            (True, None) if x is None and y is None else try_call(expr.f, expr.name, x, y)
         )
         if not known or result is None:
             continue
@@ -348,7 +364,9 @@ def constant_unit(expr: Full, out: Variable, constants: Constants) -> Mlp:
 
 
 def _step_units(
-    steps: Sequence[tuple[float, float, Value]], number: Variable, out: Variable,
+    steps: Sequence[tuple[float, float, Value]],
+    number: Variable,
+    out: Variable,
     constants: Constants,
 ) -> Mlp:
     """A step function: between the first and the second number of each step, its value.
@@ -390,7 +408,9 @@ def _value_into(head: Head, sop: Variable) -> None:
 
 
 def _reads_value(head: Head, sop: Variable, constants: Constants, matters: bool) -> None:
-    head.reads["v"] += [Read(sop, matters), Read(constants.bos, False)]
+    head.reads["v"].append(Read(sop, matters))
+    if any(direction == constants.bos.directions[0] for direction, _ in head.v.entries):
+        head.reads["v"].append(Read(constants.bos, False))
 
 
 def _write(weights: Weights, unit: int, out: Variable, value: Value, weight: float) -> None:

@@ -1,7 +1,7 @@
 """Pass 2: the program as a list of S-Ops, in the order of a breadth-first walk from its output.
 
-That order decides which of several heads in a layer comes first; it is tracr's, so that the circuits
-of both compilers can be compared name by name.
+That order decides which of several heads in a layer comes first; it is tracr's, so that the
+circuits of both compilers can be compared name by name.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pass 4: which layer each S-Op is computed in.
 
 Depth is the longest way from the input. Depths become layers one by one, except that heads at one
-depth and MLPs at the next share a layer, since a layer's MLP comes after its heads. tracr's rule, kept
-for the sake of equal circuits.
+depth and MLPs at the next share a layer, since a layer's MLP comes after its heads. tracr's rule,
+kept for the sake of equal circuits.
 """
 
 from __future__ import annotations

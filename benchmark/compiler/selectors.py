@@ -1,8 +1,8 @@
 """Pass 1: every selector as a conjunction of tables over one key and one query variable each.
 
-One attention head adds up a score for each term, so a conjunction costs nothing. What is not one, such
-as an `or` over different variables, becomes a single term over joint variables, whose values are
-tuples; a SequenceMap computes them, one layer earlier.
+One attention head adds up a score for each term, so a conjunction costs nothing. What is not one,
+such as an `or` over different variables, becomes a single term over joint variables, whose values
+are tuples; a SequenceMap computes them, one layer earlier.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Holds = Callable[[Value, Value], bool]
 
 @dataclass(frozen=True)
 class Term:
-    """`holds(key, query)` over one variable of keys and one of queries, either of them maybe None."""
+    """`holds(key, query)` over a variable of keys and one of queries, either maybe None."""
 
     keys: SOp
     queries: SOp
@@ -104,17 +104,18 @@ class SelectorPass:
     def _combine(
         self, groups: list[tuple[Term, ...]], quantifier: Callable[[Any], bool], name: str
     ) -> Term:
-        """One term for `quantifier` over conjunctions, on the joint variables of all their terms."""
+        """One term for `quantifier` over conjunctions, on the joint variables of their terms."""
         every = [term for group in groups for term in group]
         keys, queries = _distinct([t.keys for t in every]), _distinct([t.queries for t in every])
-        places = {
-            id(t): (_place(t.keys, keys), _place(t.queries, queries)) for t in every
-        }
+        places = {id(t): (_place(t.keys, keys), _place(t.queries, queries)) for t in every}
 
         def holds(key: Value, query: Value) -> bool:
             key_parts, query_parts = _parts(key, len(keys)), _parts(query, len(queries))
             return quantifier(
-                all(t.holds(key_parts[places[id(t)][0]], query_parts[places[id(t)][1]]) for t in group)
+                all(
+                    t.holds(key_parts[places[id(t)][0]], query_parts[places[id(t)][1]])
+                    for t in group
+                )
                 for group in groups
             )
 
@@ -134,7 +135,7 @@ class SelectorPass:
 
 
 class Joint(SequenceMap):
-    """A variable joined to n others as a tuple; unlike other maps it has a value where one is None."""
+    """n variables and another as a tuple; unlike other maps it has a value where one is None."""
 
     default_name = "joint"
 

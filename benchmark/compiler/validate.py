@@ -32,8 +32,8 @@ def validate(program: SOp, vocabulary: Vocabulary, *, causal: bool = False) -> l
     """The reasons why a program cannot be compiled to what it means; empty where there is none.
 
     Encodings and values are checked for every possible input. Whether a categorical aggregate meets
-    different values, which no head can average, is checked by interpreting inputs: all of them where
-    there are at most N_CHECKED, a fixed random sample of each length otherwise.
+    different values, which no head can average, is checked by interpreting inputs: all of them
+    where there are at most N_CHECKED, a fixed random sample of each length otherwise.
     """
     try:
         flat = flatten(program)
@@ -59,7 +59,7 @@ def static_reasons(program: Program, domains: dict[int, Domain]) -> list[str]:
             if isinstance(expr, Aggregate) and expr.default is None:
                 say("a numerical aggregate needs a default that is a number, such as 0")
             else:
-                say("a numerical variable cannot be None; give the aggregate it comes from a default")
+                say("a numerical variable cannot be None; give its aggregate a default")
         if domain is not None and is_categorical(expr) and len(domain.listed) > MAX_CATEGORICAL:
             say(f"takes {len(domain.listed)} values; at most {MAX_CATEGORICAL} can be categorical")
         for term in program.terms(expr):

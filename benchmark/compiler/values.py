@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 
 from knowncircuits.compiler.program import Program
-from knowncircuits.compiler.selectors import Term, Joint
+from knowncircuits.compiler.selectors import Joint, Term
 from knowncircuits.errors import CompileError, ProgramError
 from knowncircuits.rasp.expressions import (
     Aggregate,
@@ -27,7 +26,7 @@ from knowncircuits.rasp.expressions import (
 from knowncircuits.rasp.interpreter import as_number, call, canonical
 from knowncircuits.vocabulary import Vocabulary
 
-# A numerical variable with more values than this is carried, but no function of it can be tabulated.
+# A numerical variable with more values than this is carried, but no function of it tabulated.
 MAX_VALUES = 20_000
 
 
@@ -142,7 +141,7 @@ def _domain(
     counts = None if sop.values is None else reachable_sums(_numbers(sop), vocabulary.max_len)
     if counts is None:
         return Domain(None, nullable, varies)
-    means = {canonical(float(Fraction(s) / n)) for s, n in counts if n}  # type: ignore[arg-type]
+    means = {canonical(as_number(s) / n) for s, n in counts if n}
     return Domain(_sorted([*means, expr.default]), nullable, varies)
 
 
@@ -161,7 +160,7 @@ def _sequence_map(expr: SequenceMap, domains: dict[int, Domain]) -> Domain:
     found = [y for defined, y in results if defined]
     matters = argument_matters(expr, domains)
     varies = (fst.varies and matters[0]) or (snd.varies and matters[1])
-    return Domain(_sorted(found), nullable and not joint or None in found, varies)
+    return Domain(_sorted(found), (nullable and not joint) or None in found, varies)
 
 
 def _too_many(fst: Domain, snd: Domain) -> bool:
@@ -177,9 +176,7 @@ def _selection_varies(term: Term, domains: dict[int, Domain]) -> bool:
     )
 
 
-def reachable_sums(
-    numbers: Iterable[Value], max_len: int
-) -> set[tuple[Value, int]] | None:
+def reachable_sums(numbers: Iterable[Value], max_len: int) -> set[tuple[Value, int]] | None:
     """Every (sum, how many were summed) for up to `max_len` of these numbers; None: too many."""
     numbers = tuple(numbers)
     reached: set[tuple[Value, int]] = {(0.0, 0)}

@@ -1,4 +1,4 @@
-"""RASP: the language, its interpreter, and idioms; `from knowncircuits import rasp` serves as tracr's."""
+"""RASP: the language, its interpreter, and idioms. `from knowncircuits import rasp` as in tracr."""
 
 from knowncircuits.rasp.expressions import (
     Aggregate,
@@ -51,4 +51,50 @@ from knowncircuits.rasp.library import (
 
 length = make_length()
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    "Aggregate",
+    "AggregateSum",
+    "Comparison",
+    "Encoding",
+    "Expression",
+    "Full",
+    "IndicesType",
+    "LinearSequenceMap",
+    "Map",
+    "Predicate",
+    "SOp",
+    "Select",
+    "Selector",
+    "SelectorAnd",
+    "SelectorNot",
+    "SelectorOr",
+    "SelectorWidth",
+    "SequenceMap",
+    "TokensType",
+    "Value",
+    "annotate",
+    "categorical",
+    "detect_pattern",
+    "get_encoding",
+    "indices",
+    "interpret",
+    "is_categorical",
+    "is_numerical",
+    "length",
+    "make_count",
+    "make_frac_prevs",
+    "make_hist",
+    "make_length",
+    "make_nary_sequencemap",
+    "make_pair_balance",
+    "make_reverse",
+    "make_sort",
+    "make_sort_unique",
+    "numerical",
+    "selector_and",
+    "selector_not",
+    "selector_or",
+    "shift_by",
+    "sop_not",
+    "tokens",
+]

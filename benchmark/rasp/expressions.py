@@ -1,8 +1,8 @@
 """The RASP language: expressions over sequences, and selectors between positions.
 
-RASP is due to Weiss, Goldberg and Yahav, *Thinking Like Transformers* (2021). The names and meanings
-are those of tracr (Lindner et al., 2023), so that a program written for tracr runs after changing its
-import; composite selectors, any default, and `AggregateSum` go beyond it.
+RASP is due to Weiss, Goldberg and Yahav, *Thinking Like Transformers* (2021). The names and
+meanings are those of tracr (Lindner et al., 2023), so that a program written for tracr runs after
+changing its import; composite selectors, any default, and `AggregateSum` go beyond it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _COMPARE: dict[Comparison, Predicate] = {
 
 
 class Expression:
-    """A node of a program. Immutable: annotating makes a new expression with an identity of its own."""
+    """A node of a program. Immutable: annotating makes a new one, with its own identity."""
 
     default_name = "expression"
 
@@ -92,8 +92,8 @@ class Expression:
 class SOp(Expression):
     """A sequence operation: its value is one value at each position.
 
-    Operators build new S-Ops: `tokens == "x"`, `length - indices - 1`, `~flag`, `a & b`. As in tracr
-    `&` and `|` are Python's `and` and `or`. None is passed through by every operation.
+    Operators build new S-Ops: `tokens == "x"`, `length - indices - 1`, `~flag`, `a & b`. As in
+    tracr `&` and `|` are Python's `and` and `or`. None is passed through by every operation.
     """
 
     __hash__ = Expression.__hash__  # __eq__ builds a program, so identity is what hashes
@@ -296,7 +296,7 @@ class Selector(Expression):
 
 
 class Select(Selector):
-    """Selects the keys for which `predicate(key, query)` holds. None is never selected, nor selects."""
+    """Selects the keys for which `predicate(key, query)` holds; None selects nothing."""
 
     default_name = "select"
 
@@ -492,7 +492,8 @@ def _check(owner: Expression, kind: type[Expression], *parts: object) -> None:
     for part in parts:
         if not isinstance(part, kind):
             raise ProgramError(
-                f"{type(owner).__name__} expected {kind.__name__}, got {type(part).__name__} {part!r}"
+                f"{type(owner).__name__} expected {kind.__name__}, "
+                f"got {type(part).__name__} {part!r}"
             )
 
 

@@ -7,6 +7,7 @@ hundred thousand inputs cost little more than one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,7 +57,7 @@ class Column:
         return [[cell.value for cell in row] for row in table[self.codes]]
 
     def numbers(self) -> np.ndarray:
-        """The values as floats, NaN for None; raises ProgramError for values that are no numbers."""
+        """The values as floats, NaN for None; ProgramError for values that are no numbers."""
         table = np.array([*map(as_number, self.values), np.nan])
         numbers: np.ndarray = table[self.codes]
         return numbers
@@ -83,7 +84,7 @@ def canonical(x: Value) -> Value:
 
 
 def call(f: Callable[..., Any], name: str, *args: Value) -> Value:
-    """`f(*args)`, checked: raises ProgramError, naming the expression, if it has no usable value."""
+    """`f(*args)`, checked: ProgramError, with the expression's name, for no usable value."""
     try:
         result = f(*args)
     except Exception as error:
@@ -91,7 +92,9 @@ def call(f: Callable[..., Any], name: str, *args: Value) -> Value:
         raise ProgramError(f"{name}: its function raised {error!r} on {shown}") from error
     if isinstance(result, np.generic):
         result = result.item()
-    if isinstance(result, SOp) or not isinstance(result, (bool, int, float, str, tuple, type(None))):
+    if isinstance(result, SOp) or not isinstance(
+        result, (bool, int, float, str, tuple, type(None))
+    ):
         raise ProgramError(
             f"{name}: expected a number, boolean, string, tuple or None, got {result!r} for {args}"
         )
@@ -121,8 +124,8 @@ def encode(inputs: Sequence[Sequence[Value]]) -> Column:
 class Interpreter:
     """Evaluates expressions on one batch, each once.
 
-    `mixtures` gathers the categorical aggregates that averaged different values, each with the index
-    of an input on which it did: the interpreter can do that, a compiled model can not.
+    `mixtures` gathers the categorical aggregates that averaged different values, each with the
+    index of an input on which it did: the interpreter can do that, a compiled model can not.
     """
 
     def __init__(self, inputs: Column, *, causal: bool = False) -> None:
@@ -147,10 +150,7 @@ class Interpreter:
         """What a selector selects; in a causal program nothing after the query."""
         if id(expr) not in self._selections:
             self._kept.append(expr)
-            selected = self._select(expr)
-            if self.causal:
-                selected &= np.tri(selected.shape[1], dtype=bool)
-            self._selections[id(expr)] = selected
+            self._selections[id(expr)] = self._select(expr)
         return self._selections[id(expr)]
 
     def _evaluate(self, expr: SOp) -> Column:
@@ -187,7 +187,10 @@ class Interpreter:
         first = np.zeros(len(occurring), dtype=np.int64)
         first[inverse[::-1]] = where[::-1]
         combinations = zip(
-            *([a.values[i] for i in codes[first]] for a, codes in zip(arguments, flat, strict=True)),
+            *(
+                [a.values[i] for i in codes[first]]
+                for a, codes in zip(arguments, flat, strict=True)
+            ),
             strict=True,
         )
         results = [call(f, expr.name, *args) for args in combinations]
@@ -197,14 +200,22 @@ class Interpreter:
         return Column(out.reshape(self.inputs.codes.shape), values)
 
     def _select(self, expr: Selector) -> np.ndarray:
+        selected: np.ndarray
         if isinstance(expr, SelectorAnd):
-            return self.selection(expr.fst) & self.selection(expr.snd)
-        if isinstance(expr, SelectorOr):
-            return self.selection(expr.fst) | self.selection(expr.snd)
-        if isinstance(expr, SelectorNot):
-            return ~self.selection(expr.inner)
-        if not isinstance(expr, Select):
+            selected = self.selection(expr.fst) & self.selection(expr.snd)
+        elif isinstance(expr, SelectorOr):
+            selected = self.selection(expr.fst) | self.selection(expr.snd)
+        elif isinstance(expr, SelectorNot):
+            selected = ~self.selection(expr.inner)
+        elif isinstance(expr, Select):
+            selected = self._primitive(expr)
+        else:
             raise ProgramError(f"{expr.name}: {type(expr).__name__} has no evaluation")
+        if self.causal:
+            selected = selected & np.tri(selected.shape[1], dtype=bool)
+        return selected
+
+    def _primitive(self, expr: Select) -> np.ndarray:
         keys, queries = self.column(expr.keys), self.column(expr.queries)
         # The last row and column stand for None, which code -1 finds.
         table = np.zeros((len(queries.values) + 1, len(keys.values) + 1), dtype=bool)
@@ -237,7 +248,7 @@ class Interpreter:
             if is_categorical(expr):
                 self.mixtures[id(expr)] = (expr, int(np.flatnonzero(mixed.any(-1))[0]))
             means = _means(expr, selected, sop)[mixed]
-            rounded, first, inverse = np.unique(
+            _rounded, first, inverse = np.unique(
                 means.round(10), return_index=True, return_inverse=True
             )
             new = np.array([code(canonical(float(x))) for x in means[first]])
@@ -272,7 +283,7 @@ def _means(
     taken = np.where(selected, numbers[:, None, :], 0.0)
     if np.isnan(taken).any():
         raise ProgramError(f"{expr.name}: None cannot be averaged with other values")
-    sums = taken.sum(-1)
+    sums: np.ndarray = taken.sum(-1)
     return sums / np.maximum(selected.sum(-1), 1) if divide else sums
 
 
@@ -291,7 +302,7 @@ def evaluate(program: SOp, inputs: Column, *, causal: bool = False) -> Column:
     parts = [Interpreter(chunk, causal=causal).column(program) for chunk in _chunks(inputs)]
     codes, values = tabulate(v for part in parts for v in part.values)
     starts = np.cumsum([0, *(len(part.values) for part in parts)])
-    lookups = [np.append(codes[a:b], NONE) for a, b in zip(starts, starts[1:], strict=False)]
+    lookups = [np.append(codes[a:b], NONE) for a, b in itertools.pairwise(starts)]
     merged = [look[part.codes] for look, part in zip(lookups, parts, strict=True)]
     return Column(np.concatenate(merged), values)
 

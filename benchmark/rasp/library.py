@@ -1,4 +1,4 @@
-"""Idioms that many programs share; most are from the RASP paper and tracr's library, by their names there."""
+"""Idioms that many programs share, most of them named as in the RASP paper and in tracr."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def make_pair_balance(sop: SOp, opening: Value, closing: Value) -> SOp:
 
 def make_sort_unique(values: SOp, keys: SOp) -> SOp:
     """`values` in the order of `keys`, which must not repeat."""
-    rank = SelectorWidth(Select(keys, keys, Comparison.LT).named("smaller")).named("target_position")
+    rank = SelectorWidth(Select(keys, keys, Comparison.LT).named("smaller")).named(
+        "target_position"
+    )
     return Aggregate(Select(rank, indices, Comparison.EQ), values).named("sort")
 
 
@@ -97,7 +99,9 @@ def make_nary_sequencemap(f: object, *sops: SOp) -> SOp:
     """A function of several S-Ops, by way of a variable whose values are tuples of theirs."""
     if not sops or not callable(f):
         raise ProgramError("expected a function and at least one S-Op")
-    gathered: SOp = Map(lambda x: (x,), sops[0], simplify=False) if len(sops) == 1 else sops[0]
-    for i, sop in enumerate(sops[1:]):
-        gathered = SequenceMap(lambda x, y, i=i: (*x, y) if i else (x, y), gathered, sop)
+    if len(sops) == 1:
+        return Map(f, sops[0])
+    gathered = SequenceMap(lambda x, y: (x, y), sops[0], sops[1])
+    for sop in sops[2:]:
+        gathered = SequenceMap(lambda x, y: (*x, y), gathered, sop)
     return Map(lambda args: f(*args), gathered)

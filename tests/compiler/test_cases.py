@@ -8,14 +8,10 @@ import torch
 
 from knowncircuits.cases import CASES, Case
 from knowncircuits.rasp.interpreter import Column
+from programs import TWELVE
 
 MAX_ENUMERATED = 20_000
 N_SAMPLED = 2_000
-TWELVE = (
-    "fraction_of_x", "histogram", "frequency_class", "count_greater", "sort_unique_numbers",
-    "unique_tokens_first", "reverse", "double_minus_index", "oscillation", "contains_abc",
-    "zero_duplicates", "balanced_parentheses",
-)
 
 
 def inputs_of(case: Case, length: int) -> np.ndarray:

@@ -37,9 +37,7 @@ def test_none_of_an_aggregate_stays_none() -> None:
 
 def test_means_of_other_than_unit_fractions() -> None:
     """tracr lists 1, 1/2, 1/3, ... as the values of a mean and rounds 2/3 to one of them."""
-    mean = rasp.numerical(
-        rasp.Aggregate(EVERYTHING, rasp.numerical(rasp.tokens == 1), default=0)
-    )
+    mean = rasp.numerical(rasp.Aggregate(EVERYTHING, rasp.numerical(rasp.tokens == 1), default=0))
     check(rasp.Map(lambda x: round(12 * x), mean))
     check(rasp.numerical(rasp.Aggregate(EVERYTHING, rasp.tokens, default=0)))
 
@@ -118,7 +116,7 @@ def test_labels() -> None:
     for edge in ("embed->a0.h0<k>", "m0->m1", "m2->a3.h0<q>", "pos->a3.h0<k>", "pos->logits"):
         assert circuit.label(edge) == Label.UNDETERMINED
     assert circuit.label("embed->logits") == Label.OUT
-    assert circuit.carries["embed->a3.h0<v>"] == ("tokens", "tokens:BOS")
+    assert circuit.carries["embed->a3.h0<v>"] == ("tokens",)
     padded = compile_program(rasp.make_reverse(rasp.tokens), Vocabulary((0, 1), 4, pad=True))
     assert padded.circuit.label("m0->m1") == Label.IN
 

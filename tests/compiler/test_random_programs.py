@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp import interpret
-from tests.compiler.programs import RandomProgram, programs
+from programs import RandomProgram, programs
 
 
 def agree(value: object, answer: object) -> bool:
@@ -27,15 +27,16 @@ def agree(value: object, answer: object) -> bool:
 COUNTS: Counter[str] = Counter()
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(programs())
 def test_compiled_equals_interpreted(program: RandomProgram) -> None:
     try:
         compiled = compile_program(
             program.output, program.vocabulary, causal=program.causal, dtype=torch.float64
         )
-    except CompileError as error:
-        assert error.reasons
+    except CompileError:
         COUNTS["refused"] += 1
         return
     COUNTS["compiled"] += 1
@@ -50,7 +51,9 @@ def test_compiled_equals_interpreted(program: RandomProgram) -> None:
             assert all(map(agree, ys, zs)), f"{program!r}: {xs}: {ys} {zs}"
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(programs())
 def test_padding_changes_nothing(program: RandomProgram) -> None:
     vocabulary = program.vocabulary

@@ -12,9 +12,10 @@ from knowncircuits.errors import GraphError, ResultError, TaskError, UnknownName
 from knowncircuits.evaluation.discover import discover, methods
 from knowncircuits.evaluation.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
-from knowncircuits.models.hooked import run_patched, to_hooked
+from knowncircuits.models.hooked import to_hooked
+from knowncircuits.models.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
-from tests.compiler.test_cases import TWELVE
+from programs import TWELVE
 
 
 def random_task(metric: str = "kl", seed: int = 0) -> Task:
@@ -47,8 +48,14 @@ def test_exact_equals_patching_the_hooked_module_edge_by_edge(metric: str) -> No
     assert np.allclose(scores.values, wanted, atol=1e-12)
     assert (scores.values > 0).mean() > 0.6  # all but what leaves pos or repeats in a position
     live = sum(
-        (task.clean_run.outputs[:, task.graph.source_of_edge[e]] != alternative[:, task.graph.source_of_edge[e]])
-        .flatten(1).any(1).sum().item()
+        (
+            task.clean_run.outputs[:, task.graph.source_of_edge[e]]
+            != alternative[:, task.graph.source_of_edge[e]]
+        )
+        .flatten(1)
+        .any(1)
+        .sum()
+        .item()
         for e in range(task.graph.n_edges)
     )
     assert scores.forward_passes == 2 * task.n_pairs + live

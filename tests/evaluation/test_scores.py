@@ -19,7 +19,9 @@ labels = st.lists(st.sampled_from([-1, 0, 1]), min_size=GRAPH.n_edges, max_size=
 
 
 @given(vectors, labels, st.sampled_from(["absolute", "signed"]))
-def test_auroc_counts_pairs_and_ties_half(values: list[int], truth: list[int], rank_by: str) -> None:
+def test_auroc_counts_pairs_and_ties_half(
+    values: list[int], truth: list[int], rank_by: str
+) -> None:
     scores = Scores(GRAPH, np.array(values, dtype=np.float64), "test", rank_by)  # type: ignore[arg-type]
     found = score(scores, Circuit(GRAPH, np.array(truth, dtype=np.int8)))
     ranking = [abs(v) if rank_by == "absolute" else v for v in values]

@@ -22,7 +22,7 @@ from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.transformer import Transformer, TransformerConfig
-from tests.strategies import configs, random_model, random_tokens
+from strategies import configs, random_model, random_tokens
 
 LLAMA = {
     "num_hidden_layers": 2,

@@ -8,9 +8,10 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.errors import ModelError
-from knowncircuits.models.hooked import HookedTwin, destination_hooks, source_hooks, to_hooked
+from knowncircuits.models.hooked import HookedTwin, to_hooked
+from knowncircuits.models.hooks import destination_hooks, source_hooks
 from knowncircuits.transformer import Transformer, TransformerConfig
-from tests.strategies import random_model, random_tokens
+from strategies import random_model, random_tokens
 
 BATCH, POS, HEAD, D_MODEL, D_HEAD, D_MLP = 2, 4, 3, 6, 5, 7
 

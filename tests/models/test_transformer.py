@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from knowncircuits.errors import ModelError, ShapeError
-from knowncircuits.models.hooked import run_patched, to_hooked
+from knowncircuits.models.hooked import to_hooked
+from knowncircuits.models.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
-from tests.strategies import Experiment, experiments, random_model, random_tokens
+from strategies import Experiment, experiments, random_model, random_tokens
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 SMALL = {

@@ -21,7 +21,7 @@ def test_idioms(xs: list[int]) -> None:
     assert rasp.make_reverse(rasp.tokens)(xs) == xs[::-1]
     assert rasp.make_hist()(xs) == [xs.count(x) for x in xs]
     assert rasp.make_count(rasp.tokens, 3)(xs) == [xs.count(3)] * n
-    assert rasp.shift_by(2, rasp.tokens)(xs) == ([None, None] + xs)[:n]
+    assert rasp.shift_by(2, rasp.tokens)(xs) == ([None, None, *xs])[:n]
     sort = rasp.make_sort(rasp.tokens, rasp.tokens, max_seq_len=8, min_key=1)
     assert sort(xs) == sorted(xs)
     fractions = [xs[: i + 1].count(1) / (i + 1) for i in range(n)]

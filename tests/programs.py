@@ -1,4 +1,7 @@
-"""Random programs for hypothesis: every primitive, small alphabets, values that may be None."""
+"""Programs for tests: the twelve that tracr was recorded on, and random ones.
+
+Random programs use every primitive, small alphabets, and values that may be None.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,21 @@ from hypothesis import strategies as st
 from knowncircuits import rasp
 from knowncircuits.describe import program_text
 from knowncircuits.vocabulary import Vocabulary
+
+TWELVE = (
+    "fraction_of_x",
+    "histogram",
+    "frequency_class",
+    "count_greater",
+    "sort_unique_numbers",
+    "unique_tokens_first",
+    "reverse",
+    "double_minus_index",
+    "oscillation",
+    "contains_abc",
+    "zero_duplicates",
+    "balanced_parentheses",
+)
 
 TOKENS = (0, 1, 2)
 PREDICATES = (
