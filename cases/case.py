@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
+from knowncircuits.cases.sampling import (
+    Dataset,
+    Sampler,
+    draw_inputs,
+    enumerate_inputs,
+    gather,
+    most_inputs,
+    share_out,
+)
 from knowncircuits.errors import InputError
 from knowncircuits.rasp.expressions import SOp, Value
 from knowncircuits.rasp.interpreter import Column, evaluate, interpret
@@ -19,9 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from knowncircuits.compiler import Compiled
-
-# (random generator, how many, length, size of the alphabet) -> indices into the alphabet [n, length]
-Sampler = Callable[[np.random.Generator, int, int, int], Int[np.ndarray, "n length"]]
 
 
 def uniform(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
@@ -44,6 +49,11 @@ class Case:
     suites: tuple[str, ...] = ("interpbench",)
     interpbench_id: int | None = None
 
+    @property
+    def sampling(self) -> str:
+        """How inputs are drawn, in a sentence."""
+        return (self.sampler.__doc__ or self.sampler.__name__).strip().splitlines()[0]
+
     def vocabulary(self, *, pad: bool = False) -> Vocabulary:
         """The alphabet with BOS and, if asked for, PAD."""
         return Vocabulary(self.vocab, self.max_len, pad)
@@ -60,7 +70,7 @@ class Case:
             causal=self.causal,
             dtype=dtype or torch.float32,
         )
-        return replace(compiled, name=self.name, sampler=self.draw)
+        return replace(compiled, name=self.name, case=self)
 
     def interpret(self, inputs: Sequence[Sequence[Value]]) -> list[list[Value]]:
         """What the program says, on inputs of one length; raises InputError for foreign tokens."""
@@ -71,24 +81,99 @@ class Case:
         """What the program says on inputs given as indices into the alphabet."""
         return evaluate(self.program, Column(codes, self.vocab), causal=self.causal)
 
-    def draw(self, n: int, seed: int, length: int | None = None) -> Int[np.ndarray, "n length"]:
-        """n random inputs as indices into the alphabet, of the greatest length unless told."""
-        length = self.max_len if length is None else length
-        if n < 1 or not 1 <= length <= self.max_len:
-            raise InputError(
-                f"expected at least one input of 1 to {self.max_len} tokens, got {n} of {length}"
-            )
-        return self.sampler(np.random.default_rng(seed), n, length, len(self.vocab))
+    def draw(
+        self,
+        n: int,
+        seed: int,
+        length: int | None = None,
+        *,
+        unique: bool = False,
+        split: str | None = None,
+    ) -> Int[np.ndarray, "n length"]:
+        """Random inputs as indices into the alphabet, drawn as `sampling` says.
 
-    def sample(self, n: int, seed: int, length: int | None = None) -> list[list[Value]]:
-        """n random inputs, of the greatest length unless told."""
-        return [[self.vocab[i] for i in row] for row in self.draw(n, seed, length)]
+        Args:
+            n: how many.
+            seed: equal seeds give equal inputs.
+            length: by default the greatest.
+            unique: none twice.
+            split: `train` or `test`: a part of all inputs, which no input of the other part is in.
+
+        Raises:
+            InputError: for no input, a wrong length, or more different inputs than there are.
+            UnknownNameError: for another split.
+        """
+        length = self._length(length)
+        if n < 1:
+            raise InputError(f"expected at least one input, got {n}")
+        return draw_inputs(
+            self.sampler, seed, n, length, len(self.vocab), unique=unique, split=split
+        )
+
+    def sample(
+        self,
+        n: int,
+        seed: int,
+        length: int | None = None,
+        *,
+        unique: bool = False,
+        split: str | None = None,
+    ) -> list[list[Value]]:
+        """Random inputs as tokens; see `draw`."""
+        codes = self.draw(n, seed, length, unique=unique, split=split)
+        return [[self.vocab[i] for i in row] for row in codes]
+
+    def dataset(
+        self,
+        n: int,
+        seed: int,
+        *,
+        lengths: int | Sequence[int] | None = None,
+        unique: bool = False,
+        split: str | None = None,
+    ) -> Dataset:
+        """Random inputs with their outputs.
+
+        Args:
+            n: how many.
+            seed: equal seeds give equal data.
+            lengths: one length, or several of which each input has one, all as often as there are
+                inputs for it; shorter inputs are filled up with PAD. By default the greatest.
+            unique: no input twice.
+            split: `train` or `test`; see `draw`.
+
+        Raises:
+            InputError: for no input, a wrong length, or more different inputs than there are.
+            UnknownNameError: for another split.
+        """
+        several = [lengths] if lengths is None or isinstance(lengths, int) else lengths
+        chosen = sorted({self._length(length) for length in several})
+        if n < 1 or not chosen:
+            raise InputError(f"expected at least one input and length, got {n} of {chosen}")
+        rng = np.random.default_rng([seed, n])
+        limits = [most_inputs(len(self.vocab), length, split) for length in chosen]
+        counts = share_out(rng, n, limits if unique else [n if limit else 0 for limit in limits])
+        parts = []
+        for length, count in zip(chosen, counts, strict=True):
+            if count:
+                codes = self.draw(count, seed, length, unique=unique, split=split)
+                parts.append((codes, self.outputs(codes)))
+        vocabulary = self.vocabulary(pad=len(chosen) > 1)
+        return gather(vocabulary, parts, rng.permutation(n), chosen[-1])
 
     def n_inputs(self, length: int | None = None) -> int:
         """How many inputs there are of a length."""
-        return len(self.vocab) ** (self.max_len if length is None else length)
+        return int(len(self.vocab) ** self._length(length))
 
     def enumerate(self, length: int | None = None) -> Int[np.ndarray, "n length"]:
-        """Every input of a length, as indices into the alphabet."""
-        repeat = self.max_len if length is None else length
-        return np.array(list(itertools.product(range(len(self.vocab)), repeat=repeat)))
+        """Every input of a length, as indices into the alphabet.
+
+        Raises InputError where there are too many to list.
+        """
+        return enumerate_inputs(len(self.vocab), self._length(length))
+
+    def _length(self, length: int | None) -> int:
+        length = self.max_len if length is None else length
+        if not 1 <= length <= self.max_len:
+            raise InputError(f"expected inputs of 1 to {self.max_len} tokens, got {length}")
+        return length

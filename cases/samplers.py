@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int
 
-from knowncircuits.cases.case import Sampler, uniform
+from knowncircuits.cases.case import uniform
+from knowncircuits.cases.sampling import Codes, Sampler
 
-Codes = Int[np.ndarray, "n length"]
 # (random generator, inputs, size of the alphabet) -> inputs that have a property, made from these
 Satisfy = Callable[[np.random.Generator, Codes, int], Codes]
 
@@ -31,6 +30,9 @@ def balanced(satisfy: Satisfy, *, near_misses: bool = True) -> Sampler:
         codes[missing, where] = rng.integers(n_tokens, size=len(missing))
         return codes
 
+    made = (satisfy.__doc__ or satisfy.__name__).strip().splitlines()[0]
+    others = "half nearly so and half uniform" if near_misses else "uniform"
+    sample.__doc__ = f"Half made to have a property, the others {others}. {made}"
     return sample
 
 
@@ -91,6 +93,7 @@ def containing(*pattern: int) -> Satisfy:
     """Makes inputs that hold a pattern at some place, where they are long enough."""
 
     def satisfy(rng: np.random.Generator, codes: Codes, n_tokens: int) -> Codes:
+        """A pattern is planted at a random place."""
         n, length = codes.shape
         if length < len(pattern):
             return codes

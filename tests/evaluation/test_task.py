@@ -77,6 +77,7 @@ def test_measure_is_a_mean_over_what_counts(name: str) -> None:
     measured = task.measure(logits[pairs], pairs)
     metric = {"kl": kl, "l2": l2}[task.metric]
     for value, pair in zip(measured, pairs, strict=True):
-        (each,) = metric(logits[[pair]], task.clean_run.logits[[pair]])
+        one = [int(pair)]
+        (each,) = metric(logits[one], task.clean_run.logits[one])
         assert value == pytest.approx(each[task.counts[pair]].mean().item())
     assert task.measure(task.clean_run.logits, torch.arange(7)).abs().max() < 1e-6
