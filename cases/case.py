@@ -150,13 +150,14 @@ class Case:
         chosen = sorted({self._length(length) for length in several})
         if n < 1 or not chosen:
             raise InputError(f"expected at least one input and length, got {n} of {chosen}")
-        rng = np.random.default_rng([seed, n])
+        rng = np.random.default_rng(seed)
         limits = [most_inputs(len(self.vocab), length, split) for length in chosen]
         counts = share_out(rng, n, limits if unique else [n if limit else 0 for limit in limits])
+        seeds = rng.integers(2**32, size=len(chosen)).tolist()
         parts = []
-        for length, count in zip(chosen, counts, strict=True):
+        for length, count, own_seed in zip(chosen, counts, seeds, strict=True):
             if count:
-                codes = self.draw(count, seed, length, unique=unique, split=split)
+                codes = self.draw(count, own_seed, length, unique=unique, split=split)
                 parts.append((codes, self.outputs(codes)))
         vocabulary = self.vocabulary(pad=len(chosen) > 1)
         return gather(vocabulary, parts, rng.permutation(n), chosen[-1])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +20,15 @@ from knowncircuits.transformer import Run, Transformer
 from knowncircuits.vocabulary import BOS, Vocabulary
 
 
+@runtime_checkable
+class InputSource(Protocol):
+    """What a compiled model knows of its case: inputs can be drawn from it."""
+
+    def draw(self, n: int, seed: int) -> Int[np.ndarray, "n length"]:
+        """Random inputs as indices into the alphabet."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Compiled:
     """A transformer that computes a program, with the circuit that it computes it by."""
@@ -32,10 +42,8 @@ class Compiled:
     name: str = "program"
     # How far from one-hot a variable may be: rounding is far smaller, a mixture far larger.
     tolerance: float = 0.01
-    # (how many, seed) -> inputs as indices into the alphabet; None: uniform, at the greatest length
-    sampler: Callable[[int, int], Int[np.ndarray, "n length"]] | None = field(
-        default=None, repr=False
-    )
+    # The case that this was compiled from, where there is one.
+    case: InputSource | None = field(default=None, repr=False)
 
     def __call__(self, tokens: Sequence[Value]) -> list[Value]:
         """The model's answer for one input, decoded; it is checked that every variable is clean.
@@ -52,15 +60,21 @@ class Compiled:
         """Ids with BOS first; raises InputError for what cannot be encoded."""
         return torch.from_numpy(self.vocabulary.encode(inputs)).to(self.model.device)
 
-    def draw(self, n: int, seed: int) -> Int[Tensor, "n pos"]:
-        """N random inputs as ids, BOS first."""
-        if self.sampler is not None:
-            codes = self.sampler(n, seed)
-        else:
-            shape = (n, self.vocabulary.max_len)
-            codes = np.random.default_rng(seed).integers(len(self.vocabulary.tokens), size=shape)
+    def to_ids(self, codes: Int[np.ndarray, "n length"]) -> Int[Tensor, "n pos"]:
+        """Ids, BOS first, of inputs given as indices into the alphabet."""
         ids = np.pad(codes + 1, ((0, 0), (1, 0)), constant_values=BOS)
         return torch.from_numpy(ids).to(self.model.device)
+
+    def draw_codes(self, n: int, seed: int) -> Int[np.ndarray, "n length"]:
+        """Random inputs as indices into the alphabet: the case's, or uniform ones without a case."""
+        if self.case is not None:
+            return self.case.draw(n, seed)
+        shape = (n, self.vocabulary.max_len)
+        return np.random.default_rng(seed).integers(len(self.vocabulary.tokens), size=shape)
+
+    def draw(self, n: int, seed: int) -> Int[Tensor, "n pos"]:
+        """Random inputs as ids, BOS first; see `draw_codes`."""
+        return self.to_ids(self.draw_codes(n, seed))
 
     def defined(self, logits: Float[Tensor, "batch pos d_vocab_out"]) -> Bool[Tensor, "batch pos"]:
         """Where the model has an answer: after BOS, and not where the program says None."""
