@@ -102,7 +102,7 @@ def cases(
     suite: Annotated[str, typer.Option(help="Only the cases of this suite.")] = "all",
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None,
 ) -> None:
-    """List the cases."""
+    """List the cases with what they compute."""
     from knowncircuits.cases import CASES, list_cases
 
     rows = []

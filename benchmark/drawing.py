@@ -47,8 +47,9 @@ def circuit_text(circuit: Circuit) -> str:
 def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
     """The circuit as a plotly figure: inputs at the bottom, logits at the top.
 
-    Edges that are in are drawn solid, coloured by what they feed (q, k, v or all); dotted ones are
-    read but only ever carry constants. Hovering over a node or the middle of an edge names it.
+    Edges that are in are drawn solid, with the variables that they carry, and coloured by what they
+    feed (q, k, v or all); dotted ones are read but only ever carry constants. Hovering over a node
+    or an edge names it.
     """
     import plotly.graph_objects as go
 
@@ -81,6 +82,16 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
             )
         )
         drawn.add(group)
+        if is_in:
+            place = {"q": 8, "k": 16}.get(kind, 12)  # of 24 steps: lanes do not hide each other
+            figure.add_annotation(
+                x=xs[place],
+                y=ys[place],
+                text=carried,
+                showarrow=False,
+                font={"size": 10, "color": QKV_COLOURS[kind]},
+                bgcolor="rgba(255, 255, 255, 0.8)",
+            )
     members = {
         node
         for edge in circuit.edges()
@@ -144,7 +155,7 @@ def save_circuit(circuit: Circuit, path: Path, *, title: str = "", d_model: int 
     except (ValueError, RuntimeError) as error:
         raise ResultError(
             f"drawing {path.name} needs kaleido and a Chrome or Chromium browser "
-            "(pip install kaleido); .html and .json need neither"
+            "(pip install 'knowncircuits[pictures]'); .html and .json need neither"
         ) from error
     write_bytes(path, picture)
 
@@ -174,6 +185,6 @@ def _curve(
     bend = 0.03 * (lane - 1 if lane >= 0 else 0) + 0.05 * max(0.0, y1 - y0 - 1) * (
         1 if x0 >= 0.5 else -1
     )
-    steps = [i / 12 for i in range(13)]
+    steps = [i / 24 for i in range(25)]
     xs = [x0 + (x1 - x0) * t + 4 * bend * t * (1 - t) for t in steps]
     return xs, [y0 + (y1 - y0) * t for t in steps]

@@ -1,0 +1,58 @@
+"""The README's code runs and says what it claims; every command is in it and has help."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from knowncircuits.cli import app
+
+
+def blocks(root: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_readmes_code(root: Path) -> None:
+    """Blocks run one after another; a literal in the comment behind an expression is its value."""
+    namespace: dict[str, object] = {}
+    claims = 0
+    for block in blocks(root):
+        lines = block.splitlines()
+        for statement in ast.parse(block).body:
+            code = ast.unparse(statement)
+            comment = lines[(statement.end_lineno or 1) - 1].partition("# ")[2]
+            literal = re.match(r"(\[[^]]*\]|\([^)]*\))", comment)
+            if isinstance(statement, ast.Expr) and literal:
+                assert eval(code, namespace) == pytest.approx(ast.literal_eval(literal[0])), code
+                claims += 1
+            elif isinstance(statement, ast.Expr):
+                value = eval(code, namespace)
+                if comment.startswith("Score("):
+                    assert repr(value).startswith(comment.removesuffix("...)")), code
+                    claims += 1
+            else:
+                exec(code, namespace)
+    assert claims >= 5
+
+
+def commands() -> dict[str, str]:
+    """Every command with its help."""
+    group = typer.main.get_command(app)
+    found: dict[str, str] = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        for child, inner in getattr(command, "commands", {"": command}).items():
+            found[f"{name} {child}".strip()] = inner.help or ""
+    return found
+
+
+@pytest.mark.parametrize(("name", "text"), commands().items())
+def test_every_command_is_documented_and_has_help(name: str, text: str, root: Path) -> None:
+    assert f"knowncircuits {name}" in (root / "README.md").read_text()
+    assert len(text) > 15
+    shown = CliRunner().invoke(app, [*name.split(), "--help"])
+    assert text.split()[0] in shown.output
