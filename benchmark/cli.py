@@ -187,9 +187,17 @@ def bench_patching(
     masks: Annotated[int, typer.Option(help="How many patched runs.")] = 256,
 ) -> None:
     """Many masks in one batch, against the same through the hooked module one by one."""
-    from knowncircuits.evaluation.bench import bench_patching as bench
+    from knowncircuits.evaluation.bench.patching import bench_patching as bench
 
     _print_frame(bench(n_masks=masks))
+
+
+@bench_app.command("compiling")
+def bench_compiling() -> None:
+    """Seconds to compile each case, checks included; the slowest ten and the sum."""
+    from knowncircuits.evaluation.bench.compiling import bench_compiling as bench
+
+    _print_frame(bench())
 
 
 def _options(texts: Sequence[str] | None) -> dict[str, Any]:

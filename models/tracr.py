@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowncircuits.compiler.assemble import Component
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.compiler.components import Read, Variable
+from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import layer_of

@@ -2,7 +2,7 @@
 
 from knowncircuits.compiler.compile import compile_program
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.compiler.components import Variable
 from knowncircuits.compiler.validate import validate
+from knowncircuits.compiler.variables import Variable
 
 __all__ = ["Compiled", "Variable", "compile_program", "validate"]

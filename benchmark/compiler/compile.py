@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from knowncircuits.compiler.assemble import build, lay_out, to_transformer
+from knowncircuits.compiler.assemble import assemble
 from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.compiler.components import build
+from knowncircuits.compiler.layout import lay_out
 from knowncircuits.compiler.program import flatten
 from knowncircuits.compiler.schedule import schedule
 from knowncircuits.compiler.validate import dynamic_reasons, static_reasons
@@ -48,10 +50,10 @@ def compile_program(
         raise CompileError(list(dict.fromkeys(reasons)))
     layers = schedule(flat)
     layout = lay_out(flat, domains, layers, vocabulary)
-    heads, mlps, components = build(flat, domains, layers, layout, vocabulary)
-    output = layout.by_expr[id(program)]
-    model = to_transformer(
-        heads, mlps, layers, layout, output, vocabulary, causal=causal, dtype=dtype
-    )
-    circuit = wire(model.graph, components, output, layout.variables.values())
-    return Compiled(model, circuit, vocabulary, layout.variables, tuple(components), output)
+    components = build(flat, domains, layout, vocabulary)
+    output = layout.of(program)
+    n_layers = max(layers.values(), default=0) + 1
+    model = assemble(components, n_layers, layout, output, vocabulary, causal=causal, dtype=dtype)
+    listed = components.listed()
+    circuit = wire(model.graph, listed, output, layout.variables.values())
+    return Compiled(model, circuit, vocabulary, layout.variables, listed, output)

@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler.assemble import Component
-from knowncircuits.compiler.components import Variable
+from knowncircuits.compiler.variables import Component, Variable
 from knowncircuits.errors import ProgramError
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Run, Transformer
@@ -66,7 +65,7 @@ class Compiled:
         return torch.from_numpy(ids).to(self.model.device)
 
     def draw_codes(self, n: int, seed: int) -> Int[np.ndarray, "n length"]:
-        """Random inputs as indices into the alphabet: the case's, or uniform ones without a case."""
+        """Random inputs as indices into the alphabet: the case's, or else uniform ones."""
         if self.case is not None:
             return self.case.draw(n, seed)
         shape = (n, self.vocabulary.max_len)

@@ -8,13 +8,28 @@ kept for the sake of equal circuits.
 from __future__ import annotations
 
 from knowncircuits.compiler.program import Program
-from knowncircuits.compiler.selectors import is_head, is_map
-from knowncircuits.rasp.expressions import AggregateSum, Full, SelectorWidth, SOp, is_categorical
+from knowncircuits.rasp.expressions import (
+    Aggregate,
+    AggregateSum,
+    Full,
+    Map,
+    SelectorWidth,
+    SequenceMap,
+    SOp,
+    is_categorical,
+)
+
+
+def is_head(expr: SOp) -> bool:
+    """Whether an S-Op is computed by an attention head, alone or before an MLP."""
+    return isinstance(expr, (Aggregate, AggregateSum, SelectorWidth))
 
 
 def needs_mlp(expr: SOp) -> bool:
     """Whether an S-Op is computed by an MLP, alone or after a head."""
-    return is_map(expr) or decodes(expr) or (isinstance(expr, Full) and not is_categorical(expr))
+    if isinstance(expr, Full):
+        return not is_categorical(expr)
+    return isinstance(expr, (Map, SequenceMap)) or decodes(expr)
 
 
 def decodes(expr: SOp) -> bool:

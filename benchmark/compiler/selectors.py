@@ -13,16 +13,12 @@ from typing import Any
 
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import (
-    Aggregate,
-    AggregateSum,
     Expression,
-    Map,
     Select,
     Selector,
     SelectorAnd,
     SelectorNot,
     SelectorOr,
-    SelectorWidth,
     SequenceMap,
     SOp,
     Value,
@@ -167,13 +163,3 @@ def _parts(value: Value, n: int) -> tuple[Value, ...]:
     if n == 1:
         return (value,)
     return (None,) * n if value is None else value  # type: ignore[return-value]
-
-
-def is_head(expr: SOp) -> bool:
-    """Whether an S-Op needs an attention head."""
-    return isinstance(expr, (Aggregate, AggregateSum, SelectorWidth))
-
-
-def is_map(expr: SOp) -> bool:
-    """Whether an S-Op needs an MLP and no head."""
-    return isinstance(expr, (Map, SequenceMap))

@@ -49,9 +49,17 @@ class Domain:
         return self.values
 
     @property
+    def numbers(self) -> tuple[Value, ...]:
+        """The values as canonical floats; raises ProgramError where one is no number."""
+        return tuple(canonical(as_number(v)) for v in self.listed)
+
+    @property
     def states(self) -> tuple[Value, ...]:
         """The values, and None where that can be."""
         return (*self.listed, None) if self.nullable else self.listed
+
+
+Domains = dict[int, Domain]  # by the id of the S-Op
 
 
 def try_call(f: Callable[..., Value], name: str, *args: Value) -> tuple[bool, Value]:
@@ -67,9 +75,9 @@ def try_call(f: Callable[..., Value], name: str, *args: Value) -> tuple[bool, Va
         raise
 
 
-def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[dict[int, Domain], list[str]]:
+def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[Domains, list[str]]:
     """The domain of every S-Op by its id, and the reasons why some have none."""
-    domains: dict[int, Domain] = {}
+    domains: Domains = {}
     reasons: list[str] = []
     for expr in program.dependency_order():
         if any(id(child) not in domains for child in program.inputs(expr)):
@@ -84,7 +92,7 @@ def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[dict[int, D
     return domains, reasons
 
 
-def term_matters(term: Term, domains: dict[int, Domain]) -> tuple[bool, bool]:
+def term_matters(term: Term, domains: Domains) -> tuple[bool, bool]:
     """Whether what a term selects depends on the key's value, and on the query's."""
     keys, queries = domains[id(term.keys)].states, domains[id(term.queries)].states
     by_query = [tuple(term.holds(key, query) for key in keys) for query in queries]
@@ -92,7 +100,7 @@ def term_matters(term: Term, domains: dict[int, Domain]) -> tuple[bool, bool]:
     return len(set(by_key)) > 1, len(set(by_query)) > 1
 
 
-def argument_matters(expr: SequenceMap, domains: dict[int, Domain]) -> tuple[bool, bool]:
+def argument_matters(expr: SequenceMap, domains: Domains) -> tuple[bool, bool]:
     """Whether the result depends on the first argument, and on the second."""
     if isinstance(expr, LinearSequenceMap):
         return expr.fst_fac != 0, expr.snd_fac != 0
@@ -108,9 +116,7 @@ def _result(expr: SequenceMap, x: Value, y: Value) -> Value:
     return try_call(expr.f, expr.name, x, y)[1]
 
 
-def _domain(
-    expr: SOp, program: Program, domains: dict[int, Domain], vocabulary: Vocabulary
-) -> Domain:
+def _domain(expr: SOp, program: Program, domains: Domains, vocabulary: Vocabulary) -> Domain:
     if isinstance(expr, TokensType):
         return Domain(vocabulary.tokens, False, True)
     if isinstance(expr, IndicesType):
@@ -133,19 +139,19 @@ def _domain(
     sop = domains[id(expr.sop)]
     varies = varies or sop.varies
     if isinstance(expr, AggregateSum):
-        counts = reachable_sums(_numbers(sop), vocabulary.max_len)
+        counts = reachable_sums(sop.numbers, vocabulary.max_len)
         return Domain(None if counts is None else _sorted({s for s, _ in counts}), False, varies)
     nullable = sop.nullable or expr.default is None
     if is_categorical(expr):
         return Domain(_sorted([*sop.listed, expr.default]), nullable, varies)
-    counts = None if sop.values is None else reachable_sums(_numbers(sop), vocabulary.max_len)
+    counts = None if sop.values is None else reachable_sums(sop.numbers, vocabulary.max_len)
     if counts is None:
         return Domain(None, nullable, varies)
     means = {canonical(as_number(s) / n) for s, n in counts if n}
     return Domain(_sorted([*means, expr.default]), nullable, varies)
 
 
-def _sequence_map(expr: SequenceMap, domains: dict[int, Domain]) -> Domain:
+def _sequence_map(expr: SequenceMap, domains: Domains) -> Domain:
     fst, snd = domains[id(expr.fst)], domains[id(expr.snd)]
     nullable = fst.nullable or snd.nullable
     if isinstance(expr, LinearSequenceMap) and _too_many(fst, snd):
@@ -169,7 +175,7 @@ def _too_many(fst: Domain, snd: Domain) -> bool:
     return len(fst.values) * len(snd.values) > MAX_VALUES
 
 
-def _selection_varies(term: Term, domains: dict[int, Domain]) -> bool:
+def _selection_varies(term: Term, domains: Domains) -> bool:
     by_key, by_query = term_matters(term, domains)
     return (by_key and domains[id(term.keys)].varies) or (
         by_query and domains[id(term.queries)].varies
@@ -189,15 +195,10 @@ def reachable_sums(numbers: Iterable[Value], max_len: int) -> set[tuple[Value, i
     return reached
 
 
-def _numbers(domain: Domain) -> tuple[Value, ...]:
-    return tuple(canonical(as_number(v)) for v in domain.listed)
-
-
 def _numerical(domain: Domain) -> Domain:
     if domain.values is None:
         return domain
-    values = _sorted(canonical(as_number(v)) for v in domain.values)
-    return Domain(values, domain.nullable, domain.varies)
+    return Domain(_sorted(domain.numbers), domain.nullable, domain.varies)
 
 
 def _sorted(values: Iterable[Value]) -> tuple[Value, ...]:

@@ -1,4 +1,4 @@
-"""Pass 7: the circuit, from what each component reads and who wrote it."""
+"""Pass 8: the circuit, from what each component reads and who wrote it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.compiler.assemble import Component
-from knowncircuits.compiler.components import Read, Variable
+from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.graph import Graph, split_edge
 
 

@@ -465,18 +465,18 @@ def sop_not(sop: SOp) -> SOp:
     return ~sop
 
 
-def selector_and(fst: Selector, snd: Selector) -> Selector:
-    """`fst & snd`."""
+def selector_and(fst: Selector, snd: Selector, simplify: bool = True) -> Selector:
+    """`fst & snd`; the compiler merges what can be merged, whatever `simplify` says."""
     return SelectorAnd(fst, snd)
 
 
-def selector_or(fst: Selector, snd: Selector) -> Selector:
-    """`fst | snd`."""
+def selector_or(fst: Selector, snd: Selector, simplify: bool = True) -> Selector:
+    """`fst | snd`; `simplify` as in `selector_and`."""
     return SelectorOr(fst, snd)
 
 
-def selector_not(inner: Selector) -> Selector:
-    """`~inner`."""
+def selector_not(inner: Selector, simplify: bool = True) -> Selector:
+    """`~inner`; `simplify` as in `selector_and`."""
     return SelectorNot(inner)
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks of speed, each against a baseline in the same process."""
