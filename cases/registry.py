@@ -14,6 +14,7 @@ from knowncircuits.cases import (
     words,
 )
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.errors import UnknownNameError
 
 FAMILIES = (
@@ -33,7 +34,8 @@ CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in fam
 # Cases whose circuit is not InterpBench's, and why.
 DIFFERENCES: dict[str, str] = {}
 
-SUITES = ("all", "interpbench")
+# structural: more than MLPs on tokens; headline numbers are means over these.
+SUITES = ("all", "interpbench", "structural")
 
 
 def load_case(name: str) -> Case:
@@ -46,7 +48,10 @@ def load_case(name: str) -> Case:
 def list_cases(
     suite: str = "all", *, family: str | None = None, interpbench_id: int | None = None
 ) -> list[str]:
-    """The names of the cases in a suite, or of a family, or with InterpBench's number."""
+    """The names of the cases in a suite, or of a family, or with InterpBench's number.
+
+    The suite `structural` is that of the cases whose stored difficulty is not degenerate.
+    """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)
     families = {case.family for case in CASES.values()}
@@ -55,7 +60,13 @@ def list_cases(
     return [
         case.name
         for case in CASES.values()
-        if (suite == "all" or suite in case.suites)
+        if _belongs(case, suite)
         and (family is None or case.family == family)
         and (interpbench_id is None or case.interpbench_id == interpbench_id)
     ]
+
+
+def _belongs(case: Case, suite: str) -> bool:
+    if suite == "structural":
+        return not load_difficulty(case.name).degenerate
+    return suite == "all" or suite in case.suites
