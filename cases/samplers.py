@@ -31,8 +31,8 @@ def balanced(satisfy: Satisfy, *, near_misses: bool = True) -> Sampler:
         return codes
 
     made = (satisfy.__doc__ or satisfy.__name__).strip().splitlines()[0]
-    others = "half nearly so and half uniform" if near_misses else "uniform"
-    sample.__doc__ = f"Half made to have a property, the others {others}. {made}"
+    others = "half nearly so, half uniform" if near_misses else "uniform"
+    sample.__doc__ = f"Half of the inputs: {made[0].lower()}{made[1:]} The others: {others}."
     return sample
 
 

@@ -124,7 +124,7 @@ def draw_inputs(
     return _without_repeats(kept)[:n]
 
 
-def _without_repeats(codes: Codes) -> Codes:
+def _without_repeats(codes: Codes) -> Int[np.ndarray, "fewer length"]:
     _, first = np.unique(hash_inputs(codes), return_index=True)
     return codes[np.sort(first)]
 
@@ -177,7 +177,7 @@ class Dataset:
 
 def gather(
     vocabulary: Vocabulary,
-    parts: Sequence[tuple[Codes, Column]],
+    parts: Sequence[tuple[np.ndarray, Column]],  # of one length each
     order: Int[np.ndarray, " n"],
     length: int,
 ) -> Dataset:

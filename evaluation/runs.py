@@ -31,6 +31,7 @@ class Settings:
     seed: int = 0
     metric: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    corruption: str = "resample"
 
     def to_dict(self) -> dict[str, Any]:
         """For the result file."""
@@ -40,6 +41,7 @@ class Settings:
             "seed": self.seed,
             "metric": self.metric,
             "options": dict(self.options),
+            "corruption": self.corruption,
             "version": version("knowncircuits"),
         }
 
@@ -76,7 +78,9 @@ def run_case(case: str, settings: Settings, folder: Path) -> Result:
     described = {**settings.to_dict(), "case": case, "model": weights_hash(compiled.model)}
     if path.exists():
         return _read_back(path, case, described)
-    task = make_task(compiled, settings.n_pairs, settings.seed, settings.metric)
+    task = make_task(
+        compiled, settings.n_pairs, settings.seed, settings.metric, settings.corruption
+    )
     scores = discover(settings.method, task, **settings.options)
     found = score(scores, compiled.circuit)
     file = graph_file(

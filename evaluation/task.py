@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from knowncircuits.cases import Case, Pairs, draw_pairs
+from knowncircuits.cases.pairs import resample
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import TaskError
 from knowncircuits.evaluation.metrics import load_metric
 from knowncircuits.graph import Graph
 from knowncircuits.transformer import Patchable, Run
-
-# How often equal pairs are drawn anew before giving up.
-ATTEMPTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,31 +78,47 @@ class Task:
 
 
 def make_task(
-    subject: Compiled, n_pairs: int = 100, seed: int = 0, metric: str | None = None
+    subject: Compiled,
+    n_pairs: int = 100,
+    seed: int = 0,
+    metric: str | None = None,
+    corruption: str = "resample",
+    *,
+    split: str | None = None,
 ) -> Task:
-    """Draw pairs for a model: clean inputs, and other inputs of the same distribution as corrupted.
+    """Draw pairs of clean and corrupted inputs for a model.
 
     Args:
-        subject: the model with its vocabulary and its inputs' distribution.
+        subject: the model with its vocabulary and its case.
         n_pairs: how many pairs.
         seed: of the inputs; equal seeds give equal tasks.
         metric: `kl` or `l2`; by default KL for categorical outputs and L2 for numerical ones.
+        corruption: `resample`, other inputs of the same distribution; `minimal`, the smallest
+            change that alters the output; `variable:NAME`, a change of one variable. See
+            `knowncircuits.cases.draw_pairs`.
+        split: `train` or `test`; by default pairs of all inputs.
 
     Raises:
-        TaskError: if no differing pairs can be drawn.
-        UnknownNameError: for another metric.
+        TaskError: if no such pairs can be drawn.
+        UnknownNameError: for another metric, corruption, variable or split.
     """
     if n_pairs < 1:
         raise TaskError(f"expected at least one pair, got {n_pairs}")
-    seeds = iter(np.random.SeedSequence(seed).generate_state(ATTEMPTS + 1))
-    clean = subject.draw(n_pairs, int(next(seeds)))
-    corrupted = subject.draw(n_pairs, int(next(seeds)))
-    for attempt in seeds:
-        equal = (clean == corrupted).all(1)
-        if not equal.any():
-            break
-        corrupted[equal] = subject.draw(int(equal.sum()), int(attempt))
+    pairs = _draw_pairs(subject, n_pairs, seed, corruption, split)
+    clean, corrupted = subject.to_ids(pairs.clean), subject.to_ids(pairs.corrupted)
     with torch.no_grad():
         counts = subject.defined(subject.model.run(clean).logits)
     metric = metric or ("l2" if subject.output.numerical else "kl")
     return Task(subject.name, subject.model, clean, corrupted, counts, metric)
+
+
+def _draw_pairs(subject: Compiled, n: int, seed: int, corruption: str, split: str | None) -> Pairs:
+    if isinstance(subject.case, Case):
+        return draw_pairs(subject.case, n, seed, corruption, split=split)
+    if corruption != "resample" or split is not None:
+        asked = f"{corruption!r} pairs" + (f" of the {split} split" if split else "")
+        raise TaskError(
+            f"expected a model that was compiled from a Case for {asked}, got {subject.name!r} "
+            "without one"
+        )
+    return resample(subject.draw_codes, n, seed)

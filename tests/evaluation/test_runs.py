@@ -45,7 +45,13 @@ def test_result_files_hold_scores_truth_and_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [Settings("eap", n_pairs=11), Settings("eap", seed=1), Settings("eap", metric="l2")]
+    "other",
+    [
+        Settings("eap", n_pairs=11),
+        Settings("eap", seed=1),
+        Settings("eap", metric="l2"),
+        Settings("eap", corruption="minimal"),
+    ],
 )
 def test_another_run_is_not_overwritten(tmp_path: Path, other: Settings) -> None:
     run(Settings("eap"), ["histogram"], tmp_path)

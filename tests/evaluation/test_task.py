@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from knowncircuits import rasp
-from knowncircuits.cases import load_case
+from knowncircuits.cases import draw_pairs, load_case
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.evaluation.metrics import kl, l2
@@ -38,6 +38,31 @@ def test_no_pairs_to_be_had() -> None:
         make_task(compiled, 5)
     with pytest.raises(TaskError, match="at least one pair"):
         make_task(compiled, 0)
+
+
+def test_corruptions_are_those_of_the_case() -> None:
+    case = load_case("fraction_of_x")
+    compiled = case.compile()
+    for corruption in ("resample", "minimal", "variable:is_x"):
+        pairs = draw_pairs(case, 20, 5, corruption, split="test")
+        task = make_task(compiled, 20, 5, corruption=corruption, split="test")
+        assert torch.equal(task.clean, compiled.to_ids(pairs.clean))
+        assert torch.equal(task.corrupted, compiled.to_ids(pairs.corrupted))
+    with pytest.raises(UnknownNameError, match="did you mean minimal"):
+        make_task(compiled, 5, corruption="minimum")
+
+
+def test_minimal_pairs_move_the_model() -> None:
+    task = make_task(load_case("histogram").compile(), 50, corruption="minimal")
+    assert task.measure(task.corrupted_run.logits, torch.arange(50)).min() > 0.01
+
+
+def test_a_model_without_a_case_has_resampled_pairs_only() -> None:
+    compiled = compile_program(rasp.tokens + 1, Vocabulary((0, 1), 2))
+    with pytest.raises(TaskError, match="compiled from a Case for 'minimal' pairs, got 'program'"):
+        make_task(compiled, 5, corruption="minimal")
+    with pytest.raises(TaskError, match="'resample' pairs of the test split"):
+        make_task(compiled, 5, split="test")
 
 
 @pytest.mark.usefixtures("no_shape_checks")
