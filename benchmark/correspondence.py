@@ -1,0 +1,150 @@
+"""Which edges of a low-level transformer stand for which edges of a compiled one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.errors import GraphError
+from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+
+FIXED = ("embed", "pos", "logits")
+ATTEMPTS = 1_000
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """An injective placement of a compiled circuit's nodes among those of a low-level graph.
+
+    A head goes to a head and an MLP to an MLP; `embed`, `pos` and `logits` stay. Every edge that
+    carries a variable must lead from an earlier to a later place.
+    """
+
+    high: Circuit
+    low: Graph
+    nodes: Mapping[str, str]  # compiled node: low-level node
+
+    def __post_init__(self) -> None:
+        problems = []
+        for high, low in self.nodes.items():
+            if low not in self.low.nodes:
+                problems.append(f"{high} to {low}, which is not in {self.low.summary()}")
+            elif high[0] != low[0]:
+                problems.append(f"{high} to {low}, which is of another kind")
+        places = list(self.nodes.values())
+        problems += [
+            f"several nodes to {low}" for low in {p for p in places if places.count(p) > 1}
+        ]
+        missing = [node for node in carrying_nodes(self.high) if node not in self.nodes]
+        if missing:
+            problems.append(f"no place for {', '.join(missing)}")
+        if not problems:
+            problems = [
+                f"{edge} backwards, from {self.nodes[source]} to {self.nodes[target]}"
+                for edge, source, target in carried_edges(self.high)
+                if layer_of(self.nodes[source]) >= layer_of(self.nodes[target])
+            ]
+        if problems:
+            raise GraphError(f"an impossible placement: {'; '.join(problems)}")
+
+    @cached_property
+    def image(self) -> Int[np.ndarray, " low_edge"]:
+        """The index of the compiled edge that each low-level edge stands for, -1 for none."""
+        image = np.full(self.low.n_edges, -1)
+        for edge in self.high.carries:
+            source, destination = split_edge(edge)
+            node, bracket, letter = destination.partition("<")
+            low = f"{self.nodes[source]}->{self.nodes[node]}{bracket}{letter}"
+            image[self.low.index(low)] = self.high.graph.index(edge)
+        return image
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """The circuit that the low-level model is to have.
+
+        Edges without an image are out, but for those out of `pos`, which no interchange can tell.
+        """
+        labels = np.full(self.low.n_edges, Label.OUT, dtype=np.int8)
+        labels[self.low.edges_from("pos")] = Label.UNDETERMINED
+        has_image = self.image >= 0
+        labels[has_image] = self.high.labels[self.image[has_image]]
+        carries = {
+            self.low.edges[i]: self.high.carries[self.high.graph.edges[self.image[i]]]
+            for i in np.flatnonzero(has_image)
+        }
+        return Circuit(self.low, labels, carries)
+
+    @property
+    def inside(self) -> Bool[np.ndarray, " low_edge"]:
+        """The low-level edges whose interchange is to change what the compiled one's changes."""
+        inside: np.ndarray = self.circuit.labels == Label.IN
+        return inside
+
+
+def carried_edges(circuit: Circuit) -> list[tuple[str, str, str]]:
+    """Every edge that carries a variable, with its source and the node that it feeds."""
+    pairs = [(edge, *split_edge(edge)) for edge in circuit.carries]
+    return [(edge, source, destination_node(to)) for edge, source, to in pairs]
+
+
+def carrying_nodes(circuit: Circuit) -> list[str]:
+    """The nodes at either end of an edge that carries a variable, in the graph's order."""
+    found = {node for _, *ends in carried_edges(circuit) for node in ends}
+    return [node for node in circuit.graph.nodes if node in found]
+
+
+def same_names(circuit: Circuit, low: Graph) -> Correspondence:
+    """Every node at the low-level node of the same name; GraphError where there is none."""
+    return Correspondence(circuit, low, {node: node for node in carrying_nodes(circuit)})
+
+
+def shuffled(circuit: Circuit, low: Graph, seed: int) -> Correspondence:
+    """A random placement: any free head or MLP between what a node reads and what reads it.
+
+    Raises GraphError if none is found, because the low-level graph is too shallow or too narrow.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(ATTEMPTS):
+        nodes = _place(circuit, low, rng)
+        if nodes is not None:
+            return Correspondence(circuit, low, nodes)
+    raise GraphError(
+        f"expected room for {', '.join(carrying_nodes(circuit))}, got {low.summary()}, where "
+        f"{ATTEMPTS} random placements all failed"
+    )
+
+
+def _place(circuit: Circuit, low: Graph, rng: np.random.Generator) -> dict[str, str] | None:
+    """One attempt: nodes in order, each anywhere after its inputs that leaves room for the rest."""
+    edges = carried_edges(circuit)
+    order = [node for node in carrying_nodes(circuit) if node not in FIXED]
+    latest: dict[str, float] = {"logits": float("inf")}
+    for node in reversed(order):
+        before = min(latest[target] for _, source, target in edges if source == node)
+        fitting = [layer_of(place) for place in _kind(low, node) if layer_of(place) < before]
+        if not fitting:
+            return None
+        latest[node] = max(fitting)
+    places = {node: node for node in carrying_nodes(circuit) if node in FIXED}
+    for node in order:
+        after = max(layer_of(places[source]) for _, source, target in edges if target == node)
+        free = [
+            place
+            for place in _kind(low, node)
+            if after < layer_of(place) <= latest[node] and place not in places.values()
+        ]
+        if not free:
+            return None
+        places[node] = str(rng.choice(free))
+    return places
+
+
+def _kind(low: Graph, node: str) -> list[str]:
+    """The low-level nodes of a node's kind: heads or MLPs."""
+    return [place for place in low.sources if place not in FIXED and place[0] == node[0]]
