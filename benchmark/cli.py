@@ -115,6 +115,34 @@ def cases(
 
 
 @app.command()
+def difficulty() -> None:
+    """Measure how hard each case is, anew, and store it where `cases` and the suites look it up."""
+    from rich.progress import track
+
+    from knowncircuits.cases import CASES
+    from knowncircuits.cases.difficulty import STORED, write_difficulties
+    from knowncircuits.evaluation.difficulty import measure_difficulty
+
+    cases = track(CASES.values(), "difficulty", console=_console(True), transient=True)
+    write_difficulties(map(measure_difficulty, cases))
+    print(f"wrote {STORED}")
+
+
+@app.command()
+def docs(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page.")] = Path(
+        "docs/cases.md"
+    ),
+) -> None:
+    """Write the reference page of the cases."""
+    from knowncircuits.evaluation.reference import cases_page
+    from knowncircuits.exchange import write_text
+
+    write_text(output, cases_page())
+    print(f"wrote {output}")
+
+
+@app.command()
 def methods() -> None:
     """List the discovery methods."""
     from knowncircuits.evaluation.methods import METHODS
