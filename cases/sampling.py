@@ -112,7 +112,7 @@ def draw_inputs(
         raise InputError(f"expected at most {most} different inputs {where}, got {n} asked for")
     kept = np.empty((0, length), dtype=np.int64)
     for _ in range(ROUNDS):
-        drawn = sampler(rng, 2 * n + 16, length, n_tokens)
+        drawn = sampler(rng, 2 * n + 256, length, n_tokens)
         kept = np.concatenate([kept, drawn[in_split(drawn, n_tokens, split)]])
         kept = _without_repeats(kept) if unique else kept
         if len(kept) >= n:

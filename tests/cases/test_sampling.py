@@ -43,6 +43,16 @@ def test_train_and_test_never_overlap(name: str, seed: int, data: st.DataObject)
     assert not rows(train) & rows(test)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@every_case
+def test_every_length_has_both_splits(case: Case, split: str) -> None:
+    for length in range(1, case.max_len + 1):
+        for n in (1, 100):
+            codes = case.draw(n, 0, length, split=split)
+            assert codes.shape == (n, length)
+            assert in_split(codes, len(case.vocab), split).all()
+
+
 @given(st.integers(2, 6), st.integers(1, 5))
 def test_the_split_is_a_partition_with_both_sides(n_tokens: int, length: int) -> None:
     codes = enumerate_inputs(n_tokens, length)
