@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from knowncircuits.errors import InputError, KnownCircuitsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     import pandas as pd
 
@@ -39,6 +39,13 @@ class Metric(StrEnum):
     l2 = "l2"
 
 
+class Look(StrEnum):
+    """What `cases` prints."""
+
+    list = "list"
+    check = "check"
+
+
 def main() -> None:
     """The entry point: runs a command, turns the library's errors into one line and exit code 2."""
     try:
@@ -60,6 +67,10 @@ def score(
     metric: Annotated[
         Metric | None, typer.Option(help="Default: KL for categorical outputs, L2 for numbers.")
     ] = None,
+    corruption: Annotated[
+        str,
+        typer.Option(help="Corrupted inputs: resample, minimal, or variable:NAME of the program."),
+    ] = "resample",
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-x", help="NAME=VALUE for the method; may be repeated."),
@@ -82,7 +93,9 @@ def score(
     names = [load_case(name).name for name in case] if case else list_cases(suite)
     load_method(method)
     check_writable(output / method)
-    settings = Settings(method, pairs, seed, metric.value if metric else None, _options(option))
+    settings = Settings(
+        method, pairs, seed, metric.value if metric else None, _options(option), corruption
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeElapsedColumn(), transient=True, console=_console(True)
@@ -99,19 +112,25 @@ def score(
 
 @app.command()
 def cases(
-    suite: Annotated[str, typer.Option(help="Only the cases of this suite.")] = "all",
+    look: Annotated[
+        Look, typer.Argument(help="list: what they compute and how hard they are; check: the data.")
+    ] = Look.list,
+    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None,
+    pairs: Annotated[int, typer.Option(help="check: pairs for each case.")] = 1000,
+    seed: Annotated[int, typer.Option(help="check: seed of the pairs.")] = 0,
 ) -> None:
-    """List the cases with what they compute."""
-    from knowncircuits.cases import CASES, list_cases
+    """List the cases with how hard their circuits are to find, or check their data.
 
-    rows = []
-    for name in list_cases(suite, family=family):
-        case = CASES[name]
-        attention = "causal" if case.causal else "both ways"
-        size = f"{len(case.vocab)} tokens, up to {case.max_len}"
-        rows.append((name, case.family, size, attention, case.description))
-    _print_table(("case", "family", "inputs", "attention", "what it computes"), rows)
+    `cases check` looks at inputs, pairs and outputs, and exits with 1 if anything is wrong.
+    """
+    from knowncircuits.cases import list_cases
+
+    names = list_cases(suite, family=family)
+    if look is Look.list:
+        _print_cases(names)
+    else:
+        _check_cases(names, pairs, seed)
 
 
 @app.command()
@@ -220,12 +239,78 @@ def bench_patching(
     _print_frame(bench(n_masks=masks))
 
 
+@bench_app.command("sampling")
+def bench_sampling() -> None:
+    """Inputs with outputs in one batch, against a call of the program for each."""
+    from knowncircuits.evaluation.bench.sampling import bench_sampling as bench
+
+    _print_frame(bench())
+
+
 @bench_app.command("compiling")
 def bench_compiling() -> None:
     """Seconds to compile each case, checks included; the slowest ten and the sum."""
     from knowncircuits.evaluation.bench.compiling import bench_compiling as bench
 
     _print_frame(bench())
+
+
+def _print_cases(names: Sequence[str]) -> None:
+    from knowncircuits.cases import CASES
+    from knowncircuits.cases.difficulty import load_difficulty
+
+    rows = []
+    for name in names:
+        case, hard = CASES[name], load_difficulty(name)
+        trivial = [_number(hard.auroc[control]) for control in ("depth", "shortness", "from_embed")]
+        rows.append(
+            (
+                name,
+                "-" if hard.degenerate else "yes",
+                f"{len(case.vocab)}^{case.max_len}",
+                f"{hard.layers}x{hard.heads}",
+                str(hard.variables),
+                str(hard.depth),
+                str(hard.edges),
+                str(hard.edges - hard.undetermined_edges),
+                f"{hard.true_edges}/{hard.true_head_edges}/{hard.true_nodes}",
+                str(hard.detected_edges),
+                *trivial,
+                case.description,
+            )
+        )
+    header = ("case", "structural", "inputs", "heads", "variables", "depth", "edges", "determined")
+    header += ("true", "detected", "late", "short", "embed", "what it computes")
+    print(
+        "heads: layers x heads; true: edges/head edges/nodes; detected: by some interchange;\n"
+        "late, short, embed: AUROC of late edges, short edges, edges out of embed"
+    )
+    _print_table(header, rows, numbers=range(2, 13))
+    structural = sum(row[1] == "yes" for row in rows)
+    print(f"{len(rows)} cases, {structural} structural. Details: knowncircuits show CASE")
+
+
+def _check_cases(names: Sequence[str], pairs: int, seed: int) -> None:
+    from knowncircuits.cases import CASES, check_cases
+
+    table = check_cases([CASES[name] for name in names], n=pairs, seed=seed)
+    shown = {
+        "case": "case",
+        "duplicates": "repeated",
+        "changed_inputs": "corrupted differs",
+        "label_change": "output differs",
+        "label_change_at": "least at a position",
+        "constant_positions": "constant positions",
+        "entropy": "bits",
+        "none": "None",
+        "unreached_tokens": "unreached tokens",
+        "problems": "problems",
+    }
+    _print_frame(table[list(shown)].rename(columns=shown))
+    wrong = int((table["problems"] != "").sum())
+    print(f"{len(table)} cases, {wrong} with problems")
+    if wrong:
+        raise typer.Exit(1)
 
 
 def _options(texts: Sequence[str] | None) -> dict[str, Any]:
@@ -249,28 +334,28 @@ def _console(stderr: bool = False) -> Any:
 
     # A table that is piped into a file must not be cut to an imagined terminal.
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 160)
+    return Console(stderr=stderr, width=None if stream.isatty() else 200)
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> None:
-    """Print rows; the last `numbers` columns are set flush right."""
+def _print_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Container[int] = ()
+) -> None:
+    """Print rows; columns in `numbers` are set flush right, and only the last one wraps."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(
-            name,
-            justify="right" if i >= len(header) - numbers else "left",
-            no_wrap=i == 0,
-            overflow="fold",
-        )
+        side: Literal["left", "right"] = "right" if i in numbers else "left"
+        table.add_column(name, justify=side, no_wrap=i < len(header) - 1, overflow="fold")
     for row in rows:
         table.add_row(*row)
     _console().print(table, highlight=False, markup=False)
 
 
 def _print_scores(method: str, table: pd.DataFrame) -> None:
+    from knowncircuits.cases import list_cases
+
     rows: list[tuple[str, ...]] = [
         (
             row["case"],
@@ -284,10 +369,12 @@ def _print_scores(method: str, table: pd.DataFrame) -> None:
         )
         for _, row in table.iterrows()
     ]
-    if len(table) > 1:
-        means = table[["auroc", "average_precision", "precision_at_size", "prevalence"]].mean()
-        seconds = f"{table['seconds'].sum():.2f}"
-        rows.append(("mean (seconds: sum)", *map(_number, means), "", "", seconds))
+    structural = table[table["case"].isin(list_cases("structural"))]
+    for what, part in (("structural", structural), ("all", table)):
+        if len(part) > 1 and not (what == "all" and len(structural) == len(table)):
+            means = part[["auroc", "average_precision", "precision_at_size", "prevalence"]].mean()
+            seconds = f"{part['seconds'].sum():.2f}"
+            rows.append((f"mean of {len(part)} {what}", *map(_number, means), "", "", seconds))
     header = (
         "case",
         "AUROC",
@@ -299,12 +386,12 @@ def _print_scores(method: str, table: pd.DataFrame) -> None:
         "seconds",
     )
     print(f"{method} (AUROC at random: 0.5)")
-    _print_table(header, rows, numbers=7)
+    _print_table(header, rows, numbers=range(1, 8))
 
 
 def _print_frame(frame: pd.DataFrame) -> None:
     rows = [tuple(_cell(value) for value in row) for row in frame.itertuples(index=False)]
-    _print_table(tuple(map(str, frame.columns)), rows, numbers=len(frame.columns) - 1)
+    _print_table(tuple(map(str, frame.columns)), rows, numbers=range(1, len(frame.columns)))
 
 
 def _cell(value: object) -> str:

@@ -37,10 +37,8 @@ class Correspondence:
                 problems.append(f"{high} to {low}, which is not in {self.low.summary()}")
             elif high[0] != low[0]:
                 problems.append(f"{high} to {low}, which is of another kind")
-        places = list(self.nodes.values())
-        problems += [
-            f"several nodes to {low}" for low in {p for p in places if places.count(p) > 1}
-        ]
+        taken = Counter(self.nodes.values())
+        problems += [f"several nodes to {low}" for low, n in taken.items() if n > 1]
         missing = [node for node in carrying_nodes(self.high) if node not in self.nodes]
         if missing:
             problems.append(f"no place for {', '.join(missing)}")

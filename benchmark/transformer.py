@@ -7,6 +7,7 @@ the sources before it wrote, each replaced by an alternative as far as the mask 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -313,3 +314,12 @@ class _Patch:
         if mask.ndim == 3:
             return torch.einsum("bds,bspm->bdpm", mask, differences)
         return torch.einsum("bdsp,bspm->bdpm", mask, differences)
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 over the names and values of a model's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -55,6 +55,9 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["show", "histogram", "--save", "circuit.gif"], "ending in"),
         (["show", "histogram", "--save", "file/circuit.json"], "cannot write"),
         (["cases", "--family", "cooking"], "unknown family"),
+        (["score", "eap", "-c", "histogram", "--corruption", "all"], "unknown corruption"),
+        (["score", "eap", "-c", "histogram", "--corruption", "variable:his"], "did you mean hist"),
+        (["docs", "-o", "file/cases.md"], "cannot write"),
         (["cook"], "cook"),
     ],
 )
@@ -85,8 +88,32 @@ def test_run_prints_program_and_model_side_by_side() -> None:
     assert ["3", "1", "1"] in [line.split() for line in numbers.output.splitlines()]
 
 
+def test_the_headline_is_over_structural_cases(tmp_path: Path) -> None:
+    names = ["-c", "fraction_of_x", "-c", "histogram", "-c", "identity"]
+    done = runner.invoke(app, ["score", "eap", *names, "-o", str(tmp_path), "--pairs", "10"])
+    assert "mean of 2 structural" in done.output
+    assert "mean of 3 all" in done.output
+
+
+def test_other_corruptions(tmp_path: Path) -> None:
+    arguments = ["score", "eap", "-c", "frequency_class", "-o", str(tmp_path), "--pairs", "10"]
+    for corruption in ("minimal", "variable:hist"):
+        folder = str(tmp_path / corruption)
+        done = runner.invoke(app, [*arguments, "--corruption", corruption, "-o", folder])
+        assert done.exit_code == 0, done.output
+
+
+def test_checks_of_the_data() -> None:
+    done = runner.invoke(app, ["cases", "check", "--pairs", "50"])
+    assert "129 cases, " in done.output
+    assert done.exit_code == int("129 cases, 0 with" not in done.output)
+
+
 def test_lists() -> None:
     cases = runner.invoke(app, ["cases", "--suite", "interpbench"])
     assert "balanced_parentheses" in cases.output
+    assert "129 cases, 52 structural" in cases.output
+    few = runner.invoke(app, ["cases", "--suite", "structural", "--family", "brackets"])
+    assert "2 cases, 2 structural" in few.output or "1 cases, 1 structural" in few.output
     methods = runner.invoke(app, ["methods"])
     assert "exact" in methods.output
