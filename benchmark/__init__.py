@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from knowncircuits.graph import Graph
     from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
     from knowncircuits.models.hooked import to_hooked
+    from knowncircuits.models.interpbench import load_interpbench
     from knowncircuits.models.tracr import from_tracr
     from knowncircuits.transformer import Transformer, TransformerConfig
     from knowncircuits.vocabulary import Vocabulary
@@ -36,6 +37,7 @@ _HOMES = {
     "knowncircuits.graph": ("Graph",),
     "knowncircuits.models.bridge": ("BridgedModel", "to_transformer_lens"),
     "knowncircuits.models.hooked": ("to_hooked",),
+    "knowncircuits.models.interpbench": ("load_interpbench",),
     "knowncircuits.models.tracr": ("from_tracr",),
     "knowncircuits.transformer": ("Transformer", "TransformerConfig"),
     "knowncircuits.vocabulary": ("Vocabulary",),
@@ -61,6 +63,7 @@ __all__ = [
     "from_tracr",
     "list_cases",
     "load_case",
+    "load_interpbench",
     "make_task",
     "methods",
     "read_graph_file",

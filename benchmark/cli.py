@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -48,6 +49,9 @@ class Look(StrEnum):
 
 def main() -> None:
     """The entry point: runs a command, turns the library's errors into one line and exit code 2."""
+    # The models are so small that threads wait for each other more than they work: up to 30 times
+    # slower where another program uses a core. Whoever has reason to can set more.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         app()
     except KnownCircuitsError as error:
@@ -183,6 +187,7 @@ def show(
 ) -> None:
     """Show a case's program, its compiled model and its circuit."""
     from knowncircuits.cases import load_case
+    from knowncircuits.cases.difficulty import load_difficulty
     from knowncircuits.describe import program_text
     from knowncircuits.drawing import circuit_text, save_circuit
 
@@ -203,6 +208,11 @@ def show(
         f"{'causal' if config.causal else 'bidirectional'} attention\n"
     )
     print(circuit_text(compiled.circuit))
+    untold = load_difficulty(chosen.name).undetected
+    if untold:
+        print("\nread, but no interchange can tell:")
+    for edge, why in untold.items():
+        print(f"  {edge}: {why}")
     if save is not None:
         print(f"\nwrote {save}")
 
