@@ -24,12 +24,12 @@ def circuit_text(circuit: Circuit) -> str:
 
     Edges that carry constants alone are marked `?`; what is out is only counted.
     """
+    into: dict[str, list[str]] = {}
+    for edge in circuit.graph.edges:
+        if circuit.label(edge) == Label.IN or edge in circuit.carries:
+            into.setdefault(split_edge(edge)[1], []).append(edge)
     lines = []
-    for destination in circuit.graph.destinations:
-        edges = [e for e in circuit.graph.edges if split_edge(e)[1] == destination]
-        shown = [e for e in edges if circuit.label(e) == Label.IN or e in circuit.carries]
-        if not shown:
-            continue
+    for destination, shown in into.items():
         lines.append(destination)
         width = max(len(split_edge(e)[0]) for e in shown)
         for edge in shown:
