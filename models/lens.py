@@ -13,6 +13,7 @@ from knowncircuits.errors import ModelError
 from knowncircuits.transformer import ACTIVATIONS, Transformer, TransformerConfig
 
 SIZES = ("n_layers", "n_heads", "d_model", "d_head", "n_ctx", "d_vocab", "d_vocab_out")
+LIMIT = 2**31  # on sizes
 # Options that ours does not have, each at the value that leaves it off. Older versions of
 # TransformerLens lack some of them.
 OFF: Mapping[str, Any] = {
@@ -45,8 +46,10 @@ def from_lens_config(fields: Mapping[str, Any]) -> TransformerConfig:
     if missing:
         raise ModelError(f"expected a configuration with {', '.join(missing)}, got one without")
     for name in sizes:
-        if type(fields[name]) is not int:
-            raise ModelError(f"expected {name} to be a whole number, got {_show(fields[name])}")
+        if type(fields[name]) is not int or abs(fields[name]) >= LIMIT:
+            raise ModelError(
+                f"expected {name} to be a whole number below {LIMIT}, got {_show(fields[name])}"
+            )
     if not isinstance(fields["eps"], int | float):
         raise ModelError(f"expected eps to be a number, got {_show(fields['eps'])}")
     allowed = {name: (off,) for name, off in OFF.items()} | {
@@ -157,5 +160,6 @@ def _check_names_and_shapes(
 
 def _show(value: object) -> str:
     """A value for a message; only the type of what may be large."""
-    plain = value is None or isinstance(value, str | int | float)
+    plain = value is None or isinstance(value, str | float)
+    plain |= isinstance(value, int) and abs(value) < 2**63
     return repr(value)[:80] if plain else type(value).__name__

@@ -11,18 +11,13 @@ import io
 import pickle
 import pickletools
 import struct
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, ClassVar
 
 from knowncircuits.errors import ModelError
 
 MAX_BYTES = 2**20  # configurations and lists of edges are some kilobytes
-PLAIN = {
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
-    ("collections", "OrderedDict"): OrderedDict,
-}
+PLAIN = {("builtins", "set"): set, ("builtins", "frozenset"): frozenset}
 DTYPES = ("float16", "bfloat16", "float32", "float64")  # `torch.float32` becomes "torch.float32"
 NUMBERS = {"f8": "d", "f4": "f", "i8": "q", "i4": "i"}  # numpy's types, by struct's
 RECORDED = {
@@ -32,7 +27,7 @@ RECORDED = {
     ("transformer_lens.config.HookedTransformerConfig", "HookedTransformerConfig"),
     ("circuits_benchmark.utils.circuit.circuit_node", "CircuitNode"),
 }
-# What plain data needs no more: objects from elsewhere, registered numbers for classes, buffers.
+# What plain data does not need: objects kept elsewhere, numbers registered for classes, buffers.
 REFUSED = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
 
 

@@ -93,6 +93,7 @@ def test_attention_only(activation: str | None) -> None:
         ("act_fn", ["x"] * 9999, "'relu' or 'gelu' or 'gelu_new', got list"),
         ("d_mlp", None, "a whole number"),
         ("n_layers", True, "a whole number"),
+        ("d_head", 10**400, "below 2147483648, got int"),
         ("eps", "1e-5", "a number"),
         ("d_vocab_out", -1, "at least 1"),
     ],
