@@ -289,13 +289,13 @@ def _print_cases(names: Sequence[str]) -> None:
                 case.description,
             )
         )
-    header = ("case", "structural", "inputs", "heads", "variables", "depth", "edges", "determined")
-    header += ("true", "detected", "late", "short", "embed", "what it computes")
+    header = "case structural inputs heads variables depth edges determined true detected"
+    columns = (*header.split(), "late", "short", "embed", "what it computes")
     print(
         "heads: layers x heads; true: edges/head edges/nodes; detected: by some interchange;\n"
         "late, short, embed: AUROC of late edges, short edges, edges out of embed"
     )
-    _print_table(header, rows, numbers=range(2, 13))
+    _print_table(columns, rows, numbers=range(2, 13))
     structural = sum(row[1] == "yes" for row in rows)
     print(f"{len(rows)} cases, {structural} structural. Details: knowncircuits show CASE")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from knowncircuits.cases import CASES, Case, load_case
 from knowncircuits.cases.sampling import enumerate_inputs, hash_inputs, in_split, share_out
 from knowncircuits.errors import InputError, UnknownNameError
-from knowncircuits.evaluation.bench_sampling import bench_sampling
+from knowncircuits.evaluation.bench.sampling import bench_sampling
 
 names = st.sampled_from(sorted(CASES))
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
