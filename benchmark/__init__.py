@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from knowncircuits.cases import Case, list_cases, load_case
     from knowncircuits.circuit import Circuit, Label
     from knowncircuits.compiler import Compiled, compile_program, validate
+    from knowncircuits.correspondence import Correspondence
     from knowncircuits.errors import KnownCircuitsError
     from knowncircuits.evaluation.discover import discover, methods
     from knowncircuits.evaluation.scores import Score, Scores, score
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from knowncircuits.exchange import read_graph_file, write_graph_file
     from knowncircuits.graph import Graph
     from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
+    from knowncircuits.models.certificate import Certificate, certify, read_certificate
     from knowncircuits.models.hooked import to_hooked
     from knowncircuits.models.interpbench import load_interpbench
     from knowncircuits.models.tracr import from_tracr
@@ -29,6 +31,7 @@ _HOMES = {
     "knowncircuits.cases": ("Case", "list_cases", "load_case"),
     "knowncircuits.circuit": ("Circuit", "Label"),
     "knowncircuits.compiler": ("Compiled", "compile_program", "validate"),
+    "knowncircuits.correspondence": ("Correspondence",),
     "knowncircuits.errors": ("KnownCircuitsError",),
     "knowncircuits.evaluation.discover": ("discover", "methods"),
     "knowncircuits.evaluation.scores": ("Score", "Scores", "score"),
@@ -36,6 +39,7 @@ _HOMES = {
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
     "knowncircuits.graph": ("Graph",),
     "knowncircuits.models.bridge": ("BridgedModel", "to_transformer_lens"),
+    "knowncircuits.models.certificate": ("Certificate", "certify", "read_certificate"),
     "knowncircuits.models.hooked": ("to_hooked",),
     "knowncircuits.models.interpbench": ("load_interpbench",),
     "knowncircuits.models.tracr": ("from_tracr",),
@@ -47,8 +51,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "BridgedModel",
     "Case",
+    "Certificate",
     "Circuit",
     "Compiled",
+    "Correspondence",
     "Graph",
     "KnownCircuitsError",
     "Label",
@@ -58,6 +64,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "Vocabulary",
+    "certify",
     "compile_program",
     "discover",
     "from_tracr",
@@ -66,6 +73,7 @@ __all__ = [
     "load_interpbench",
     "make_task",
     "methods",
+    "read_certificate",
     "read_graph_file",
     "score",
     "to_hooked",

@@ -51,6 +51,27 @@ class Correspondence:
         if problems:
             raise GraphError(f"an impossible placement: {'; '.join(problems)}")
 
+    @classmethod
+    def same_names(cls, circuit: Circuit, low: Graph) -> Correspondence:
+        """Every node at the low-level node of the same name; GraphError where there is none."""
+        return cls(circuit, low, {node: node for node in carrying_nodes(circuit)})
+
+    @classmethod
+    def shuffled(cls, circuit: Circuit, low: Graph, seed: int) -> Correspondence:
+        """A random placement: any free head or MLP between what a node reads and what reads it.
+
+        Raises GraphError if none is found: the low-level graph is too shallow or too narrow.
+        """
+        rng = np.random.default_rng(seed)
+        for _ in range(ATTEMPTS):
+            nodes = _place(circuit, low, rng)
+            if nodes is not None:
+                return cls(circuit, low, nodes)
+        raise GraphError(
+            f"expected room for {', '.join(carrying_nodes(circuit))}, got {low.summary()}, where "
+            f"{ATTEMPTS} random placements all failed"
+        )
+
     @cached_property
     def image(self) -> Int[np.ndarray, " low_edge"]:
         """The index of the compiled edge that each low-level edge stands for, -1 for none."""
@@ -95,27 +116,6 @@ def carrying_nodes(circuit: Circuit) -> list[str]:
     """The nodes at either end of an edge that carries a variable, in the graph's order."""
     found = {node for _, *ends in carried_edges(circuit) for node in ends}
     return [node for node in circuit.graph.nodes if node in found]
-
-
-def same_names(circuit: Circuit, low: Graph) -> Correspondence:
-    """Every node at the low-level node of the same name; GraphError where there is none."""
-    return Correspondence(circuit, low, {node: node for node in carrying_nodes(circuit)})
-
-
-def shuffled(circuit: Circuit, low: Graph, seed: int) -> Correspondence:
-    """A random placement: any free head or MLP between what a node reads and what reads it.
-
-    Raises GraphError if none is found, because the low-level graph is too shallow or too narrow.
-    """
-    rng = np.random.default_rng(seed)
-    for _ in range(ATTEMPTS):
-        nodes = _place(circuit, low, rng)
-        if nodes is not None:
-            return Correspondence(circuit, low, nodes)
-    raise GraphError(
-        f"expected room for {', '.join(carrying_nodes(circuit))}, got {low.summary()}, where "
-        f"{ATTEMPTS} random placements all failed"
-    )
 
 
 def _place(circuit: Circuit, low: Graph, rng: np.random.Generator) -> dict[str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from knowncircuits.cases import load_case
 from knowncircuits.errors import ResultError
@@ -18,6 +16,7 @@ from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.scores import Score, score
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
+from knowncircuits.transformer import weights_hash
 
 COLUMNS = ("auroc", "average_precision", "precision_at_size", "prevalence", "n_edges", "n_true")
 
@@ -54,15 +53,6 @@ class Result:
     score: Score
     seconds: float
     fresh: bool  # computed now, not read back
-
-
-def weights_hash(model: torch.nn.Module) -> str:
-    """SHA-256 over the names and values of a model's weights."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def run_case(case: str, settings: Settings, folder: Path) -> Result:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.correspondence import Correspondence, carrying_nodes, same_names, shuffled
+from knowncircuits.correspondence import Correspondence, carrying_nodes
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
 
@@ -28,7 +28,7 @@ def circuit_of(name: str) -> Circuit:
 def test_shuffled_placements(name: str, seed: int, extra_layers: int) -> None:
     high = circuit_of(name)
     low = Graph(high.graph.n_layers + extra_layers, 4)
-    placed = shuffled(high, low, seed)
+    placed = Correspondence.shuffled(high, low, seed)
     places = list(placed.nodes.values())
     assert len(set(places)) == len(places)
     assert all(high[0] == low[0] for high, low in placed.nodes.items())
@@ -38,18 +38,18 @@ def test_shuffled_placements(name: str, seed: int, extra_layers: int) -> None:
     assert Counter(placed.circuit.carries.values()) == Counter(high.carries.values())
     assert placed.circuit.edges() == tuple(low.edges[i] for i in placed.inside.nonzero()[0])
     assert len(placed.circuit.edges()) == len(high.edges())
-    assert placed.nodes == shuffled(high, low, seed).nodes
+    assert placed.nodes == Correspondence.shuffled(high, low, seed).nodes
 
 
 def test_placements_differ_between_seeds() -> None:
     high = circuit_of("histogram")
-    heads = {shuffled(high, Graph(2, 4), seed).nodes["a0.h0"] for seed in range(50)}
+    heads = {Correspondence.shuffled(high, Graph(2, 4), seed).nodes["a0.h0"] for seed in range(50)}
     assert len(heads) == 8
 
 
 def test_same_names() -> None:
     high = circuit_of("fraction_of_x")
-    circuit = same_names(high, Graph(2, 4)).circuit
+    circuit = Correspondence.same_names(high, Graph(2, 4)).circuit
     assert circuit.edges() == ("embed->m0", "m0->a1.h0<v>", "a1.h0->logits")
     assert circuit.label("pos->a0.h3<q>") == Label.UNDETERMINED
     assert circuit.label("a1.h3->logits") == Label.OUT
@@ -82,4 +82,4 @@ def test_two_nodes_at_one_place() -> None:
 def test_no_room() -> None:
     high = circuit_of("balanced_parentheses")
     with pytest.raises(GraphError, match="expected room for embed, pos, a0.h0"):
-        shuffled(high, Graph(4, 4), 0)
+        Correspondence.shuffled(high, Graph(4, 4), 0)

@@ -1,0 +1,399 @@
+"""Certificates find what is planted: leaks, dead edges and detours, each by its name."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from knowncircuits import rasp
+from knowncircuits.cases import load_case
+from knowncircuits.cases.sampling import in_split
+from knowncircuits.compiler import Compiled, compile_program
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import GraphError, ModelError, ResultError
+from knowncircuits.models.agreement import Agreement, measure
+from knowncircuits.models.certificate import (
+    Certificate,
+    QuickAgreement,
+    certificate_pairs,
+    certify,
+    edge_set,
+    quick_agreement,
+    read_certificate,
+)
+from knowncircuits.models.recheck import recheck
+from knowncircuits.transformer import Transformer, weights_hash
+from knowncircuits.vocabulary import Vocabulary
+from strategies import random_model
+
+N_PAIRS = 150
+
+
+@cache
+def compiled_case(name: str) -> Compiled:
+    return load_case(name).compile()
+
+
+@cache
+def small() -> Compiled:
+    """x + 1 on inputs of two tokens: 9 inputs, 72 pairs."""
+    return compile_program(rasp.Map(lambda x: x + 1, rasp.tokens), Vocabulary((0, 1, 2), 2))
+
+
+def transplant(
+    compiled: Compiled, n_layers: int, n_heads: int, seed: int | None = None
+) -> tuple[Transformer, Correspondence]:
+    """The compiled weights in a larger model, their nodes in other places."""
+    config = replace(compiled.model.config, n_layers=n_layers, n_heads=n_heads)
+    circuit = compiled.circuit
+    correspondence = (
+        Correspondence.same_names(circuit, config.graph)
+        if seed is None
+        else Correspondence.shuffled(circuit, config.graph, seed)
+    )
+    low, high = Transformer(config), compiled.model
+    with torch.no_grad():
+        for name in ("W_E", "W_pos", "W_U", "b_U"):
+            getattr(low, name).copy_(getattr(high, name))
+        for node, place in correspondence.nodes.items():
+            if node.startswith("m"):
+                for name in ("W_in", "b_in", "W_out", "b_out"):
+                    getattr(low, name)[int(place[1:])] = getattr(high, name)[int(node[1:])]
+            elif node.startswith("a"):
+                (i, h), (j, k) = (map(int, n[1:].split(".h")) for n in (node, place))
+                low.W_QKV[j, :, k], low.b_QKV[j, :, k] = high.W_QKV[i, :, h], high.b_QKV[i, :, h]
+                low.W_O[j, k] = high.W_O[i, h]
+    return low, correspondence
+
+
+def increments(weight: float = 2.0) -> tuple[Transformer, Compiled, Correspondence]:
+    """x + 1, where the output also reads it from the embedding: a detour past the MLP."""
+    compiled = small()
+    low, correspondence = transplant(compiled, 2, 2)
+    tokens = compiled.variables["tokens"]
+    with torch.no_grad():
+        for value, direction in tokens.direction_of.items():
+            assert isinstance(value, int)
+            low.W_U[direction, compiled.output.values.index(value + 1)] += weight
+    return low, compiled, correspondence
+
+
+def named(certificate: Certificate | QuickAgreement) -> set[str]:
+    return {failure.partition(":")[0] for failure in certificate.failures}
+
+
+def effective(certificate: Certificate) -> set[str]:
+    """The outside edges that change any answer."""
+    outside = {edge for edge, label in certificate.labels.items() if label == "out"}
+    return {edge for edge in outside if certificate.edges[edge].low_changed}
+
+
+@pytest.mark.parametrize("name", ["fraction_of_x", "histogram", "increment", "sort_unique_numbers"])
+def test_a_compiled_model_is_certified_against_itself(name: str) -> None:
+    compiled = compiled_case(name)
+    correspondence = Correspondence.same_names(compiled.circuit, compiled.model.graph)
+    found = certify(compiled.model, compiled, correspondence, n_pairs=N_PAIRS)
+    assert found.passed
+    assert not found.failures
+    everything = (found.accuracy, *found.edges.values(), *found.nodes.values())
+    everything += tuple(found.sets.values())
+    assert all(a.agreeing == a.positions > 0 for a in everything)
+    assert all(a.low_changed == a.high_changed == a.followed for a in everything)
+    for edge, agreement in found.edges.items():
+        assert (agreement.high_changed > 0) == (compiled.circuit.label(edge) == 1)
+    assert found.largest_outside_effect[1] == 0 < found.smallest_inside_effect[1]
+
+
+@pytest.mark.parametrize("name", ["fraction_of_x", "histogram"])
+@pytest.mark.parametrize("seed", range(2))
+def test_so_is_one_whose_nodes_are_elsewhere(name: str, seed: int) -> None:
+    compiled = compiled_case(name)
+    n_layers = compiled.model.config.n_layers + 1
+    low, correspondence = transplant(compiled, n_layers, 3, seed)
+    assert certify(low, compiled, correspondence, n_pairs=60, ablations=("resample",)).passed
+    wrong = Correspondence.shuffled(compiled.circuit, low.graph, seed + 10)
+    assert wrong.nodes != correspondence.nodes
+    failures = named(certify(low, compiled, wrong, n_pairs=60, ablations=("resample",)))
+    assert any(failure.startswith("inside edge") for failure in failures)
+    assert "accuracy" not in failures
+
+
+def test_an_outside_edge_with_an_effect_is_named() -> None:
+    low, compiled, correspondence = increments()
+    found = certify(low, compiled, correspondence)
+    assert found.accuracy.share == 1
+    assert not found.passed
+    random = {"random outside edges", "random mixed edges"}
+    # The detour outweighs the MLP, which the output then no longer follows.
+    inside = {"inside edge m0->logits", "random inside edges", "inside edge embed->m0"}
+    outside = {"outside edge embed->logits", "all outside edges at once"}
+    assert named(found) == outside | random | inside
+    assert found.largest_outside_effect == ("embed->logits", pytest.approx(2 / 3, abs=0.1))
+    assert found.nodes["embed"].share == 1
+
+
+def test_only_the_edge_with_a_small_weight_has_an_effect() -> None:
+    compiled = compiled_case("fraction_of_x")
+    low, correspondence = transplant(compiled, 2, 4)
+    (is_x,) = compiled.variables["is_x"].directions
+    with torch.no_grad():
+        low.W_U[is_x] += 0.06
+    found = certify(low, compiled, correspondence, n_pairs=N_PAIRS)
+    assert "outside edge m0->logits" in named(found)
+    assert "all outside edges at once" in named(found)
+    assert effective(found) == {"m0->logits"}
+    assert found.largest_outside_effect == ("m0->logits", found.edges["m0->logits"].low_effect)
+
+
+def test_leaks_that_cancel_are_named_though_the_joint_patch_is_perfect() -> None:
+    compiled = compiled_case("fraction_of_x")
+    low, correspondence = transplant(compiled, 2, 4)
+    (is_x,) = compiled.variables["is_x"].directions
+    x = compiled.variables["tokens"].direction_of["x"]
+    with torch.no_grad():
+        low.W_U[is_x] += 0.1
+        low.W_U[x] -= 0.1
+    found = certify(low, compiled, correspondence, n_pairs=N_PAIRS)
+    assert found.accuracy.share == found.sets["outside"].share == 1
+    assert {"outside edge m0->logits", "outside edge embed->logits"} <= named(found)
+    assert effective(found) == {"m0->logits", "embed->logits"}
+
+
+def test_an_inside_edge_that_is_not_read_is_named() -> None:
+    low, compiled, correspondence = increments(1.0)
+    with torch.no_grad():
+        low.W_in.zero_()
+    found = certify(low, compiled, correspondence)
+    assert found.accuracy.share == 1
+    assert {"inside edge embed->m0", "inside edge m0->logits"} <= named(found)
+    assert found.edges["embed->m0"].low_effect == 0 < found.edges["embed->m0"].high_effect
+    assert found.edges["embed->m0"].followed == 0
+    assert found.smallest_inside_effect[1] == 0
+
+
+def test_edges_left_out_are_named() -> None:
+    compiled = small()
+    low, correspondence = transplant(compiled, 1, 1)
+    found = certify(low, compiled, correspondence, edges=["embed->m0"])
+    assert list(found.edges) == ["embed->m0"]
+    assert not found.passed
+    assert "m0->logits" in found.failures[0]
+    with pytest.raises(GraphError, match="unknown edge"):
+        certify(low, compiled, correspondence, edges=["m0->embed"])
+
+
+def test_pairs_are_all_there_are_or_test_inputs() -> None:
+    pairs = certificate_pairs(small(), 72, 0)
+    assert pairs.inputs == "all pairs"
+    both = torch.cat([pairs.base, pairs.source], 1)
+    assert both.unique(dim=0).shape == (72, 6)
+    assert (pairs.base != pairs.source).any(1).all()
+    some = certificate_pairs(small(), 71, 0)
+    assert some.inputs == "a sample of all pairs"
+    assert torch.cat([some.base, some.source], 1).unique(dim=0).shape == (71, 6)
+
+    case = load_case("histogram")
+    drawn = certificate_pairs(compiled_case("histogram"), 500, 0)
+    assert drawn.inputs == "test inputs"
+    for ids in (drawn.base, drawn.source):
+        assert in_split(ids[:, 1:].numpy() - 1, len(case.vocab), "test").all()
+    with pytest.raises(ModelError, match="expected at least one pair"):
+        certificate_pairs(small(), 0, 0)
+
+
+def test_counts_are_those_of_a_loop() -> None:
+    """Each set of edges in each pair on its own, in the words of the definition."""
+    compiled = compiled_case("histogram")
+    config = replace(compiled.model.config, n_layers=2, n_heads=2, activation="gelu")
+    model = random_model(config, dtype=torch.float32)
+    correspondence = Correspondence.same_names(compiled.circuit, model.graph)
+    pairs = certificate_pairs(compiled, 20, 0)
+    rng = np.random.default_rng(0)
+    sets = rng.random((20, model.graph.n_edges)) < 0.3
+    found = measure(
+        model, compiled, correspondence, pairs.base, pairs.source, {"sets": sets}, batch_size=7
+    )["sets"]
+    agreeing = positions = 0
+    for base, source, edges in zip(pairs.base[:, None], pairs.source[:, None], sets, strict=True):
+        image = np.zeros((1, compiled.circuit.graph.n_edges), dtype=np.float32)
+        for i in np.flatnonzero(edges):
+            if correspondence.image[i] >= 0:
+                image[0, correspondence.image[i]] = 1
+        other = compiled.model.run(source).outputs
+        high = compiled.model.run(base, other, torch.from_numpy(image)).logits
+        mask = torch.from_numpy(edges[None].astype(np.float32))
+        low = model.run(base, model.run(source).outputs, mask).logits
+        defined = compiled.defined(high)
+        positions += int(defined.sum())
+        agreeing += int((defined & (low.argmax(-1) == high.argmax(-1))).sum())
+    assert (found.positions, found.agreeing) == (positions, agreeing)
+    assert 0 < agreeing < positions
+
+
+@pytest.mark.parametrize("name", ["fraction_of_x", "histogram"])
+def test_mean_and_zero_ablation_are_reported(name: str) -> None:
+    compiled = compiled_case(name)
+    low, correspondence = transplant(compiled, 2, 2)
+    found = certify(low, compiled, correspondence, n_pairs=N_PAIRS)
+    assert list(found.ablations) == ["mean", "zero"]
+    for group in found.ablations.values():
+        assert set(group) == {"outside", *correspondence.circuit.edges()}
+        assert group["outside"].share == 1
+        assert all(a.agreeing == a.positions for a in group.values())
+    with pytest.raises(ModelError, match="expected resample"):
+        certify(low, compiled, correspondence, ablations=("mean",))
+
+
+def test_numbers_are_equal_within_the_tolerance() -> None:
+    compiled = compiled_case("fraction_of_x")
+    low, correspondence = transplant(compiled, 2, 1)
+    with torch.no_grad():
+        low.b_U += 0.04
+    assert certify(low, compiled, correspondence, n_pairs=N_PAIRS).passed
+    strict = certify(low, compiled, correspondence, n_pairs=N_PAIRS, atol=0.03)
+    assert strict.accuracy.agreeing == 0
+    assert "accuracy" in named(strict)
+
+
+def test_equal_seeds_give_equal_certificates_whatever_the_batch() -> None:
+    compiled = compiled_case("fraction_of_x")
+    model = random_model(replace(compiled.model.config, n_heads=2), dtype=torch.float32)
+    correspondence = Correspondence.same_names(compiled.circuit, model.graph)
+    first, second, other = (
+        certify(model, compiled, correspondence, n_pairs=N_PAIRS, seed=seed, batch_size=size)
+        for seed, size in ((3, 1024), (3, 77), (4, 1024))
+    )
+    assert replace(first, ablations={}) == replace(second, ablations={})
+    assert first.sets != other.sets
+
+
+def test_a_certificate_is_of_the_weights() -> None:
+    low, compiled, correspondence = increments()
+    before = certify(low, compiled, correspondence)
+    assert before.weights == weights_hash(low) != before.compiled_weights
+    assert before.versions["torch"] == torch.__version__
+    with torch.no_grad():
+        low.W_E[0, 0] += 1e-3
+    assert certify(low, compiled, correspondence).weights != before.weights
+    with pytest.raises(ModelError, match="weights"):
+        recheck(low, compiled, correspondence, before)
+
+
+def test_certificates_are_written_and_read(tmp_path: Path) -> None:
+    low, compiled, correspondence = increments()
+    found = certify(low, compiled, correspondence)
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert Certificate.from_dict(document) == found
+    assert document["passed"] is False
+    assert document["edges"]["embed->logits"]["share"] < 1
+    found.write(tmp_path / "certificate.json")
+    assert read_certificate(tmp_path / "certificate.json") == found
+    for name in ("labels", "edges", "weights"):
+        (tmp_path / "broken.json").write_text(json.dumps({**document, name: None}))
+        with pytest.raises(ResultError, match="broken.json: expected a certificate"):
+            read_certificate(tmp_path / "broken.json")
+    with pytest.raises(ResultError, match="expected a certificate"):
+        read_certificate(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("name", ["fraction_of_x", "histogram", "increment"])
+def test_hooks_find_the_same(name: str) -> None:
+    compiled = compiled_case(name)
+    config = replace(compiled.model.config, n_layers=2, n_heads=2, d_head=4, activation="gelu")
+    model = random_model(config, dtype=torch.float32)
+    correspondence = Correspondence.shuffled(compiled.circuit, model.graph, 0)
+    found = certify(model, compiled, correspondence, n_pairs=50, ablations=("resample",))
+    n_determined = int(correspondence.circuit.determined.sum())
+    assert len(recheck(model, compiled, correspondence, found, n_edges=14)) == min(14, n_determined)
+    checked = recheck(model, compiled, correspondence, found, n_edges=4, n_pairs=20)
+    assert sorted(found.labels[edge] for edge in checked) == ["in", "in", "out", "out"]
+
+
+def test_a_wrong_certificate_is_found_out() -> None:
+    low, compiled, correspondence = increments()
+    found = certify(low, compiled, correspondence)
+    claimed = replace(found.edges["embed->logits"], agreeing=found.accuracy.positions)
+    forged = replace(found, edges={**found.edges, "embed->logits": claimed})
+    with pytest.raises(ModelError, match="embed->logits: expected"):
+        recheck(low, compiled, correspondence, forged, n_edges=1000)
+
+
+def quick(low: Transformer, compiled: Compiled, correspondence: Correspondence) -> QuickAgreement:
+    pairs = certificate_pairs(compiled, 256, 1)
+    generator = torch.Generator().manual_seed(0)
+    return quick_agreement(low, compiled, correspondence, pairs.base, pairs.source, generator)
+
+
+def test_the_quick_form_finds_the_same_failures() -> None:
+    compiled = compiled_case("fraction_of_x")
+    low, correspondence = transplant(compiled, 2, 4)
+    found = quick(low, compiled, correspondence)
+    assert found.passed
+    assert found.worst_inside[1] == 1
+    assert set(found.inside) == set(correspondence.circuit.edges())
+    leaky = quick(*increments())
+    assert named(leaky) >= {"single outside edges", "all outside edges at once"}
+    assert leaky.worst_inside[1] < 1
+    assert quick(*increments()) == leaky
+
+
+def test_what_does_not_belong_together_is_refused() -> None:
+    compiled, other = compiled_case("fraction_of_x"), compiled_case("histogram")
+    low, correspondence = transplant(compiled, 2, 4)
+    smaller, small_correspondence = transplant(compiled, 2, 2)
+    pairs = certificate_pairs(compiled, 5, 0)
+    attempts: list[tuple[str, Callable[[], object]]] = [
+        ("model's graph", lambda: certify(smaller, compiled, correspondence)),
+        ("compiled circuit", lambda: certify(low, other, correspondence)),
+        ("context", lambda: certify(shrunk(low, n_ctx=3), compiled, correspondence)),
+        ("tokens", lambda: certify(shrunk(low, d_vocab=3), compiled, correspondence)),
+        ("outputs", lambda: certify(shrunk(low, d_vocab_out=3), compiled, correspondence)),
+        (
+            "model's graph",
+            lambda: quick_agreement(
+                low, compiled, small_correspondence, pairs.base, pairs.source, torch.Generator()
+            ),
+        ),
+    ]
+    for message, attempt in attempts:
+        with pytest.raises(ModelError, match=f"expected .*{message}.*, got "):
+            attempt()
+
+
+def shrunk(model: Transformer, **sizes: int) -> Transformer:
+    return Transformer(replace(model.config, **sizes))
+
+
+def test_progress_is_told_to_the_end() -> None:
+    low, compiled, correspondence = increments()
+    told: list[tuple[int, int]] = []
+    certify(
+        low,
+        compiled,
+        correspondence,
+        batch_size=50,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(n, 216) for n in (50, 72, 122, 144, 194, 216)]
+
+
+@pytest.mark.parametrize("agreeing", [0, 1, 60, 100])
+def test_the_lower_bound_is_exact(agreeing: int) -> None:
+    found = Agreement(positions=100, agreeing=agreeing, pairs=100, agreeing_pairs=agreeing)
+    expected = binomtest(agreeing, 100, alternative="greater").proportion_ci(0.95).low
+    assert found.lower_bound == pytest.approx(expected)
+    assert found.share == agreeing / 100
+
+
+def test_where_nothing_counts_nothing_is_certified() -> None:
+    nothing = Agreement()
+    assert np.isnan(nothing.share)
+    assert nothing.to_dict()["share"] is None
+    assert QuickAgreement(nothing, {}, {}).failures
+    assert edge_set(small().model.graph, []).sum() == 0
