@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from knowncircuits.models.hooked import to_hooked
     from knowncircuits.models.interpbench import load_interpbench
     from knowncircuits.models.tracr import from_tracr
+    from knowncircuits.models.trained import Trained, load_trained, save_trained
     from knowncircuits.transformer import Transformer, TransformerConfig
     from knowncircuits.vocabulary import Vocabulary
 
@@ -43,6 +44,7 @@ _HOMES = {
     "knowncircuits.models.hooked": ("to_hooked",),
     "knowncircuits.models.interpbench": ("load_interpbench",),
     "knowncircuits.models.tracr": ("from_tracr",),
+    "knowncircuits.models.trained": ("Trained", "load_trained", "save_trained"),
     "knowncircuits.transformer": ("Transformer", "TransformerConfig"),
     "knowncircuits.vocabulary": ("Vocabulary",),
 }
@@ -61,6 +63,7 @@ __all__ = [
     "Score",
     "Scores",
     "Task",
+    "Trained",
     "Transformer",
     "TransformerConfig",
     "Vocabulary",
@@ -71,10 +74,12 @@ __all__ = [
     "list_cases",
     "load_case",
     "load_interpbench",
+    "load_trained",
     "make_task",
     "methods",
     "read_certificate",
     "read_graph_file",
+    "save_trained",
     "score",
     "to_hooked",
     "to_transformer_lens",

@@ -87,8 +87,6 @@ def score(
 
     Writes OUTPUT/METHOD/CASE.json for each case. A run that was killed goes on where it was.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from knowncircuits.cases import list_cases, load_case
     from knowncircuits.evaluation.discover import load_method
     from knowncircuits.evaluation.runs import Settings, run
@@ -100,10 +98,7 @@ def score(
     settings = Settings(
         method, pairs, seed, metric.value if metric else None, _options(option), corruption
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), transient=True, console=_console(True)
-    ) as progress:
+    with _progress() as progress:
         bar = progress.add_task(method, total=len(names))
 
         def tick(result: Any) -> None:
@@ -239,6 +234,130 @@ def run(
     _print_table(("token", "program", "compiled model"), rows)
 
 
+@app.command()
+def train(
+    case: CaseArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder; by default trained/CASE.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="At most; fewer if validation keeps passing.")] = 3000,
+    batch_size: Annotated[int, typer.Option(help="Pairs of inputs in each step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Adam's, after the warm-up.")] = 5e-3,
+    seed: Annotated[int, typer.Option(help="Of weights, inputs and drawn edges.")] = 0,
+    shuffle: Annotated[
+        int | None, typer.Option(help="Seed of a random placement, instead of the same names.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="Default: InterpBench's.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Default: InterpBench's.")] = None,
+    d_model: Annotated[int | None, typer.Option(help="Default: InterpBench's.")] = None,
+    layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
+    pairs: Annotated[int, typer.Option(help="Pairs of the certificate.")] = 20_000,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train a transformer to share a case's circuit, by interchanges, and certify it.
+
+    Writes the model and its certificate to OUTPUT; exits with 1 if it is not certified. Training
+    that was killed goes on where it last validated.
+    """
+    import torch
+
+    from knowncircuits.cases import load_case
+    from knowncircuits.correspondence import Correspondence
+    from knowncircuits.exchange import check_writable
+    from knowncircuits.models import training
+    from knowncircuits.models.trained import as_trained
+
+    compiled = load_case(case).compile()
+    folder = output or Path("trained") / case
+    config = training.TrainingConfig(
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+    )
+    low = training.low_level_config(
+        compiled, n_layers=layers, n_heads=heads, d_model=d_model, layer_norm=layer_norm
+    )
+    if shuffle is None:
+        placement = Correspondence.same_names(compiled.circuit, low.graph)
+    else:
+        placement = Correspondence.shuffled(compiled.circuit, low.graph, shuffle)
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"expected device cpu, or cuda where there is one, got {device!r}")
+    trainer = training.Trainer(compiled, placement, low, config, device)
+    check_writable(folder)
+    checkpoint = folder / "checkpoint.pt"
+    with _progress() as progress:
+        bar = progress.add_task(case, total=steps)
+        agreements = ""
+
+        def step(n: int, losses: Any) -> None:
+            text = f"{case}: loss {losses.behaviour:.3f} + {losses.patched:.3f}{agreements}"
+            progress.update(bar, completed=n, description=text)
+
+        def validation(n: int, agreement: Any) -> None:
+            nonlocal agreements
+            edge, worst = agreement.worst_inside
+            agreements = f", agreement {agreement.accuracy.share:.2%}, {edge} {worst:.2%}"
+
+        training.train(trainer, checkpoint=checkpoint, on_step=step, on_validation=validation)
+    trained = as_trained(trainer.model, compiled, placement)
+    passed = _certify(trained, folder, pairs, seed)
+    checkpoint.unlink(missing_ok=True)
+    print(f"{trainer.n_steps} steps; model and certificate in {folder}")
+    raise typer.Exit(0 if passed else 1)
+
+
+@app.command()
+def certify(
+    folder: Annotated[Path, typer.Argument(help="The folder of a trained model.")],
+    pairs: Annotated[int, typer.Option(help="Pairs of inputs.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Of pairs and random sets of edges.")] = 0,
+) -> None:
+    """Measure every edge of a trained model anew and write its certificate.
+
+    A sample of the edges is computed again through hooks, and must agree. Exits with 1 if the
+    certificate fails.
+    """
+    from knowncircuits.models.recheck import recheck
+    from knowncircuits.models.trained import load_trained
+
+    trained = load_trained(folder)
+    passed = _certify(trained, folder, pairs, seed)
+    certificate = load_trained(folder).certificate
+    assert certificate is not None
+    edges = recheck(
+        trained.model, trained.compiled, trained.correspondence, certificate, n_pairs=500
+    )
+    print(f"computed again through hooks: {', '.join(edges)}")
+    raise typer.Exit(0 if passed else 1)
+
+
+def _certify(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
+    """Certify a model, save it with its certificate, and print what came of it."""
+    from dataclasses import replace
+
+    from knowncircuits.models.certificate import certify
+    from knowncircuits.models.trained import save_trained
+
+    with _progress() as progress:
+        bar = progress.add_task("certificate")
+        certificate = certify(
+            trained.model,
+            trained.compiled,
+            trained.correspondence,
+            n_pairs=pairs,
+            seed=seed,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    save_trained(replace(trained, certificate=certificate), folder)
+    outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
+    print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")
+    print(f"largest effect of an outside edge: {outside[1]:.3%} ({outside[0]})")
+    print(f"smallest effect of an inside edge: {inside[1]:.3%} ({inside[0]})")
+    for failure in certificate.failures:
+        print(f"failed: {failure}")
+    print("certified" if certificate.passed else "not certified")
+    return certificate.passed
+
+
 @bench_app.command("patching")
 def bench_patching(
     masks: Annotated[int, typer.Option(help="How many patched runs.")] = 256,
@@ -337,6 +456,14 @@ def _options(texts: Sequence[str] | None) -> dict[str, Any]:
         except ValueError:
             options[name] = value
     return options
+
+
+def _progress() -> Any:
+    """A bar on standard error that leaves nothing behind."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, TimeElapsedColumn(), transient=True, console=_console(stderr=True))
 
 
 def _console(stderr: bool = False) -> Any:

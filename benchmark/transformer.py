@@ -141,18 +141,17 @@ class Transformer(nn.Module):
             self.ln_w = parameter(n_norms, D, fill=1.0)
             self.ln_b = parameter(n_norms, D)
 
-    def initialise(self, seed: int) -> Transformer:
-        """Draw the weights, GPT-2's way but scaled to width: normal with std 1/sqrt(fan in)."""
+    def initialise(self, seed: int, *, gain: float = 1.0) -> Transformer:
+        """Draw the weights: normal with std gain / sqrt(fan in), embeddings with 0.5 gain."""
         generator = torch.Generator(device="cpu").manual_seed(seed)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if name.startswith("W_"):
-                    fan_in = 1 if name in ("W_E", "W_pos") else parameter.shape[-2]
+                    fan_in = 4 if name in ("W_E", "W_pos") else parameter.shape[-2]
                     if name == "W_O":
                         fan_in *= self.config.n_heads
-                    std = 0.5 if name in ("W_E", "W_pos") else fan_in**-0.5
                     draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                    parameter.copy_(draw * std)
+                    parameter.copy_(draw * gain * fan_in**-0.5)
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +17,9 @@ from knowncircuits.errors import TaskError
 from knowncircuits.evaluation.metrics import load_metric
 from knowncircuits.graph import Graph
 from knowncircuits.transformer import Patchable, Run
+
+if TYPE_CHECKING:
+    from knowncircuits.models.trained import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +82,7 @@ class Task:
 
 
 def make_task(
-    subject: Compiled,
+    subject: Compiled | Trained,
     n_pairs: int = 100,
     seed: int = 0,
     metric: str | None = None,
@@ -89,7 +93,7 @@ def make_task(
     """Draw pairs of clean and corrupted inputs for a model.
 
     Args:
-        subject: the model with its vocabulary and its case.
+        subject: a compiled or a trained model, with its vocabulary and its case.
         n_pairs: how many pairs.
         seed: of the inputs; equal seeds give equal tasks.
         metric: `kl` or `l2`; by default KL for categorical outputs and L2 for numerical ones.
@@ -104,12 +108,13 @@ def make_task(
     """
     if n_pairs < 1:
         raise TaskError(f"expected at least one pair, got {n_pairs}")
-    pairs = _draw_pairs(subject, n_pairs, seed, corruption, split)
-    clean, corrupted = subject.to_ids(pairs.clean), subject.to_ids(pairs.corrupted)
+    compiled = subject if isinstance(subject, Compiled) else subject.compiled
+    pairs = _draw_pairs(compiled, n_pairs, seed, corruption, split)
+    clean, corrupted = compiled.to_ids(pairs.clean), compiled.to_ids(pairs.corrupted)
     with torch.no_grad():
-        counts = subject.defined(subject.model.run(clean).logits)
-    metric = metric or ("l2" if subject.output.numerical else "kl")
-    return Task(subject.name, subject.model, clean, corrupted, counts, metric)
+        counts = compiled.defined(compiled.model.run(clean).logits)
+    metric = metric or ("l2" if compiled.output.numerical else "kl")
+    return Task(compiled.name, subject.model, clean, corrupted, counts, metric)
 
 
 def _draw_pairs(subject: Compiled, n: int, seed: int, corruption: str, split: str | None) -> Pairs:

@@ -58,6 +58,11 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["score", "eap", "-c", "histogram", "--corruption", "all"], "unknown corruption"),
         (["score", "eap", "-c", "histogram", "--corruption", "variable:his"], "did you mean hist"),
         (["docs", "-o", "file/cases.md"], "cannot write"),
+        (["train", "histogram", "-o", "file/model"], "cannot write"),
+        (["train", "histogram", "--steps", "0"], "steps above 0, got 0"),
+        (["train", "histogram", "--device", "abacus"], "expected device cpu"),
+        (["train", "balanced_parentheses", "--layers", "2"], "an impossible placement"),
+        (["certify", "file"], "expected the folder of a trained model"),
         (["cook"], "cook"),
     ],
 )
@@ -107,6 +112,20 @@ def test_checks_of_the_data() -> None:
     done = runner.invoke(app, ["cases", "check", "--pairs", "50"])
     assert "129 cases, " in done.output
     assert done.exit_code == int("129 cases, 0 with" not in done.output)
+
+
+def test_train_and_certify(tmp_path: Path) -> None:
+    """Five steps are not enough, and the exit code says so; the folder can be certified again."""
+    folder = str(tmp_path / "model")
+    short = ["--steps", "5", "--pairs", "50", "-o", folder]
+    done = runner.invoke(app, ["train", "fraction_of_x", *short])
+    assert done.exit_code == 1
+    assert "failed: accuracy" in done.output
+    assert "not certified\n5 steps; model and certificate in" in done.output
+    assert "checkpoint.pt" not in {p.name for p in (tmp_path / "model").iterdir()}
+    again = runner.invoke(app, ["certify", folder, "--pairs", "50"])
+    assert again.exit_code == 1
+    assert "computed again through hooks: " in again.output
 
 
 def test_lists() -> None:

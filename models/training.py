@@ -1,0 +1,307 @@
+"""Interchange training: an ordinary transformer learns a compiled model's function and circuit.
+
+One loss does both. Draw a base and a source input and a random set E of low-level edges; run the
+low-level model on the base with E reading its own run on the source; run the compiled model with
+the images of E, edges without one being dropped; train the first output to equal the second. E
+within the circuit is interchange intervention training (Geiger et al., 2022), E outside it is
+strictness, edge by edge; both are drawn together. Gradients flow through the run on the source too:
+with it cut off, signals and the noise of outside edges outgrow each other.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from knowncircuits.cases import Case
+from knowncircuits.compiler import Compiled
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.exchange import write_bytes
+from knowncircuits.models.certificate import QuickAgreement, quick_agreement
+from knowncircuits.transformer import Transformer, TransformerConfig
+
+# Weights start at half the usual scale. From full scale the noise of a thousand random edges
+# drowns the few that matter: with half of it `histogram`'s circuit formed in 1,000 steps, with all
+# of it not in 4,000.
+GAIN = 0.5
+# The sizes of the models that InterpBench trains, by case.
+SIZES = Path(__file__).with_name("low_level.json")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained; equal settings give equal weights on one machine."""
+
+    steps: int = 3_000
+    batch_size: int = 128  # pairs of inputs in each step
+    learning_rate: float = 5e-3  # Adam's, at the end of the warm-up; it falls like a cosine
+    warmup: int = 100
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0  # of the gradient's norm
+    patched_weight: float = 2.0  # of the loss under interchange, beside that of behaviour
+    n_inputs: int = 100_000  # training inputs that are drawn once
+    validate_every: int = 100
+    n_validation: int = 1_000  # pairs of test inputs
+    patience: int = 5  # validations in a row that pass before training ends early
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name not in ("betas", "seed", "warmup") and value <= 0:
+                raise ModelError(f"expected {name} above 0, got {value}")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one step has seen."""
+
+    behaviour: float
+    patched: float
+    gradient_norm: float  # before clipping
+
+
+def low_level_config(
+    compiled: Compiled,
+    *,
+    n_layers: int | None = None,
+    n_heads: int | None = None,
+    d_model: int | None = None,
+    layer_norm: bool = False,
+) -> TransformerConfig:
+    """Sizes for a model to be trained: InterpBench's for its cases, or those that are given.
+
+    Without InterpBench's, at least two layers and four heads, and half the compiled model's width,
+    so that variables are in superposition. GELU, and no norm unless asked for.
+    """
+    high = compiled.model.config
+    derived = {
+        "n_layers": max(2, high.n_layers),
+        "n_heads": max(4, high.n_heads),
+        "d_model": max(12, math.ceil(high.d_model / 2)),
+    }
+    sizes = json.loads(SIZES.read_text()).get(compiled.name, derived)
+    given = {"n_layers": n_layers, "n_heads": n_heads, "d_model": d_model}
+    if any(given.values()):
+        sizes = {name: given[name] or sizes[name] for name in derived}
+    width, heads = sizes["d_model"], sizes["n_heads"]
+    return TransformerConfig(
+        n_layers=sizes["n_layers"],
+        n_heads=heads,
+        d_model=width,
+        d_head=sizes.get("d_head", max(1, width // heads)),
+        d_mlp=sizes.get("d_mlp", 4 * width),
+        n_ctx=high.n_ctx,
+        d_vocab=high.d_vocab,
+        d_vocab_out=high.d_vocab_out,
+        causal=high.causal,
+        activation="gelu",
+        layer_norm=layer_norm,
+    )
+
+
+class Trainer:
+    """Trains one model, step by step; its state can be saved and loaded between any two."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        correspondence: Correspondence,
+        low: TransformerConfig,
+        config: TrainingConfig,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        """Draw inputs and initial weights by the config's seed.
+
+        Raises ModelError where the sizes do not fit the compiled model and the correspondence.
+        """
+        high = compiled.model.config
+        wanted = (correspondence.low, high.n_ctx, high.d_vocab, high.d_vocab_out, high.causal)
+        got = (low.graph, low.n_ctx, low.d_vocab, low.d_vocab_out, low.causal)
+        if wanted != got:
+            raise ModelError(
+                f"expected graph, n_ctx, d_vocab, d_vocab_out and causality {wanted}, got {got}"
+            )
+        self.config, self.compiled, self.correspondence = config, compiled, correspondence
+        self.high = compiled.model.to(device)
+        self.model = Transformer(low, device=device).initialise(config.seed, gain=GAIN)
+        inside = correspondence.inside
+        self.inside = torch.from_numpy(inside.nonzero()[0]).to(device)
+        self.images = torch.from_numpy(correspondence.image[inside]).to(device)
+        self.outside = torch.from_numpy(~inside).to(device, self.model.dtype)
+        if not isinstance(compiled.case, Case):
+            raise ModelError("expected a compiled case, whose inputs can be drawn, got a program")
+        train, test = (
+            compiled.to_ids(compiled.case.draw(n, config.seed, split=split)).to(device)
+            for n, split in ((config.n_inputs, "train"), (2 * config.n_validation, "test"))
+        )
+        self.inputs, self.validation = train, test.chunk(2)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, betas=config.betas
+        )
+        # Everything random is drawn on the CPU, so that devices see the same batches.
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.n_steps = 0
+        self.n_passed = 0  # validations in a row
+
+    def step(self) -> Losses:
+        """Draw pairs and edges, and take one step of Adam."""
+        c = self.config
+        base, source = self._pairs()
+        inside, outside = self._edges()
+        with torch.no_grad():
+            high_source = self.high.run(source)
+            mask = self.outside.new_zeros(len(base), self.high.graph.n_edges)
+            mask[:, self.images] = inside
+            wanted = self.high.run(base, high_source.outputs, mask).logits
+        low_source = self.model.run(source)
+        mask = outside.clone()
+        mask[:, self.inside] = inside
+        got = self.model.run(base, low_source.outputs, mask).logits
+        behaviour = self._loss(low_source.logits, high_source.logits)
+        patched = self._loss(got, wanted)
+        self.optimizer.param_groups[0]["lr"] = self._learning_rate()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(behaviour + c.patched_weight * patched)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+        self.optimizer.step()
+        self.n_steps += 1
+        return Losses(behaviour.item(), patched.item(), float(norm))
+
+    def validate(self) -> QuickAgreement:
+        """The certificate's quick form on pairs of inputs that are never trained on."""
+        base, source = self.validation
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return quick_agreement(
+            self.model, self.compiled, self.correspondence, base, source, generator
+        )
+
+    def save(self, path: Path) -> None:
+        """Write all that a later `load` needs to go on exactly; whole or not at all."""
+        state = {
+            "settings": self._settings(),
+            "steps": self.n_steps,
+            "passed": self.n_passed,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; raises ResultError for one of other settings, or none at all."""
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            settings = state["settings"]
+        except Exception as error:  # a broken archive can fail in any way
+            raise ResultError(f"{path}: expected a checkpoint, got {error}") from error
+        if settings != self._settings():
+            raise ResultError(
+                f"{path}: expected a checkpoint of {self._settings()}, got one of {settings}"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.n_steps, self.n_passed = int(state["steps"]), int(state["passed"])
+
+    def _settings(self) -> str:
+        """What a checkpoint must agree in."""
+        nodes = sorted(self.correspondence.nodes.items())
+        return f"{self.compiled.name}, {self.config}, {self.model.config}, {nodes}"
+
+    def _pairs(self) -> tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]:
+        shape = (2, self.config.batch_size)
+        chosen = torch.randint(len(self.inputs), shape, generator=self.generator)
+        base, source = self.inputs[chosen.to(self.inputs.device)]
+        return base, source
+
+    def _edges(self) -> tuple[Float[Tensor, "pair inside"], Float[Tensor, "pair low_edge"]]:
+        """Which inside and which outside edges read the source.
+
+        Inside, a third of the pairs none, a third one, a third a random subset: with single edges
+        alone, patching several together lags. Outside, half of the pairs all edges at once, the
+        others a random density.
+        """
+        n, n_inside = self.config.batch_size, len(self.inside)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=self.generator)
+
+        subset = (uniform(n, n_inside) < uniform(n, 1)).float()
+        one = functional.one_hot(
+            torch.randint(n_inside, (n,), generator=self.generator), n_inside
+        ).float()
+        kind = uniform(n, 1)
+        inside = torch.where(kind < 1 / 3, 0.0, torch.where(kind < 2 / 3, one, subset))
+        density = torch.where(torch.arange(n)[:, None] < n / 2, 1.0, uniform(n, 1))
+        outside = (uniform(n, len(self.outside)) < density).float()
+        device = self.outside.device
+        return inside.to(device), outside.to(device) * self.outside
+
+    def _loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Where the compiled model has an answer: cross-entropy to it, or squared error."""
+        counts = self.compiled.defined(wanted)
+        if self.compiled.output.numerical:
+            return (logits - wanted)[counts].square().mean()
+        return functional.cross_entropy(logits[counts], wanted.argmax(-1)[counts])
+
+    def _learning_rate(self) -> float:
+        c = self.config
+        warm = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
+        cosine = (1 + math.cos(math.pi * min(1.0, self.n_steps / c.steps))) / 2
+        return c.learning_rate * warm * cosine
+
+
+def train(
+    trainer: Trainer,
+    *,
+    checkpoint: Path | None = None,
+    on_step: Callable[[int, Losses], None] = lambda step, losses: None,
+    on_validation: Callable[[int, QuickAgreement], None] = lambda step, agreement: None,
+) -> QuickAgreement:
+    """Train until the certificate's quick form has passed several times in a row, or to the end.
+
+    Args:
+        trainer: the model, the compiled one and the settings.
+        checkpoint: a file to go on from, if it is there, and to write at each validation.
+        on_step: told of every step.
+        on_validation: told of every validation.
+
+    Returns:
+        The last validation.
+
+    Raises:
+        ResultError: for a checkpoint of other settings.
+        ModelError: if the loss is no longer finite.
+    """
+    if checkpoint is not None and checkpoint.exists():
+        trainer.load(checkpoint)
+    config = trainer.config
+    agreement = trainer.validate()
+    while trainer.n_steps < config.steps and trainer.n_passed < config.patience:
+        losses = trainer.step()
+        if not math.isfinite(losses.behaviour + losses.patched):
+            raise ModelError(
+                f"training diverged at step {trainer.n_steps} (losses {losses.behaviour:g} and "
+                f"{losses.patched:g}); a lower learning rate than {config.learning_rate:g} may help"
+            )
+        on_step(trainer.n_steps, losses)
+        if trainer.n_steps % config.validate_every == 0 or trainer.n_steps == config.steps:
+            agreement = trainer.validate()
+            trainer.n_passed = trainer.n_passed + 1 if agreement.passed else 0
+            on_validation(trainer.n_steps, agreement)
+            if checkpoint is not None:
+                trainer.save(checkpoint)
+    return agreement

@@ -1,0 +1,173 @@
+"""Interchange training: it finds the circuit, is reproducible, and survives being killed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from knowncircuits.cases import load_case
+from knowncircuits.cases.sampling import in_split
+from knowncircuits.compiler import Compiled
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.evaluation.discover import discover
+from knowncircuits.evaluation.scores import score
+from knowncircuits.evaluation.task import make_task
+from knowncircuits.models.certificate import certify
+from knowncircuits.models.trained import as_trained, load_trained, save_trained
+from knowncircuits.models.training import (
+    Trainer,
+    TrainingConfig,
+    low_level_config,
+    train,
+)
+
+SHORT = TrainingConfig(steps=30, n_inputs=500, n_validation=50, validate_every=10)
+
+
+def trainer(
+    config: TrainingConfig, name: str = "fraction_of_x", seed: int | None = None
+) -> Trainer:
+    compiled = load_case(name).compile()
+    low = low_level_config(compiled)
+    if seed is None:
+        placement = Correspondence.same_names(compiled.circuit, low.graph)
+    else:
+        placement = Correspondence.shuffled(compiled.circuit, low.graph, seed)
+    return Trainer(compiled, placement, low, config)
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in trainer.model.parameters()]
+
+
+def test_a_model_is_trained_certified_saved_and_scored(tmp_path: Path) -> None:
+    """The whole way, at a shuffled place, with the certificate of a smaller number of pairs."""
+    done = trainer(TrainingConfig(steps=1000), seed=3)
+    agreement = train(done)
+    assert agreement.passed, agreement.failures
+    trained = as_trained(done.model, done.compiled, done.correspondence)
+    certificate = certify(trained.model, trained.compiled, trained.correspondence, n_pairs=1000)
+    assert certificate.passed, certificate.failures
+    save_trained(dataclasses.replace(trained, certificate=certificate), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "certificate.json",
+        "circuit.json",
+        "config.json",
+        "model.safetensors",
+    ]
+    loaded = load_trained(tmp_path)
+    assert loaded.certificate == certificate
+    assert loaded.circuit == trained.circuit
+    assert loaded.case.name == "fraction_of_x"
+    ids = loaded.compiled.draw(20, 0)
+    assert torch.equal(loaded.model(ids), trained.model(ids))
+    assert torch.allclose(loaded.to_hooked()(ids), trained.model(ids), atol=1e-5)
+    assert torch.allclose(loaded.to_transformer_lens()(ids), trained.model(ids), atol=1e-5)
+    scores = discover("exact", make_task(loaded, n_pairs=20))
+    assert score(scores, loaded.circuit).auroc == 1.0
+
+
+def test_equal_seeds_give_equal_weights() -> None:
+    first, second, other = (trainer(dataclasses.replace(SHORT, seed=s)) for s in (1, 1, 2))
+    for each in (first, second, other):
+        train(each)
+    assert all(map(torch.equal, weights(first), weights(second)))
+    assert not all(map(torch.equal, weights(first), weights(other)))
+
+
+def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    killed, whole = trainer(SHORT), trainer(SHORT)
+
+    def kill(step: int, losses: object) -> None:
+        if step == 17:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(killed, checkpoint=checkpoint, on_step=kill)
+    resumed, steps = trainer(SHORT), []
+    train(resumed, checkpoint=checkpoint, on_step=lambda step, losses: steps.append(step))
+    assert steps[0] == 11
+    train(whole)
+    assert all(map(torch.equal, weights(resumed), weights(whole)))
+
+
+def test_checkpoints_of_other_settings_are_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    trainer(SHORT).save(checkpoint)
+    with pytest.raises(ResultError, match="seed=5"):
+        train(trainer(dataclasses.replace(SHORT, seed=5)), checkpoint=checkpoint)
+    checkpoint.write_bytes(b"nothing")
+    with pytest.raises(ResultError, match="expected a checkpoint"):
+        train(trainer(SHORT), checkpoint=checkpoint)
+
+
+def test_inputs_are_split() -> None:
+    drawn = trainer(SHORT)
+    n_tokens = len(drawn.compiled.vocabulary.tokens)
+    for inputs, split in ((drawn.inputs, "train"), (torch.cat(drawn.validation), "test")):
+        assert in_split(inputs[:, 1:].numpy() - 1, n_tokens, split).all()
+
+
+def test_edges_are_drawn_as_described() -> None:
+    drawn = trainer(dataclasses.replace(SHORT, batch_size=3000))
+    inside, outside = drawn._edges()
+    per_pair = inside.sum(1)
+    assert 0.3 < (per_pair == 0).float().mean() < 0.55  # a third, and empty subsets
+    assert (outside.sum(1) == drawn.outside.sum()).float().mean() >= 0.5
+    assert not outside[:, torch.from_numpy(drawn.correspondence.inside)].any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"steps": 0}, "steps above 0"), ({"learning_rate": -1.0}, "learning_rate above 0")],
+)
+def test_wrong_settings(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        TrainingConfig(**change)  # type: ignore[arg-type]
+
+
+def test_sizes_that_do_not_fit() -> None:
+    compiled: Compiled = load_case("fraction_of_x").compile()
+    low = low_level_config(compiled, n_layers=3, n_heads=5, d_model=20, layer_norm=True)
+    assert (low.n_layers, low.n_heads, low.d_model, low.d_head, low.layer_norm) == (
+        3,
+        5,
+        20,
+        4,
+        True,
+    )
+    placement = Correspondence.same_names(compiled.circuit, low.graph)
+    with pytest.raises(ModelError, match="expected graph, n_ctx"):
+        Trainer(compiled, placement, low_level_config(compiled), SHORT)
+
+
+def test_divergence_is_an_error() -> None:
+    with pytest.raises(ModelError, match="diverged at step"):
+        train(trainer(dataclasses.replace(SHORT, steps=400, learning_rate=1e9, warmup=0)))
+
+
+def test_broken_folders(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="folder of a trained model"):
+        load_trained(tmp_path)
+    done = trainer(SHORT)
+    trained = as_trained(done.model, done.compiled, done.correspondence)
+    certificate = certify(
+        trained.model,
+        trained.compiled,
+        trained.correspondence,
+        n_pairs=20,
+        edges=["embed->m0"],
+        ablations=("resample",),
+    )
+    save_trained(dataclasses.replace(trained, certificate=certificate), tmp_path)
+    assert load_trained(tmp_path).certificate == certificate
+    train(done)
+    other = as_trained(done.model, done.compiled, done.correspondence)
+    save_trained(other, tmp_path)  # new weights beside the old certificate
+    with pytest.raises(ResultError, match="certificate of weights"):
+        load_trained(tmp_path)
