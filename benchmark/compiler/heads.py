@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from knowncircuits.compiler.layout import Layout
@@ -39,66 +39,57 @@ def attend(terms: Sequence[Term], layout: Layout, *, bos_score: float) -> Head:
         bos_score: the score of BOS for every query, in units of COLDNESS beyond the terms' number:
             -0.5 makes it what is attended to where nothing is selected, 0 always attends to it too.
     """
-    constants, domains = layout.constants, layout.domains
-    head = Head({"q": [], "k": [], "v": []})
+    constants, n = layout.constants, len(terms)
     one, bos = constants.one.directions[0], constants.bos.directions[0]
-    n = len(terms)
-    score_of_bos = n + bos_score
-    dimensions = itertools.count()
-    bos_dimension, one_dimension = next(dimensions), None
-    head.k.add(bos, bos_dimension, 1.0)
-    head.q.add(one, bos_dimension, COLDNESS * score_of_bos)
-    head.q.add(bos, bos_dimension, COLDNESS * (n + 1))  # BOS attends to itself alone
+    head = Head({"q": [], "k": [], "v": []})
+    to_bos, to_all, free = 0, 1, itertools.count(2)  # dimensions between q and k
+    head.k.add(bos, to_bos, 1.0)
+    head.q.add(one, to_bos, COLDNESS * (n + bos_score))
+    head.q.add(bos, to_bos, COLDNESS * (n + 1))  # BOS attends to itself alone
     for term in terms:
         keys, queries = layout.of(term.keys), layout.of(term.queries)
-        key_states, query_states = (
-            domains[id(term.keys)].nullable,
-            domains[id(term.queries)].nullable,
-        )
-
-        def holds(key: Value, query: Value, term: Term = term) -> float:
-            return float(term.holds(key, query))
-
+        score = _scores(term, layout)
         # The table over (key or None) x (query or None) as a bilinear form of one-hot vectors and
         # 1: what holds for None is the constant part, and values add their difference from it.
-        none_none = holds(None, None) if key_states and query_states else 0.0
-        of_query = {q: (holds(None, q) if key_states else 0.0) - none_none for q in queries.values}
-        of_key = {k: (holds(k, None) if query_states else 0.0) - none_none for k in keys.values}
+        rows = dict(zip(queries.values, queries.directions, strict=True))
         for key, direction in zip(keys.values, keys.directions, strict=True):
-            dimension = next(dimensions)
+            dimension = next(free)
             head.k.add(direction, dimension, 1.0)
-            head.q.add(one, dimension, COLDNESS * of_key[key])
-            for query, query_direction in zip(queries.values, queries.directions, strict=True):
-                rest = holds(key, query) - of_key[key] - of_query[query] - none_none
-                head.q.add(query_direction, dimension, COLDNESS * rest)
-        if none_none or any(of_query.values()):
-            if one_dimension is None:
-                one_dimension = next(dimensions)
-                head.k.add(one, one_dimension, 1.0)
-            head.q.add(one, one_dimension, COLDNESS * none_none)
-            for query, direction in zip(queries.values, queries.directions, strict=True):
-                head.q.add(direction, one_dimension, COLDNESS * of_query[query])
-        # BOS holds a known key: take what it scores out again.
-        at_bos = keys.at_bos
-        none_at_bos = (
-            holds(at_bos, None) if query_states and (at_bos is not None or key_states) else 0.0
-        )
-        head.q.add(one, bos_dimension, -COLDNESS * none_at_bos)
-        for query, direction in zip(queries.values, queries.directions, strict=True):
-            score = holds(at_bos, query) if at_bos is not None or key_states else 0.0
-            head.q.add(direction, bos_dimension, -COLDNESS * (score - none_at_bos))
-        by_key, by_query = term_matters(term, domains)
+            of_key = score(key, None) - score(None, None)
+            head.q.add(one, dimension, of_key)
+            for query, row in rows.items():
+                head.q.add(row, dimension, score(key, query) - score(None, query) - of_key)
+        head.q.add(one, to_all, score(None, None))
+        # BOS holds a key that is known: what that scores is taken out again.
+        head.q.add(one, to_bos, -score(keys.at_bos, None))
+        for query, row in rows.items():
+            head.q.add(row, to_all, score(None, query) - score(None, None))
+            head.q.add(row, to_bos, score(keys.at_bos, None) - score(keys.at_bos, query))
+        by_key, by_query = term_matters(term, layout.domains)
         head.reads["k"].append(Read(keys, by_key))
         head.reads["q"].append(Read(queries, by_query))
-    if constants.pad is not None:
-        dimension = next(dimensions)
-        head.k.add(constants.pad.directions[0], dimension, 1.0)
-        head.q.add(one, dimension, -COLDNESS * (4 * n + 4))
     head.reads["q"] += [Read(constants.one, False), Read(constants.bos, False)]
     head.reads["k"] += constants.flags
-    if one_dimension is not None:
+    if any(dimension == to_all for _, dimension in head.q.entries):
+        head.k.add(one, to_all, 1.0)
         head.reads["k"].append(Read(constants.one, False))
+    if constants.pad is not None:
+        dimension = next(free)
+        head.k.add(constants.pad.directions[0], dimension, 1.0)
+        head.q.add(one, dimension, -COLDNESS * (4 * n + 4))
     return head
+
+
+def _scores(term: Term, layout: Layout) -> Callable[[Value, Value], float]:
+    """COLDNESS where a term holds for a key and a query; 0 for None where that cannot be."""
+    domains = layout.domains
+    keys_can, queries_can = (domains[id(s)].nullable for s in (term.keys, term.queries))
+
+    def score(key: Value, query: Value) -> float:
+        impossible = (key is None and not keys_can) or (query is None and not queries_can)
+        return 0.0 if impossible else COLDNESS * term.holds(key, query)
+
+    return score
 
 
 def aggregate_head(
