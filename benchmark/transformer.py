@@ -287,6 +287,10 @@ class _Patch:
         self.mask = mask
         self.written = written
         self.differences: dict[int, Tensor] = {}
+        # Without gradients they share one tensor, of which dense masks take a slice without a copy.
+        self.shared: Tensor | None = None
+        if alternative is not None and not torch.is_grad_enabled():
+            self.shared = alternative.new_empty(len(written[0]), *alternative.shape[1:])
 
     def delta(self, start: int, stop: int, n_sources: int) -> Tensor | None:
         """What edges start to stop add to their destinations: [batch, destination, seq, d_model].
@@ -307,8 +311,12 @@ class _Patch:
             mask = mask[:, :, sources]
         for i in sources:
             if i not in self.differences:
-                self.differences[i] = self.alternative[:, i] - self.written[i]
-        differences = torch.stack([self.differences[i] for i in sources], 1)
+                out = None if self.shared is None else self.shared[:, i]
+                self.differences[i] = torch.sub(self.alternative[:, i], self.written[i], out=out)
+        if self.shared is not None and len(sources) == n_sources:
+            differences = self.shared[:, :n_sources]
+        else:
+            differences = torch.stack([self.differences[i] for i in sources], 1)
         mask = mask.to(differences.dtype)
         if mask.ndim == 3:
             return torch.einsum("bds,bspm->bdpm", mask, differences)

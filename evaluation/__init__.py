@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Evaluation: tasks, metrics, discovery methods, scores and runs. Import from the modules."""

@@ -1,1 +1,1 @@
-"""leaderboard."""
+"""The leaderboard: submissions, ranking and the site, still to come."""

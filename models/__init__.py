@@ -1,1 +1,1 @@
-"""Models: the hooked twin, TransformerLens in and out, tracr in. Import from the modules."""
+"""Models: trained ones and certificates; TransformerLens, tracr and InterpBench in and out."""
