@@ -17,6 +17,7 @@ from knowncircuits.compiler.mlps import (
 )
 from knowncircuits.compiler.program import Program
 from knowncircuits.compiler.schedule import is_head, needs_mlp
+from knowncircuits.compiler.selectors import as_map
 from knowncircuits.compiler.values import Domains
 from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.errors import CompileError
@@ -25,7 +26,6 @@ from knowncircuits.rasp.expressions import (
     AggregateSum,
     Full,
     LinearSequenceMap,
-    Map,
     SelectorWidth,
     SequenceMap,
     SOp,
@@ -105,15 +105,12 @@ def _mlp(expr: SOp, domains: Domains, layout: Layout, vocabulary: Vocabulary) ->
         return decode_sum(layout.raw[id(expr)], out, numbers, vocabulary.max_len, constants)
     if isinstance(expr, Full):
         return constant_unit(expr, out, constants)
-    if isinstance(expr, Map):
-        inner, f = expr.inner, expr.f
+    mapped = as_map(expr)
+    if mapped is not None:
+        inner, f = mapped
         return map_units(expr.name, f, layout.of(inner), domains[id(inner)], out, constants)
     assert isinstance(expr, SequenceMap)
-    fst, snd, pair = expr.fst, expr.snd, expr.f
-    if fst is snd:
-        return map_units(
-            expr.name, lambda x: pair(x, x), layout.of(fst), domains[id(fst)], out, constants
-        )
+    fst, snd = layout.of(expr.fst), layout.of(expr.snd)
     if isinstance(expr, LinearSequenceMap):
-        return linear_units(expr, layout.of(fst), layout.of(snd), out)
-    return pair_units(expr, layout.of(fst), layout.of(snd), domains, out, constants)
+        return linear_units(expr, fst, snd, out)
+    return pair_units(expr, fst, snd, domains, out, constants)

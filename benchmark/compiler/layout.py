@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from knowncircuits.compiler.program import Program
 from knowncircuits.compiler.schedule import decodes, is_head, needs_mlp
-from knowncircuits.compiler.selectors import Joint
+from knowncircuits.compiler.selectors import Joint, as_map
 from knowncircuits.compiler.values import Domains, try_call
 from knowncircuits.compiler.variables import Constants, Variable
 from knowncircuits.rasp.expressions import (
@@ -21,7 +21,6 @@ from knowncircuits.rasp.expressions import (
     Full,
     IndicesType,
     LinearSequenceMap,
-    Map,
     SelectorWidth,
     SequenceMap,
     SOp,
@@ -141,19 +140,21 @@ def _nodes(program: Program, layers: dict[int, int]) -> dict[int, tuple[str, ...
 def _at_bos(expr: SOp, by_expr: dict[int, Variable], domains: Domains) -> Value:
     """What a variable holds at BOS, where each head attends to BOS alone."""
     value: Value = None
+    mapped = as_map(expr)
     if isinstance(expr, Aggregate):
         value = expr.default
     elif isinstance(expr, (SelectorWidth, AggregateSum)):
         value = 0
     elif isinstance(expr, Full):
         value = expr.fill
-    elif isinstance(expr, LinearSequenceMap) and expr.fst is not expr.snd:
+    elif mapped is not None:
+        inner, f = mapped
+        x = by_expr[id(inner)].at_bos
+        if x is not None and x in domains[id(inner)].listed:
+            value = try_call(f, expr.name, x)[1]
+    elif isinstance(expr, LinearSequenceMap):
         fst, snd = by_expr[id(expr.fst)].at_bos, by_expr[id(expr.snd)].at_bos
         value = expr.f(fst, snd)
-    elif isinstance(expr, Map):
-        value = _map_at_bos(expr, expr.inner, expr.f, by_expr, domains)
-    elif isinstance(expr, SequenceMap) and expr.fst is expr.snd:
-        value = _map_at_bos(expr, expr.fst, lambda x: expr.f(x, x), by_expr, domains)
     elif isinstance(expr, SequenceMap):
         fst, snd = by_expr[id(expr.fst)].at_bos, by_expr[id(expr.snd)].at_bos
         present = [x is not None for x in (fst, snd)]
@@ -162,12 +163,3 @@ def _at_bos(expr: SOp, by_expr: dict[int, Variable], domains: Domains) -> Value:
     if is_categorical(expr):  # a pair that occurs at BOS alone has no unit
         return value if value in domains[id(expr)].listed else None
     return 0.0 if value is None else float(value)  # type: ignore[arg-type]
-
-
-def _map_at_bos(
-    expr: SOp, inner: SOp, f: object, by_expr: dict[int, Variable], domains: Domains
-) -> Value:
-    x = by_expr[id(inner)].at_bos
-    if x is None or x not in domains[id(inner)].listed:
-        return None
-    return try_call(f, expr.name, x)[1]  # type: ignore[arg-type]

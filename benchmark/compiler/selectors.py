@@ -14,6 +14,7 @@ from typing import Any
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import (
     Expression,
+    Map,
     Select,
     Selector,
     SelectorAnd,
@@ -21,6 +22,7 @@ from knowncircuits.rasp.expressions import (
     SelectorOr,
     SequenceMap,
     SOp,
+    UnaryFunction,
     Value,
 )
 
@@ -37,11 +39,17 @@ class Term:
     name: str
 
 
-def children(expr: Expression) -> tuple[Expression, ...]:
-    """What the compiled form of an expression reads: selectors are replaced by their terms."""
+def as_map(expr: Expression) -> tuple[SOp, UnaryFunction] | None:
+    """The one variable that an S-Op is a function of, and the function; None for other S-Ops.
+
+    A SequenceMap of a variable with itself is such a function too.
+    """
+    if isinstance(expr, Map):
+        return expr.inner, expr.f
     if isinstance(expr, SequenceMap) and expr.fst is expr.snd:
-        return (expr.fst,)
-    return tuple(expr.children)
+        pair = expr.f
+        return expr.fst, lambda x: pair(x, x)
+    return None
 
 
 class SelectorPass:
@@ -63,7 +71,8 @@ class SelectorPass:
         """The S-Ops that an S-Op's component reads, or a selector's."""
         if isinstance(expr, Selector):
             return tuple(v for term in self.terms(expr) for v in (term.keys, term.queries))
-        return children(expr)
+        mapped = as_map(expr)
+        return tuple(expr.children) if mapped is None else (mapped[0],)
 
     def _split(self, selector: Selector) -> tuple[Term, ...]:
         if isinstance(selector, Select):

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 
 from knowncircuits.compiler.program import Program, flatten
-from knowncircuits.compiler.values import Domain, infer_domains
+from knowncircuits.compiler.selectors import as_map
+from knowncircuits.compiler.values import Domains, infer_domains
 from knowncircuits.errors import CompileError, ProgramError
 from knowncircuits.rasp.expressions import (
     Aggregate,
@@ -43,7 +44,7 @@ def validate(program: SOp, vocabulary: Vocabulary, *, causal: bool = False) -> l
     return reasons + static_reasons(flat, domains) + dynamic_reasons(flat, vocabulary, causal)
 
 
-def static_reasons(program: Program, domains: dict[int, Domain]) -> list[str]:
+def static_reasons(program: Program, domains: Domains) -> list[str]:
     """What is wrong whatever the input."""
     reasons: list[str] = []
     for expr in program.sops:
@@ -68,7 +69,7 @@ def static_reasons(program: Program, domains: dict[int, Domain]) -> list[str]:
                     say(f"the {role} of its selector must be categorical")
         if isinstance(expr, Aggregate) and is_categorical(expr) and is_numerical(expr.sop):
             say("a mean is a number: mark the aggregate numerical, and map it if need be")
-        if isinstance(expr, SequenceMap) and expr.fst is not expr.snd:
+        if isinstance(expr, SequenceMap) and as_map(expr) is None:
             numerical = [is_numerical(part) for part in (expr.fst, expr.snd)]
             if isinstance(expr, LinearSequenceMap):
                 if not all([*numerical, is_numerical(expr)]):

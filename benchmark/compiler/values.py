@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knowncircuits.compiler.program import Program
-from knowncircuits.compiler.selectors import Joint, Term
+from knowncircuits.compiler.selectors import Joint, Term, as_map
 from knowncircuits.errors import CompileError, ProgramError
 from knowncircuits.rasp.expressions import (
     Aggregate,
@@ -15,7 +15,6 @@ from knowncircuits.rasp.expressions import (
     Full,
     IndicesType,
     LinearSequenceMap,
-    Map,
     SelectorWidth,
     SequenceMap,
     SOp,
@@ -84,7 +83,8 @@ def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[Domains, li
             continue  # the reason lies further down, and is reported
         try:
             domain = _domain(expr, program, domains, vocabulary)
-            domains[id(expr)] = domain if is_categorical(expr) else _numerical(domain)
+            # A categorical variable has a direction for each value: these must be listed.
+            domains[id(expr)] = _listed(domain) if is_categorical(expr) else _numerical(domain)
         except (CompileError, ProgramError) as error:
             why = error.reasons if isinstance(error, CompileError) else [str(error)]
             prefix = f"{program.names[id(expr)]}: "
@@ -123,9 +123,10 @@ def _domain(expr: SOp, program: Program, domains: Domains, vocabulary: Vocabular
         return Domain(tuple(range(vocabulary.max_len)), False, False)
     if isinstance(expr, Full):
         return Domain(_sorted([expr.fill]), expr.fill is None, False)
-    if isinstance(expr, Map):
-        inner = domains[id(expr.inner)]
-        results = [try_call(expr.f, expr.name, x) for x in inner.listed]
+    mapped = as_map(expr)
+    if mapped is not None:
+        inner, f = domains[id(mapped[0])], mapped[1]
+        results = [try_call(f, expr.name, x) for x in inner.listed]
         found = [y for defined, y in results if defined]
         varies = inner.varies and len({*found, *([None] if inner.nullable else [])}) > 1
         return Domain(_sorted(found), inner.nullable or None in found, varies)
@@ -156,10 +157,6 @@ def _sequence_map(expr: SequenceMap, domains: Domains) -> Domain:
     nullable = fst.nullable or snd.nullable
     if isinstance(expr, LinearSequenceMap) and _too_many(fst, snd):
         return Domain(None, nullable, fst.varies or snd.varies)
-    if expr.fst is expr.snd:
-        results = [try_call(expr.f, expr.name, x, x) for x in fst.listed]
-        found = [y for defined, y in results if defined]
-        return Domain(_sorted(found), nullable or None in found, fst.varies and len(set(found)) > 1)
     joint = isinstance(expr, Joint)
     pairs = (fst.states, snd.states) if joint else (fst.listed, snd.listed)
     results = [try_call(expr.f, expr.name, x, y) for x, y in itertools.product(*pairs)]
@@ -195,10 +192,14 @@ def reachable_sums(numbers: Iterable[Value], max_len: int) -> set[tuple[Value, i
     return reached
 
 
+def _listed(domain: Domain) -> Domain:
+    return replace(domain, values=domain.listed)
+
+
 def _numerical(domain: Domain) -> Domain:
     if domain.values is None:
         return domain
-    return Domain(_sorted(domain.numbers), domain.nullable, domain.varies)
+    return replace(domain, values=_sorted(domain.numbers))
 
 
 def _sorted(values: Iterable[Value]) -> tuple[Value, ...]:

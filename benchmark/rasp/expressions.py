@@ -314,38 +314,31 @@ class Select(Selector):
         return (self.keys, self.queries)
 
 
-class SelectorAnd(Selector):
+class _SelectorPair(Selector):
+    """A combination of two selectors."""
+
+    def __init__(self, fst: Selector, snd: Selector) -> None:
+        super().__init__()
+        _check(self, Selector, fst, snd)
+        self.fst = fst
+        self.snd = snd
+
+    @property
+    def children(self) -> Sequence[Expression]:
+        """The two selectors."""
+        return (self.fst, self.snd)
+
+
+class SelectorAnd(_SelectorPair):
     """Selects what both selectors select."""
 
     default_name = "selector_and"
 
-    def __init__(self, fst: Selector, snd: Selector) -> None:
-        super().__init__()
-        _check(self, Selector, fst, snd)
-        self.fst = fst
-        self.snd = snd
 
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The two selectors."""
-        return (self.fst, self.snd)
-
-
-class SelectorOr(Selector):
+class SelectorOr(_SelectorPair):
     """Selects what either selector selects."""
 
     default_name = "selector_or"
-
-    def __init__(self, fst: Selector, snd: Selector) -> None:
-        super().__init__()
-        _check(self, Selector, fst, snd)
-        self.fst = fst
-        self.snd = snd
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The two selectors."""
-        return (self.fst, self.snd)
 
 
 class SelectorNot(Selector):

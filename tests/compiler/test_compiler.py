@@ -173,6 +173,12 @@ def test_reasons(program: rasp.SOp, reason: str) -> None:
         compile_program(program, SMALL)
 
 
+def test_sums_of_too_many_values_are_a_reason_too() -> None:
+    everything = rasp.AggregateSum(EVERYTHING, rasp.Map(lambda x: 2**0.5**x, rasp.tokens))
+    reasons = validate(everything, Vocabulary(tuple(range(12)), 9))
+    assert any("takes more than 20000 values" in reason for reason in reasons)
+
+
 def test_a_valid_program_has_no_reasons() -> None:
     assert validate(rasp.make_hist(), SMALL) == []
 
