@@ -62,6 +62,18 @@ class TransformerConfig:
         """The edges that can be patched."""
         return Graph(self.n_layers, self.n_heads, mlp=self.d_mlp > 0)
 
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """TransformerLens's names of the norms in the order of `ln_w`; empty without norms.
+
+        Those before attention, those before the MLPs, and the final one.
+        """
+        if not self.layer_norm:
+            return ()
+        kinds = ("ln1", "ln2") if self.d_mlp else ("ln1",)
+        names = [f"blocks.{layer}.{kind}" for kind in kinds for layer in range(self.n_layers)]
+        return (*names, "ln_final")
+
 
 class Run:
     """What a forward pass gives; unpacks to `logits, outputs`."""
@@ -137,9 +149,8 @@ class Transformer(nn.Module):
         self.W_U = parameter(D, c.d_vocab_out)
         self.b_U = parameter(c.d_vocab_out)
         if c.layer_norm:
-            n_norms = 2 * L + 1 if M else L + 1  # before attention, before the MLP, at the end
-            self.ln_w = parameter(n_norms, D, fill=1.0)
-            self.ln_b = parameter(n_norms, D)
+            self.ln_w = parameter(len(c.norms), D, fill=1.0)
+            self.ln_b = parameter(len(c.norms), D)
 
     def initialise(self, seed: int, *, gain: float = 1.0) -> Transformer:
         """Draw the weights: normal with std gain / sqrt(fan in), embeddings with 0.5 gain."""

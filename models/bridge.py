@@ -66,13 +66,10 @@ def _native_state_dict(model: Transformer) -> dict[str, Tensor]:
             weights[f"{block}mlp.fc_in.bias"] = model.b_in[layer]
             weights[f"{block}mlp.fc_out.weight"] = model.W_out[layer].T
             weights[f"{block}mlp.fc_out.bias"] = model.b_out[layer]
-    if c.layer_norm:
-        norms = [f"layers.{layer}.ln1" for layer in range(c.n_layers)]
-        if c.d_mlp:
-            norms += [f"layers.{layer}.ln2" for layer in range(c.n_layers)]
-        for i, norm in enumerate([*norms, "ln_out"]):
-            weights[f"{norm}.weight"] = model.ln_w[i]
-            weights[f"{norm}.bias"] = model.ln_b[i]
+    for i, norm in enumerate(c.norms):
+        name = norm.replace("blocks", "layers").replace("ln_final", "ln_out")
+        weights[f"{name}.weight"] = model.ln_w[i]
+        weights[f"{name}.bias"] = model.ln_b[i]
     return weights
 
 

@@ -73,13 +73,9 @@ def lens_state_dict(model: Transformer) -> dict[str, Tensor]:
         if c.d_mlp:
             for name in ("W_in", "b_in", "W_out", "b_out"):
                 weights[f"{block}mlp.{name}"] = getattr(model, name)[layer]
-    if c.layer_norm:
-        norms = [f"blocks.{layer}.ln1" for layer in range(c.n_layers)]
-        if c.d_mlp:
-            norms += [f"blocks.{layer}.ln2" for layer in range(c.n_layers)]
-        for i, norm in enumerate([*norms, "ln_final"]):
-            weights[f"{norm}.w"] = model.ln_w[i]
-            weights[f"{norm}.b"] = model.ln_b[i]
+    for i, norm in enumerate(c.norms):
+        weights[f"{norm}.w"] = model.ln_w[i]
+        weights[f"{norm}.b"] = model.ln_b[i]
     return {name: weight.detach().clone() for name, weight in weights.items()}
 
 

@@ -85,9 +85,9 @@ def from_lens_state_dict(state: Mapping[str, Tensor], config: TransformerConfig)
     c = config
     if c.n_layers > len(state):
         raise ModelError(f"expected weights of {c.n_layers} layers, got {len(state)} tensors")
-    norms = _norms(c)
+    norms = c.norms
     if not any(f"{norm}.w" in state for norm in norms):
-        norms = []
+        norms = ()
     shapes = _shapes(c) | {f"{norm}.{part}": (c.d_model,) for norm in norms for part in "wb"}
     buffers = {f"blocks.{layer}.{name}" for layer in range(c.n_layers) for name in BUFFERS}
     _check_names_and_shapes({n: t for n, t in state.items() if n not in buffers}, shapes)
@@ -129,14 +129,6 @@ def _shapes(c: TransformerConfig) -> dict[str, tuple[int, ...]]:
         "unembed.W_U": (D, c.d_vocab_out),
         "unembed.b_U": (c.d_vocab_out,),
     } | {f"blocks.{i}.{name}": shape for i in range(c.n_layers) for name, shape in block.items()}
-
-
-def _norms(c: TransformerConfig) -> list[str]:
-    """The norms in the order of ours: before attention, before the MLP, at the end."""
-    if not c.layer_norm:
-        return []
-    kinds = ("ln1", "ln2") if c.d_mlp else ("ln1",)
-    return [f"blocks.{i}.{kind}" for kind in kinds for i in range(c.n_layers)] + ["ln_final"]
 
 
 def _check_names_and_shapes(
