@@ -113,15 +113,6 @@ def test_inputs_are_split() -> None:
         assert in_split(inputs[:, 1:].numpy() - 1, n_tokens, split).all()
 
 
-def test_edges_are_drawn_as_described() -> None:
-    drawn = trainer(dataclasses.replace(SHORT, batch_size=3000))
-    inside, outside = drawn._edges()
-    per_pair = inside.sum(1)
-    assert 0.3 < (per_pair == 0).float().mean() < 0.55  # a third, and empty subsets
-    assert (outside.sum(1) == drawn.outside.sum()).float().mean() >= 0.5
-    assert not outside[:, torch.from_numpy(drawn.correspondence.inside)].any()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"steps": 0}, "steps above 0"), ({"learning_rate": -1.0}, "learning_rate above 0")],
