@@ -46,6 +46,10 @@ class ResultError(KnownCircuitsError):
     """Scores or result files that cannot be used."""
 
 
+class TrackingError(KnownCircuitsError):
+    """Weights & Biases is missing, not logged in or not reached."""
+
+
 class UnknownNameError(KnownCircuitsError):
     """A name that is not in a registry, with the close ones."""
 

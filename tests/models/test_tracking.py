@@ -1,0 +1,243 @@
+"""W&B for real, offline: what a run's file says is read back without W&B's own reader."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knowncircuits.cases import load_case
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import TrackingError
+from knowncircuits.models.certificate import Certificate, certify
+from knowncircuits.models.tracking import COLUMNS, RUN_ID, certificate_rows, track
+from knowncircuits.models.trained import as_trained, save_trained
+from knowncircuits.models.training import Losses, Trainer, TrainingConfig, low_level_config, train
+
+BLOCK = 32 * 1024
+SHORT = TrainingConfig(steps=4, n_inputs=200, n_validation=20, validate_every=2, batch_size=8)
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever W&B writes, it writes below the test's folder, and nothing leaves the machine."""
+    for name in list(os.environ):
+        if name.startswith("WANDB_"):
+            monkeypatch.delenv(name)
+    for name in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR"):
+        monkeypatch.setenv(f"WANDB_{name}", str(tmp_path / "home"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
+    (tmp_path / "home").mkdir()
+
+
+@pytest.fixture
+def wandb_session() -> Iterator[None]:
+    yield
+    import wandb
+
+    wandb.teardown()
+
+
+def trainer(config: TrainingConfig = SHORT) -> Trainer:
+    compiled = load_case("fraction_of_x").compile()
+    low = low_level_config(compiled)
+    placement = Correspondence.shuffled(compiled.circuit, low.graph, 3)
+    return Trainer(compiled, placement, low, config)
+
+
+def records(path: Path) -> Iterator[Any]:
+    """The records of a run: protobufs in LevelDB's log format, after a header of 7 bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, parts = path.read_bytes(), 7, b""
+    assert data[:4] == b":W&B"
+    while at + 7 <= len(data):
+        if BLOCK - at % BLOCK < 7:
+            at += BLOCK - at % BLOCK
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        parts += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last of several
+            record = Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+@dataclasses.dataclass
+class Logged:
+    """What one run's file says."""
+
+    run_id: str
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+    summary: dict[str, Any]
+    artifacts: dict[str, Any]
+    exit_code: int | None
+    table: dict[str, Any] | None
+
+
+def read(folder: Path) -> Logged:
+    def values(items: Any) -> dict[str, Any]:
+        return {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
+
+    (path,) = folder.glob("run-*.wandb")
+    logged = Logged("", {}, [], {}, {}, None, None)
+    for record in records(path):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            logged.run_id = record.run.run_id
+            logged.config = {u.key: json.loads(u.value_json) for u in record.run.config.update}
+        elif kind == "history":
+            logged.history.append(values(record.history.item))
+        elif kind == "summary":
+            logged.summary |= values(record.summary.update)
+        elif kind == "artifact":
+            contents = {entry.path for entry in record.artifact.manifest.contents}
+            logged.artifacts[record.artifact.type] = (record.artifact.name, contents)
+        elif kind == "exit":
+            logged.exit_code = record.exit.exit_code
+    for table in (folder / "files").rglob("*.table.json"):
+        logged.table = json.loads(table.read_text())
+    return logged
+
+
+def runs(tmp_path: Path) -> list[Logged]:
+    return [read(folder) for folder in sorted((tmp_path / "home" / "wandb").glob("offline-run-*"))]
+
+
+def small_certificate(trained_by: Trainer) -> Certificate:
+    return certify(
+        trained_by.model, trained_by.compiled, trained_by.correspondence, n_pairs=20, batch_size=20
+    )
+
+
+@pytest.mark.usefixtures("wandb_session")
+def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> None:
+    done, folder = trainer(), tmp_path / "model"
+    seen = []
+    with track(done, "circuits", folder) as tracker:
+
+        def step(n: int, losses: Losses) -> None:
+            seen.append(losses)
+            tracker.step(n, losses)
+
+        agreement = train(done, on_step=step, on_validation=tracker.validation)
+        certificate = small_certificate(done)
+        trained = as_trained(done.model, done.compiled, done.correspondence)
+        save_trained(dataclasses.replace(trained, certificate=certificate), folder)
+        (folder / "checkpoint.pt").touch()
+        tracker.certified(certificate, folder)
+    (run,) = runs(tmp_path)
+    assert not (folder / RUN_ID).exists()
+    assert run.exit_code == 0
+    assert run.config["case"] == "fraction_of_x"
+    assert run.config["training"]["batch_size"] == 8
+    assert run.config["transformer"]["d_model"] == done.model.config.d_model
+    assert run.config["placement"] == dict(done.correspondence.nodes)
+    assert set(run.config["versions"]) == {"knowncircuits", "torch", "wandb"}
+
+    steps = [row for row in run.history if "train/behaviour" in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    assert [row["train/patched"] for row in steps] == [losses.patched for losses in seen]
+    assert [row["train/gradient_norm"] for row in steps] == [x.gradient_norm for x in seen]
+    assert 0 < steps[0]["train/learning_rate"] < steps[1]["train/learning_rate"]  # warming up
+    assert "train/strict" not in steps[0]
+
+    validations = [row for row in run.history if "validation/accuracy" in row]
+    assert [row["step"] for row in validations] == [2, 4]
+    last = validations[-1]
+    assert last["validation/accuracy"] == agreement.accuracy.share
+    assert (last["validation/worst_inside_edge"], last["validation/worst_inside"]) == (
+        agreement.worst_inside
+    )
+    for name, found in agreement.sets.items():
+        assert last[f"validation/{name}"] == found.share
+
+    assert run.table is not None
+    assert run.table["columns"] == list(COLUMNS)
+    assert run.table["data"] == [list(row) for row in certificate_rows(certificate)]
+    assert run.summary["passed"] is False
+    assert run.summary["failures"] == list(certificate.failures)
+    assert run.summary["weights"] == certificate.weights
+    name, contents = run.artifacts["model"]
+    assert name == "fraction_of_x"
+    assert contents == {"certificate.json", "circuit.json", "config.json", "model.safetensors"}
+
+
+def test_the_table_has_a_row_for_everything_measured() -> None:
+    certificate = small_certificate(trainer())
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in certificate_rows(certificate)]
+    resampled = [row for row in rows if row["ablation"] == "resample"]
+    assert [row["kind"] for row in rows if row["name"] == "accuracy"] == ["nothing"]
+    for kind in ("edge", "node", "set"):
+        names = [row["name"] for row in resampled if row["kind"] == kind]
+        assert names == list(getattr(certificate, f"{kind}s"))
+    edge = next(row for row in resampled if row["name"] == "embed->m0")
+    assert edge["label"] == "in"
+    assert edge["positions"] == certificate.edges["embed->m0"].positions
+    assert {row["ablation"] for row in rows} == {"resample", "mean", "zero"}
+
+
+@pytest.mark.usefixtures("wandb_session")
+def test_a_killed_run_goes_on_under_its_id(tmp_path: Path) -> None:
+    """If it had a checkpoint; one that had none starts anew, and so does one after the end."""
+    folder = tmp_path / "model"
+    checkpoint = folder / "checkpoint.pt"
+
+    def start(die_at: int) -> None:
+        again = trainer(dataclasses.replace(SHORT, objective="nodes"))
+        with track(again, "circuits", folder) as tracker:
+
+            def step(n: int, losses: Losses) -> None:
+                tracker.step(n, losses)
+                if n == die_at:
+                    raise KeyboardInterrupt
+
+            train(again, checkpoint=checkpoint, on_step=step)
+
+    for die_at in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            start(die_at)
+    start(99)
+    checkpoint.unlink()
+    start(99)
+    steps = {
+        tuple(row["step"] for row in run.history): (run.run_id, run.exit_code)
+        for run in runs(tmp_path)
+    }
+    (first, lost), (killed, died), (resumed, done), (anew, _) = (
+        steps[n] for n in ((1,), (1, 2, 3), (3, 4), (1, 2, 3, 4))
+    )
+    assert (lost, died, done) == (1, 1, 0)
+    assert killed == resumed
+    assert len({first, killed, anew}) == 3
+    assert all("train/strict" in row for run in runs(tmp_path) for row in run.history)
+
+
+@pytest.mark.usefixtures("wandb_session")
+def test_a_disabled_run_writes_nothing(tmp_path: Path) -> None:
+    done = trainer()
+    with track(done, "circuits", tmp_path / "model", mode="disabled") as tracker:
+        train(done, on_step=tracker.step, on_validation=tracker.validation)
+        tracker.certified(small_certificate(done), tmp_path / "model")
+    assert runs(tmp_path) == []
+
+
+def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with (
+        pytest.raises(TrackingError, match="not installed: pip install wandb"),
+        track(trainer(), "circuits", tmp_path),
+    ):
+        pass
