@@ -119,6 +119,8 @@ class Transformer(nn.Module):
     calls `blocks[layer].attn.W_Q`.
     """
 
+    future: Tensor  # [n_ctx, n_ctx]: the keys that causal attention hides
+
     def __init__(
         self,
         config: TransformerConfig,
@@ -151,6 +153,8 @@ class Transformer(nn.Module):
         if c.layer_norm:
             self.ln_w = parameter(len(c.norms), D, fill=1.0)
             self.ln_b = parameter(len(c.norms), D)
+        future = torch.ones(c.n_ctx, c.n_ctx, dtype=torch.bool, device=device).triu(1)
+        self.register_buffer("future", future, persistent=False)
 
     def initialise(self, seed: int, *, gain: float = 1.0) -> Transformer:
         """Draw the weights: normal with std gain / sqrt(fan in), embeddings with 0.5 gain."""
@@ -207,49 +211,81 @@ class Transformer(nn.Module):
         positions = self.W_pos[:seq].expand(batch, seq, c.d_model)
         written = [embedded, positions]
         residual = embedded + positions
-        future = torch.ones(seq, seq, dtype=torch.bool, device=tokens.device).triu(1)
         patch = _Patch(alternative, mask, written)
         blocks = iter(self.graph.blocks)
         for layer in range(c.n_layers):
             query, _, value = next(blocks), next(blocks), next(blocks)
             delta = patch.delta(query.start, value.stop, query.n_sources)
-            q, k, v = self._qkv(residual, delta, layer)
-            scores = q @ k.transpose(-1, -2) * c.d_head**-0.5
-            if c.causal:
-                scores = scores.masked_fill(future, float("-inf"))
-            # Softmax is slow over short rows; with the keys first, the batch is the long axis.
-            pattern = scores.movedim(-1, 0).contiguous().softmax(0).movedim(0, -1)
-            mixed = pattern @ v
-            heads = torch.einsum("bhtk,hkd->hbtd", mixed, self.W_O[layer])
+            q, k, v = self.qkv(residual, delta, layer)
+            heads = self.heads(q, k, v, self.W_O[layer])
             written += heads.unbind()
             residual = residual + heads.sum(0) + self.b_O[layer]
             if c.d_mlp:
                 block = next(blocks)
                 delta = patch.delta(block.start, block.stop, block.n_sources)
                 inputs = residual if delta is None else residual + delta[:, 0]
-                inputs = self._norm(inputs, c.n_layers + layer)
-                hidden = ACTIVATIONS[c.activation](inputs @ self.W_in[layer] + self.b_in[layer])
-                written.append(hidden @ self.W_out[layer] + self.b_out[layer])
+                written.append(self.mlp(inputs, layer))
                 residual = residual + written[-1]
         block = next(blocks)
         delta = patch.delta(block.start, block.stop, block.n_sources)
         residual = residual if delta is None else residual + delta[:, 0]
-        return Run(self._norm(residual, -1) @ self.W_U + self.b_U, written)
+        return Run(self.unembed(residual), written)
 
-    def _qkv(self, residual: Tensor, delta: Tensor | None, layer: int) -> Tensor:
-        """Queries, keys and values [q/k/v, batch, head, seq, d_head].
+    # What `run` is made of, for those who compute only a part of it.
+
+    def qkv(
+        self,
+        residual: Float[Tensor, "batch seq d_model"],
+        delta: Float[Tensor, "#batch destination seq d_model"] | None,
+        layer: int,
+    ) -> Float[Tensor, "3 batch head seq d_head"]:
+        """Queries, keys and values of the residual stream, to which each input adds its delta.
 
         Unpatched, all heads read one input, which one matrix product serves.
         """
         W, b = self.W_QKV[layer], self.b_QKV[layer][:, None, :, None]
         if delta is None:
-            return torch.einsum("btd,ghdk->gbhtk", self._norm(residual, layer), W) + b
+            return torch.einsum("btd,ghdk->gbhtk", self.norm(residual, layer), W) + b
         batch, _, seq, d_model = delta.shape
         per_head = delta.reshape(batch, 3, self.config.n_heads, seq, d_model)
         inputs = residual[:, None, None] + per_head
-        return torch.einsum("bghtd,ghdk->gbhtk", self._norm(inputs, layer), W) + b
+        return torch.einsum("bghtd,ghdk->gbhtk", self.norm(inputs, layer), W) + b
 
-    def _norm(self, x: Tensor, which: int) -> Tensor:
+    def heads(
+        self,
+        q: Float[Tensor, "batch head seq d_head"],
+        k: Float[Tensor, "batch head seq d_head"],
+        v: Float[Tensor, "batch head seq d_head"],
+        W_O: Float[Tensor, "head d_head d_model"],
+    ) -> Float[Tensor, "head batch seq d_model"]:
+        """What each head writes: all heads of a layer, or some with their own part of `W_O`."""
+        scores = q @ k.transpose(-1, -2) * self.config.d_head**-0.5
+        if self.config.causal:
+            seq = q.shape[-2]
+            scores = scores.masked_fill(self.future[:seq, :seq], float("-inf"))
+        # Softmax is slow over short rows; with the keys first, the batch is the long axis.
+        pattern = scores.movedim(-1, 0).contiguous().softmax(0).movedim(0, -1)
+        return torch.einsum("bhtk,hkd->hbtd", pattern @ v, W_O)
+
+    def mlp(
+        self, inputs: Float[Tensor, "batch seq d_model"], layer: int
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """What a layer's MLP writes when it reads these inputs."""
+        inputs = self.norm(inputs, self.config.n_layers + layer)
+        activation = ACTIVATIONS[self.config.activation]
+        hidden = activation(inputs @ self.W_in[layer] + self.b_in[layer])
+        return hidden @ self.W_out[layer] + self.b_out[layer]
+
+    def unembed(
+        self, residual: Float[Tensor, "batch seq d_model"]
+    ) -> Float[Tensor, "batch seq d_vocab_out"]:
+        """The logits of the final residual stream."""
+        return self.norm(residual, -1) @ self.W_U + self.b_U
+
+    def norm(
+        self, x: Float[Tensor, "*batch d_model"], which: int
+    ) -> Float[Tensor, "*batch d_model"]:
+        """The norm at this place of `config.norms`; without norms, the same."""
         c = self.config
         if not c.layer_norm:
             return x

@@ -1,0 +1,167 @@
+"""One edge or one node patched on its own, without computing again what comes before it.
+
+An edge that is patched alone changes what its destination writes and nothing else directly: every
+later node reads the residual stream of the clean run plus that change. A node patched alone changes
+the stream behind it. Either way the rest of the model is an ordinary, unpatched pass from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from knowncircuits.errors import ShapeError
+from knowncircuits.graph import QKV
+from knowncircuits.transformer import Run, Transformer
+
+NUMBERS = 2**18  # in the widest activation of the rows that are run at once: what caches hold
+
+Rows = Int[Tensor, " row"]
+
+
+class SinglePatches:
+    """Patched runs of a batch of pairs, a row for each edge or node and each pair asked for.
+
+    What a row gives is what `Transformer.run` gives under a mask of that edge, or of all edges out
+    of that node, to within rounding.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        clean: Run,
+        alternative: Float[Tensor, "#pair source seq d_model"],
+        *,
+        rows: int | None = None,
+    ) -> None:
+        """Remember what every part of the model reads in a clean run.
+
+        Args:
+            model: the model.
+            clean: its unpatched run on a batch, one input for each pair.
+            alternative: for each source, another value of what it writes; see `Transformer.run`.
+            rows: how many to run at a time; by default as suits the model's sizes.
+
+        Raises:
+            ShapeError: for an alternative that does not fit the run.
+        """
+        outputs = clean.outputs
+        if alternative.shape not in (outputs.shape, outputs[:1].shape):
+            raise ShapeError(
+                f"expected alternative of shape {list(outputs.shape)}, "
+                f"got {list(alternative.shape)}"
+            )
+        c = model.config
+        self.model, self.graph = model, model.graph
+        self._outputs = outputs
+        self._differences = alternative - outputs
+        # The parts in order: a layer's attention, its MLP, the next layer's attention.
+        kinds = ("attention", "mlp") if c.d_mlp else ("attention",)
+        self._parts = [(kind, layer) for layer in range(c.n_layers) for kind in kinds]
+        # For each destination the part that it feeds, and which head's q, k or v; `logits` is last.
+        self._reads: list[tuple[int, int, int]] = []
+        # The residual stream before each part and at the end; for each source, the first it is in.
+        self._streams = [outputs[:, 0] + outputs[:, 1]]
+        self._written_by = [0, 0]
+        self._qkv: list[Tensor] = []  # of each layer, [q/k/v, head, pair, seq, d_head]
+        for part, (kind, layer) in enumerate(self._parts):
+            stream, first = self._streams[-1], len(self._written_by)
+            if kind == "attention":
+                self._qkv.append(model.qkv(stream, None, layer).transpose(1, 2).contiguous())
+                heads = range(c.n_heads)
+                self._reads += [
+                    (part, letter, head) for letter in range(len(QKV)) for head in heads
+                ]
+                self._written_by += [part + 1 for _ in heads]
+                stream = stream + outputs[:, first : first + c.n_heads].sum(1) + model.b_O[layer]
+            else:
+                self._reads.append((part, 0, 0))
+                self._written_by.append(part + 1)
+                stream = stream + outputs[:, first]
+            self._streams.append(stream)
+        self._reads.append((len(self._parts), 0, 0))
+        seq, widest = outputs.shape[2], max(c.d_model, c.d_mlp, len(QKV) * c.n_heads * c.d_head)
+        self._n_rows = rows or max(1, NUMBERS // (seq * widest))
+        source, destination = self.graph.source_of_edge, self.graph.destination_of_edge
+        self._source_of_edge = torch.from_numpy(source).to(outputs.device)
+        self._destination_of_edge = torch.from_numpy(destination).to(outputs.device)
+
+    @property
+    def moved(self) -> Bool[Tensor, "pair source"]:
+        """Whether the alternative differs from what a source writes: else no row can change."""
+        return (self._differences != 0).flatten(2).any(2)
+
+    def edges(
+        self, edges: Rows, pairs: Rows
+    ) -> Iterator[tuple[Rows, Float[Tensor, "chunk seq d_vocab_out"]]]:
+        """The logits of runs in which one edge reads the alternative.
+
+        Args:
+            edges: the edge of each row, by its place in the graph's order.
+            pairs: the pair of each row.
+
+        Yields:
+            Some of the rows, by their places in `edges`, and their logits; in no particular order.
+        """
+        sources, destinations = self._source_of_edge[edges], self._destination_of_edge[edges]
+        for destination, rows in self._chunks(destinations):
+            part, letter, head = self._reads[destination]
+            difference = self._difference(sources[rows], pairs[rows])
+            stream = self._patch(difference, pairs[rows], part, letter, head)
+            yield rows, self._finish(stream, part + 1)
+
+    def nodes(
+        self, sources: Rows, pairs: Rows
+    ) -> Iterator[tuple[Rows, Float[Tensor, "chunk seq d_vocab_out"]]]:
+        """As `edges`, but all edges out of one source read the alternative."""
+        written_by = torch.tensor(self._written_by, device=sources.device)
+        for part, rows in self._chunks(written_by[sources]):
+            stream = self._streams[part].index_select(0, pairs[rows])
+            stream = stream + self._difference(sources[rows], pairs[rows])
+            yield rows, self._finish(stream, part)
+
+    def _chunks(self, groups: Rows) -> Iterator[tuple[int, Rows]]:
+        """Rows of one group at a time, and not too many."""
+        counts = groups.bincount()
+        for group, rows in enumerate(torch.split(groups.argsort(), counts.tolist())):
+            if len(rows):
+                yield from ((group, chunk) for chunk in torch.split(rows, self._n_rows))
+
+    def _difference(self, sources: Rows, pairs: Rows) -> Float[Tensor, "row seq d_model"]:
+        # Faster than indexing with both.
+        rows = pairs * self._differences.shape[1] + sources
+        return self._differences.flatten(0, 1).index_select(0, rows)
+
+    def _patch(
+        self, difference: Tensor, pairs: Rows, part: int, letter: int, head: int
+    ) -> Float[Tensor, "row seq d_model"]:
+        """The stream behind a part one of whose inputs is changed by the difference."""
+        model, stream = self.model, self._streams[part].index_select(0, pairs)
+        if part == len(self._parts):
+            return stream + difference
+        kind, layer = self._parts[part]
+        if kind == "mlp":
+            return stream + model.mlp(stream + difference, layer)
+        inputs = [x.index_select(0, pairs) for x in self._qkv[layer][:, head]]
+        weight, bias = model.W_QKV[layer, letter, head], model.b_QKV[layer, letter, head]
+        inputs[letter] = model.norm(stream + difference, layer) @ weight + bias
+        q, k, v = (x[:, None] for x in inputs)
+        new = model.heads(q, k, v, model.W_O[layer, head : head + 1])[0]
+        source = self._written_by.index(part + 1) + head  # a layer's heads lie next to each other
+        old = self._outputs[:, source].index_select(0, pairs)
+        behind: Tensor = self._streams[part + 1].index_select(0, pairs)
+        return behind + (new - old)
+
+    def _finish(self, stream: Tensor, part: int) -> Float[Tensor, "row seq d_vocab_out"]:
+        """The logits, from the stream before a part on."""
+        model = self.model
+        for kind, layer in self._parts[part:]:
+            if kind == "mlp":
+                stream = stream + model.mlp(stream, layer)
+            else:
+                q, k, v = model.qkv(stream, None, layer)
+                stream = stream + model.heads(q, k, v, model.W_O[layer]).sum(0) + model.b_O[layer]
+        return model.unembed(stream)
