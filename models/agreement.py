@@ -8,9 +8,10 @@ a tolerance. What counts are the positions at which the compiled model's output 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
+from knowncircuits.single import SinglePatches
 from knowncircuits.transformer import Transformer
 
 Ablation = Literal["resample", "mean", "zero"]
@@ -29,6 +31,7 @@ Sets = Bool[np.ndarray, "#pair low_edge"]  # one set of edges for all pairs, or 
 ATOL = 0.05  # numbers as near as this are equal
 CONFIDENCE = 0.95
 BATCH = 512  # pairs at a time
+EDGES = 64  # single edges at a time
 
 
 @dataclass(frozen=True)
@@ -120,17 +123,31 @@ def measure(
     """
     check_models(model, compiled, correspondence)
     found = dict.fromkeys(sets, Agreement())
+    single = [name for name, rows in sets.items() if len(rows) == 1 and rows.sum() == 1]
+    edges = np.array([sets[name].argmax() for name in single], dtype=np.int64)
+    several = [name for name in sets if name not in set(single)]
     with torch.no_grad():
         low_fixed = _fixed_alternative(model, source, ablation, batch_size)
         high_fixed = _fixed_alternative(compiled.model, source, ablation, batch_size)
         for start in range(0, len(base), batch_size):
             batch = slice(start, start + batch_size)
-            low = _Side(model, compiled, base[batch], source[batch], low_fixed)
-            high = _Side(compiled.model, compiled, base[batch], source[batch], high_fixed)
-            for name, rows in sets.items():
-                edges = rows if len(rows) == 1 else rows[batch]
-                patched = low.answers(edges), high.answers(_images(edges, correspondence))
-                found[name] += _count(*patched, low.clean, high.clean, atol)
+            pairs = base[batch], source[batch]
+            low = _Side(model, *pairs, low_fixed, partial(_low_answers, compiled))
+            high = _Side(compiled.model, *pairs, high_fixed, partial(_high_answers, compiled))
+            for i in range(0, len(edges), EDGES):
+                some = edges[i : i + EDGES]
+                patched = low.edges(some), high.edges(correspondence.image[some])
+                counts = _counts(*patched, low.clean, high.clean, atol)
+                for name, agreement in zip(single[i : i + EDGES], counts, strict=True):
+                    found[name] += agreement
+            for name in several:
+                rows = sets[name] if len(sets[name]) == 1 else sets[name][batch]
+                patched = (
+                    low.edge_set(rows)[None],
+                    high.edge_set(_images(rows, correspondence))[None],
+                )
+                (agreement,) = _counts(*patched, low.clean, high.clean, atol)
+                found[name] += agreement
             progress(len(base[batch]))
     return found
 
@@ -156,11 +173,24 @@ def _describe(value: Any) -> str:
     return graph.summary() if hasattr(graph, "summary") else str(value)
 
 
-class _Answers(NamedTuple):
-    """What a model says after BOS: tokens or numbers [pair, pos]."""
+# What a model says after BOS: tokens or numbers; a compiled model's None is the token NONE.
+Answers = Float[Tensor, "pair pos"] | Int[Tensor, "pair pos"]
+AnswersOfSets = Float[Tensor, "set pair pos"] | Int[Tensor, "set pair pos"]
+NONE = -1
 
-    values: Tensor
-    defined: Tensor  # where a compiled model says anything
+
+def _low_answers(compiled: Compiled, logits: Tensor) -> Answers:
+    """Those of a model that has one everywhere."""
+    after = logits[:, 1:]
+    return (after[..., 0] if compiled.output.numerical else after.argmax(-1)).cpu()
+
+
+def _high_answers(compiled: Compiled, logits: Tensor) -> Answers:
+    """The compiled model's."""
+    answers = _low_answers(compiled, logits)
+    if compiled.output.numerical:
+        return answers
+    return answers.where(compiled.defined(logits)[:, 1:].cpu(), NONE)
 
 
 class _Side:
@@ -169,34 +199,67 @@ class _Side:
     def __init__(
         self,
         model: Transformer,
-        compiled: Compiled,
         base: Tensor,
         source: Tensor,
         alternative: Tensor | None,
+        read: Callable[[Tensor], Answers],
     ) -> None:
         """Without an alternative, the outputs on the source."""
-        self.model, self.compiled = model, compiled
+        self.model, self.read = model, read
         self.base = base.to(model.device)
         if alternative is None:
             alternative = model.run(source.to(model.device)).outputs
         self.alternative = alternative
-        logits, outputs = model.run(self.base)
-        self.clean = self._read(logits)
-        moved = (outputs != alternative).movedim(1, 0).flatten(1).any(1).cpu().numpy()
-        # Edges whose source writes the same in both runs of every pair change nothing.
-        self.moved: np.ndarray = moved[model.graph.source_of_edge]
+        clean = model.run(self.base)
+        self.clean = read(clean.logits)
+        self.patches = SinglePatches(model, clean, alternative)
+        # An edge whose source writes the same in both runs changes nothing.
+        self.moved: np.ndarray = self.patches.moved.cpu().numpy()[:, model.graph.source_of_edge]
 
-    def answers(self, edges: Bool[np.ndarray, "#pair edge"]) -> _Answers:
+    def edges(self, edges: Int[np.ndarray, " edge"]) -> AnswersOfSets:
+        """The answers on base when each edge on its own reads the alternative; -1 is no edge."""
+        places, pairs = np.nonzero(self.moved[:, edges].T & (edges >= 0)[:, None])
+        return self._rows(self.patches.edges, len(edges), edges[places], places, pairs)
+
+    def edge_set(self, edges: Bool[np.ndarray, "#pair edge"]) -> Answers:
         """The answers on base when these edges read the alternative."""
-        edges = edges & self.moved
+        node = self._node(edges)
+        if node is not None:
+            (pairs,) = np.nonzero(self.moved[:, edges[0]].any(1))
+            return self._rows(self.patches.nodes, 1, np.full_like(pairs, node), 0, pairs)[0]
+        if edges.sum(1).max() <= 1:
+            pairs, which = np.nonzero(edges & self.moved)
+            return self._rows(self.patches.edges, 1, which, 0, pairs)[0]
+        edges = edges & self.moved.any(0)
         if not edges.any():
             return self.clean
         mask = torch.from_numpy(edges).to(self.model.device, self.model.dtype)
-        return self._read(self.model.run(self.base, self.alternative, mask).logits)
+        return self.read(self.model.run(self.base, self.alternative, mask).logits)
 
-    def _read(self, logits: Tensor) -> _Answers:
-        values = logits[..., 0] if self.compiled.output.numerical else logits.argmax(-1)
-        return _Answers(values[:, 1:].cpu(), self.compiled.defined(logits)[:, 1:].cpu())
+    def _node(self, edges: Bool[np.ndarray, "#pair edge"]) -> int | None:
+        """The source of which these are all the edges, in every pair."""
+        sources = np.unique(self.model.graph.source_of_edge[edges[0]])
+        if len(edges) > 1 or len(sources) != 1:
+            return None
+        every = self.model.graph.source_of_edge == sources[0]
+        return int(sources[0]) if edges[0].sum() == every.sum() else None
+
+    def _rows(
+        self,
+        patched: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]],
+        n_sets: int,
+        which: np.ndarray,
+        sets: np.ndarray | int,
+        pairs: np.ndarray,
+    ) -> AnswersOfSets:
+        """The clean answers, but for the rows of single patches that these arrays describe."""
+        answers = self.clean.repeat(n_sets, 1, 1)
+        places = torch.from_numpy(sets * len(self.base) + pairs)
+        device = self.model.device
+        rows = (torch.from_numpy(x).to(device) for x in (which, pairs))
+        for some, logits in patched(*rows):
+            answers.flatten(0, 1)[places[some.cpu()]] = self.read(logits)
+        return answers
 
 
 def _fixed_alternative(
@@ -221,24 +284,30 @@ def _images(
     return high
 
 
-def _count(
-    low: _Answers, high: _Answers, low_clean: _Answers, high_clean: _Answers, atol: float
-) -> Agreement:
+def _counts(
+    low: AnswersOfSets,
+    high: AnswersOfSets,
+    low_clean: Answers,
+    high_clean: Answers,
+    atol: float,
+) -> list[Agreement]:
+    """Of each set of edges, from what both models answer under it and without."""
+
     def equal(a: Tensor, b: Tensor) -> Tensor:
         return (a - b).abs() <= atol if a.is_floating_point() else a == b
 
-    counts = high.defined
-    agrees = equal(low.values, high.values)
-    low_changed = counts & ~equal(low.values, low_clean.values)
-    high_changed = counts & ~(equal(high.values, high_clean.values) & high_clean.defined)
-    counted_pairs = counts.any(1)
+    counts = torch.ones_like(high, dtype=torch.bool) if high.is_floating_point() else high != NONE
+    agrees = equal(low, high)
+    high_changed = counts & ~equal(high, high_clean)
+    counted_pairs = counts.any(-1)
     numbers = (
         counts,
         counts & agrees,
         counted_pairs,
-        counted_pairs & (agrees | ~counts).all(1),
-        low_changed,
+        counted_pairs & (agrees | ~counts).all(-1),
+        counts & ~equal(low, low_clean),
         high_changed,
         high_changed & agrees,
     )
-    return Agreement(*(int(number.sum()) for number in numbers))
+    totals = torch.stack([number.flatten(1).sum(1) for number in numbers], 1)
+    return [Agreement(*row) for row in totals.tolist()]

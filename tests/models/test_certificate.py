@@ -207,20 +207,32 @@ def test_pairs_are_all_there_are_or_test_inputs() -> None:
         certificate_pairs(small(), 0, 0)
 
 
-def test_counts_are_those_of_a_loop() -> None:
+@pytest.mark.parametrize("sets", ["many", "one in each pair", "one edge", "a node"])
+@pytest.mark.parametrize("seed", range(3))
+def test_counts_are_those_of_a_loop(sets: str, seed: int) -> None:
     """Each set of edges in each pair on its own, in the words of the definition."""
     compiled = compiled_case("histogram")
     config = replace(compiled.model.config, n_layers=2, n_heads=2, activation="gelu")
     model = random_model(config, dtype=torch.float32)
     correspondence = Correspondence.same_names(compiled.circuit, model.graph)
     pairs = certificate_pairs(compiled, 20, 0)
-    rng = np.random.default_rng(0)
-    sets = rng.random((20, model.graph.n_edges)) < 0.3
+    rng = np.random.default_rng(seed)
+    n, edge = model.graph.n_edges, int(rng.choice(np.flatnonzero(correspondence.inside)))
+    rows = {
+        "many": rng.random((20, n)) < 0.3,
+        "one in each pair": np.eye(n, dtype=bool)[rng.integers(n, size=20)],
+        "one edge": edge_set(model.graph, [edge]),
+        "a node": edge_set(
+            model.graph,
+            model.graph.edges_from(model.graph.sources[model.graph.source_of_edge[edge]]),
+        ),
+    }[sets]
     found = measure(
-        model, compiled, correspondence, pairs.base, pairs.source, {"sets": sets}, batch_size=7
+        model, compiled, correspondence, pairs.base, pairs.source, {"sets": rows}, batch_size=7
     )["sets"]
     agreeing = positions = 0
-    for base, source, edges in zip(pairs.base[:, None], pairs.source[:, None], sets, strict=True):
+    rows = np.broadcast_to(rows, (20, n))
+    for base, source, edges in zip(pairs.base[:, None], pairs.source[:, None], rows, strict=True):
         image = np.zeros((1, compiled.circuit.graph.n_edges), dtype=np.float32)
         for i in np.flatnonzero(edges):
             if correspondence.image[i] >= 0:
