@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from knowncircuits.evaluation.methods.method import Attribution
 from knowncircuits.evaluation.task import Task
+from knowncircuits.single import SinglePatches
+from knowncircuits.transformer import Transformer
+
+Rows = Int[Tensor, " row"]
+Runs = Iterator[tuple[Rows, Float[Tensor, "chunk pos d_vocab_out"]]]  # which rows, their logits
 
 
 def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
@@ -21,24 +29,33 @@ def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
         task: what to look at.
         batch_size: patched runs at a time, of one pair and one edge each.
 
-    Cost: up to n_pairs * n_edges forward passes.
+    Cost: up to n_pairs * n_edges forward passes, of which our own models compute what is behind
+    the edge.
     """
     graph, alternative = task.graph, task.corrupted_run.outputs
     clean = task.clean_run.outputs
     differs = (clean != alternative).flatten(2).any(2).cpu().numpy()  # [pair, source]
-    # Edge by edge, so that the masks of one batch leave most layers unpatched.
-    edges, pairs = np.nonzero(differs[:, graph.source_of_edge].T)
+    places, chosen = np.nonzero(differs[:, graph.source_of_edge].T)
+    edges, pairs = (torch.from_numpy(x).to(clean.device) for x in (places, chosen))
     effects = torch.zeros(graph.n_edges, dtype=torch.float64)
-    for start in range(0, len(edges), batch_size):
-        edge = torch.from_numpy(edges[start : start + batch_size])
-        pair = torch.from_numpy(pairs[start : start + batch_size]).to(clean.device)
-        mask = torch.zeros(len(edge), graph.n_edges, dtype=clean.dtype)
-        mask[torch.arange(len(edge)), edge] = 1.0
-        with torch.no_grad():
-            logits = task.model.run(
-                task.clean[pair], alternative[pair], mask.to(clean.device)
-            ).logits
-            effect = task.measure(logits, pair).double().cpu()
-        effects.index_add_(0, edge, effect)
+    with torch.no_grad():
+        if isinstance(task.model, Transformer):  # which can compute only what an edge changes
+            patches = SinglePatches(task.model, task.clean_run, alternative, rows=batch_size)
+            runs = patches.edges(edges, pairs)
+        else:
+            runs = _masked_runs(task, edges, pairs, batch_size)
+        for rows, logits in runs:
+            effect = task.measure(logits, pairs[rows]).double().cpu()
+            effects.index_add_(0, edges[rows].cpu(), effect)
     values: Float[np.ndarray, " edge"] = (effects / task.n_pairs).numpy()
     return Attribution(values, forward_passes=2 * task.n_pairs + len(edges))
+
+
+def _masked_runs(task: Task, edges: Rows, pairs: Rows, batch_size: int) -> Runs:
+    """Whole runs under masks; edge by edge, so that a batch's masks leave most layers unpatched."""
+    alternative = task.corrupted_run.outputs
+    for rows in torch.split(torch.arange(len(edges), device=edges.device), batch_size):
+        mask = alternative.new_zeros(len(rows), task.graph.n_edges)
+        mask[torch.arange(len(rows)), edges[rows]] = 1.0
+        chosen = pairs[rows]
+        yield rows, task.model.run(task.clean[chosen], alternative[chosen], mask).logits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,15 @@ def random_task(metric: str = "kl", seed: int = 0) -> Task:
     counts = torch.ones(6, 5, dtype=torch.bool)
     counts[:, 0] = False
     return Task("random", model.requires_grad_(False), clean, corrupted, counts, metric)
+
+
+def test_exact_of_any_patchable_model_is_the_same() -> None:
+    task = random_task()
+    assert isinstance(task.model, Transformer)
+    other = replace(task, model=to_hooked(task.model))
+    ours, theirs = (discover("exact", t, batch_size=17) for t in (task, other))
+    assert np.allclose(ours.values, theirs.values, atol=1e-12)
+    assert ours.forward_passes == theirs.forward_passes
 
 
 @pytest.mark.parametrize("metric", ["kl", "l2"])
