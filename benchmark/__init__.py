@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from knowncircuits.models.interpbench import load_interpbench
     from knowncircuits.models.tracr import from_tracr
     from knowncircuits.models.trained import Trained, load_trained, save_trained
+    from knowncircuits.models.zoo import list_models, load_model
     from knowncircuits.transformer import Transformer, TransformerConfig
     from knowncircuits.vocabulary import Vocabulary
 
@@ -45,6 +46,7 @@ _HOMES = {
     "knowncircuits.models.interpbench": ("load_interpbench",),
     "knowncircuits.models.tracr": ("from_tracr",),
     "knowncircuits.models.trained": ("Trained", "load_trained", "save_trained"),
+    "knowncircuits.models.zoo": ("list_models", "load_model"),
     "knowncircuits.transformer": ("Transformer", "TransformerConfig"),
     "knowncircuits.vocabulary": ("Vocabulary",),
 }
@@ -72,8 +74,10 @@ __all__ = [
     "discover",
     "from_tracr",
     "list_cases",
+    "list_models",
     "load_case",
     "load_interpbench",
+    "load_model",
     "load_trained",
     "make_task",
     "methods",

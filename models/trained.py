@@ -7,12 +7,12 @@ is certified, `certificate.json`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.cases import Case, load_case
 from knowncircuits.circuit import Circuit
@@ -20,10 +20,14 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ResultError
 from knowncircuits.exchange import graph_file, write_bytes, write_graph_file, write_text
-from knowncircuits.models.bridge import to_transformer_lens
 from knowncircuits.models.certificate import Certificate, read_certificate
-from knowncircuits.models.hooked import HookedTwin, to_hooked
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+
+# TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from knowncircuits.models.hooked import HookedTwin
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,8 @@ class Trained:
     compiled: Compiled
     correspondence: Correspondence
     certificate: Certificate | None = None  # what was measured of these very weights
+    # How it was made, as plain data: `config`, TrainingConfig's fields, and the `steps` it took.
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def case(self) -> Case:
@@ -47,10 +53,14 @@ class Trained:
 
     def to_transformer_lens(self) -> TransformerBridge:
         """A native TransformerLens bridge; see `knowncircuits.models.bridge`."""
+        from knowncircuits.models.bridge import to_transformer_lens
+
         return to_transformer_lens(self.model)
 
     def to_hooked(self) -> HookedTwin:
         """A module with HookedTransformer's hooks; see `knowncircuits.models.hooked`."""
+        from knowncircuits.models.hooked import to_hooked
+
         return to_hooked(self.model)
 
 
@@ -62,6 +72,7 @@ def save_trained(trained: Trained, folder: Path) -> None:
         "case": trained.compiled.name,
         "placement": dict(trained.correspondence.nodes),
         "transformer": asdict(trained.model.config),
+        "training": dict(trained.training),
     }
     state = {name: t.detach().cpu().contiguous() for name, t in trained.model.state_dict().items()}
     write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
@@ -89,6 +100,7 @@ def load_trained(folder: Path) -> Trained:
         model = Transformer(TransformerConfig(**config["transformer"]))
         model.load_state_dict(load_file(folder / "model.safetensors"))
         correspondence = Correspondence(compiled.circuit, model.graph, config["placement"])
+        training = dict(config.get("training", {}))  # older folders have none
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ResultError(f"{folder}: expected the folder of a trained model: {error}") from error
     certificate = None
@@ -99,12 +111,18 @@ def load_trained(folder: Path) -> Trained:
                 f"{folder}: expected a certificate of weights {weights_hash(model)[:12]}, got one "
                 f"of {certificate.weights[:12]}"
             )
-    return Trained(model.requires_grad_(False), compiled, correspondence, certificate)
+    return Trained(model.requires_grad_(False), compiled, correspondence, certificate, training)
 
 
-def as_trained(model: Transformer, compiled: Compiled, correspondence: Correspondence) -> Trained:
+def as_trained(
+    model: Transformer,
+    compiled: Compiled,
+    correspondence: Correspondence,
+    training: Mapping[str, Any] | None = None,
+) -> Trained:
     """A model that is done training: on the CPU and without gradients."""
     frozen = Transformer(model.config, dtype=model.dtype)
     with torch.no_grad():
         frozen.load_state_dict(model.state_dict())
-    return Trained(frozen.requires_grad_(False), compiled, correspondence)
+    frozen.requires_grad_(False)
+    return Trained(frozen, compiled, correspondence, training=training or {})

@@ -1,0 +1,113 @@
+"""A certified model measured again on a few new pairs, and compared with its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.special import bdtrc  # type: ignore[import-untyped]
+
+from knowncircuits.errors import KnownCircuitsError
+from knowncircuits.exchange import read_graph_file
+from knowncircuits.models.agreement import Agreement
+from knowncircuits.models.certificate import (
+    ACCURACY,
+    ALL_OUTSIDE,
+    EVERY_EDGE,
+    ONE_OUTSIDE,
+    OUTSIDE,
+    RANDOM_SETS,
+    Certificate,
+    certificate_pairs,
+    quick_agreement,
+)
+from knowncircuits.models.trained import Trained
+from knowncircuits.models.zoo.shelf import Zoo
+from knowncircuits.transformer import weights_hash
+
+PAIRS = 256
+CERTIFIED_PAIRS = 20_000  # that a certificate needs, unless it has all there are
+# Of calling a model that is as good as its certificate asks a failure, over all of its checks.
+FALSE_ALARM = 1e-3
+
+
+def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tuple[str, ...]:
+    """Everything that is wrong with a model of the zoo: its files, its hashes, its agreement."""
+    try:
+        trained = zoo.load(name, variant)
+        stored = read_graph_file(zoo.place(name, variant) / "circuit.json").circuit()
+    except KnownCircuitsError as error:
+        return (str(error),)
+    certificate = trained.certificate
+    if certificate is None:
+        return ("expected certificate.json, got none",)
+    problems = list(certificate.failures)
+    if trained.compiled.name != name or certificate.case != name:
+        problems.append(
+            f"expected a model and a certificate of {name}, got {trained.compiled.name} and "
+            f"{certificate.case}"
+        )
+    if not certificate.enumerated and certificate.n_pairs < CERTIFIED_PAIRS:
+        problems.append(
+            f"expected a certificate of {CERTIFIED_PAIRS} pairs, got {certificate.n_pairs}"
+        )
+    compiled_weights = weights_hash(trained.compiled.model)
+    if certificate.compiled_weights != compiled_weights:
+        problems.append(
+            f"expected a certificate against compiled weights {compiled_weights[:12]}, got one "
+            f"against {certificate.compiled_weights[:12]}"
+        )
+    circuit = trained.circuit
+    labels = {edge: circuit.label(edge).name.lower() for edge in circuit.graph.edges}
+    if stored != circuit or certificate.labels != labels:
+        problems.append("expected the placement's labels in circuit.json and certificate.json")
+    else:
+        problems += _misses(trained, certificate, n_pairs)
+    return tuple(problems)
+
+
+def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterator[str]:
+    """Each threshold of the certificate that these pairs show to be missed."""
+    # Pairs that the certificate's were drawn like, but, unless there are no others, not the same.
+    seed = certificate.seed + 1
+    pairs = certificate_pairs(trained.compiled, certificate.n_pairs, seed)
+    chosen = np.random.default_rng(seed).permutation(len(pairs.base))[:n_pairs]
+    quick = quick_agreement(
+        trained.model,
+        trained.compiled,
+        trained.correspondence,
+        pairs.base[chosen],
+        pairs.source[chosen],
+        torch.Generator().manual_seed(seed),
+    )
+    thresholds = {OUTSIDE: ALL_OUTSIDE, ONE_OUTSIDE: EVERY_EDGE}
+    checks = [("accuracy", quick.accuracy, ACCURACY)]
+    checks += [(f"inside edge {edge}", found, EVERY_EDGE) for edge, found in quick.inside.items()]
+    checks += [
+        (f"edges {name}", found, thresholds.get(name, RANDOM_SETS))
+        for name, found in quick.sets.items()
+    ]
+    for what, found, threshold in checks:
+        if is_missed(found, threshold, FALSE_ALARM / len(checks)):
+            yield (
+                f"{what}: {found.share:.3%} of {found.positions} positions agree, too few for a "
+                f"share of {threshold:.1%} by chance"
+            )
+
+
+def is_missed(found: Agreement, threshold: float, false_alarm: float) -> bool:
+    """Whether so few pairs agree that the true share of positions is below the threshold.
+
+    The plain share would not do: of 256 pairs with ten positions each, 99.95% true agreement is at
+    one wrong position as often as not, and three are below 99.9%. A share of positions of at least
+    t means at most (1 - t) wrong positions for each that counts, so that at most (1 - t) times the
+    positions of a pair of all pairs are wrong anywhere, however the positions of a pair hang
+    together. Pairs are independent: as many wrong ones as there are, or more, would then be seen
+    with at most the binomial tail's probability. It is a miss where that is below `false_alarm`.
+    """
+    if not found.pairs:
+        return True  # nothing was seen to agree
+    most = min(1.0, (1 - threshold) * found.positions / found.pairs)
+    wrong = found.pairs - found.agreeing_pairs
+    return wrong > 0 and bool(bdtrc(wrong - 1, found.pairs, most) < false_alarm)

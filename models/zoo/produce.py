@@ -1,0 +1,325 @@
+"""Models made by their recipes: trained, certified, and put into a zoo only if that succeeds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from knowncircuits.cases import load_case
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import GraphError, ModelError, ResultError
+from knowncircuits.exchange import check_writable
+from knowncircuits.models.certificate import QuickAgreement, certify
+from knowncircuits.models.trained import Trained, as_trained, save_trained
+from knowncircuits.models.training import Trainer, TrainingConfig, low_level_config, train
+from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
+from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
+from knowncircuits.models.zoo.summary import Summary
+
+RECIPES = SHIPPED.folder / "recipes.json"
+# A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.
+SIZES = {"layers": "n_layers", "heads": "n_heads", "d_model": "d_model", "layer_norm": "layer_norm"}
+SETTINGS = {field.name for field in fields(TrainingConfig)} - {"seed"}
+
+SHUFFLES = 20  # random placements that are tried for one that moves something
+FAILURES = 10  # of an attempt that are put down
+SECONDS_PER_LINE = 30.0  # of progress, in each process
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a model follows from: equal plans give equal weights on one machine."""
+
+    case: str
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    sizes: Mapping[str, Any] = field(default_factory=dict)  # as `low_level_config` takes them
+    shuffle: int | None = None  # seed of a random placement, instead of the same names
+
+    def trainer(self, device: str = "cpu") -> Trainer:
+        """A trainer before its first step.
+
+        Raises GraphError where the sizes leave no room for the circuit.
+        """
+        compiled = load_case(self.case).compile()
+        low = low_level_config(compiled, **self.sizes)
+        placement = Correspondence.same_names(compiled.circuit, low.graph)
+        if self.shuffle is not None:
+            placement = _shuffled(placement, self.shuffle)
+        return Trainer(compiled, placement, low, self.config, device)
+
+    def settings(self) -> dict[str, Any]:
+        """The plan as JSON has it."""
+        settings = {"config": asdict(self.config), "sizes": dict(self.sizes)}
+        plain: dict[str, Any] = json.loads(json.dumps(settings | {"shuffle": self.shuffle}))
+        return plain
+
+
+def freeze(trainer: Trainer) -> Trained:
+    """The model of a trainer that is done, not certified yet, with how it was trained."""
+    training = {"config": asdict(trainer.config), "steps": trainer.n_steps}
+    return as_trained(trainer.model, trainer.compiled, trainer.correspondence, training)
+
+
+def with_certificate(
+    trained: Trained,
+    *,
+    n_pairs: int = CERTIFIED_PAIRS,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """The same model with a new certificate, passed or failed; see `certify`."""
+    certificate = certify(
+        trained.model,
+        trained.compiled,
+        trained.correspondence,
+        n_pairs=n_pairs,
+        seed=seed,
+        progress=progress,
+    )
+    return replace(trained, certificate=certificate)
+
+
+def plan_model(case: str, variant: str = "seed0", recipes: Path = RECIPES) -> Plan:
+    """A model's plan by its recipe: what departs from the defaults.
+
+    A variant without a recipe has that of `seed0`, and a case without any the defaults.
+
+    Raises:
+        UnknownNameError: for an unknown case or variant.
+        ResultError: for recipes that cannot be read, or settings that there are not.
+    """
+    load_case(case)
+    check_variant(variant)
+    chosen = VARIANTS[variant]
+    try:
+        of_case = json.loads(recipes.read_text(encoding="utf-8")).get(case, {})
+        recipe: dict[str, Any] = dict(of_case.get(variant, of_case.get("seed0", {})))
+        if unknown := set(recipe) - set(SIZES) - SETTINGS:
+            raise ValueError(f"unknown settings {', '.join(sorted(unknown))}")
+        sizes = {SIZES[name]: recipe.pop(name) for name in SIZES if name in recipe}
+        if "betas" in recipe:  # JSON has no tuples
+            recipe["betas"] = tuple(recipe["betas"])
+        config = TrainingConfig(seed=chosen.seed, **recipe)
+    except (OSError, ValueError, TypeError, AttributeError, ModelError) as error:
+        raise ResultError(f"{recipes}: no recipe for {variant} of {case}: {error}") from error
+    return Plan(case, config, sizes, shuffle=chosen.seed if chosen.shuffled else None)
+
+
+def _shuffled(same: Correspondence, seed: int) -> Correspondence:
+    """A random placement that is not the usual one, which one in twenty is; by the next seed then.
+
+    Where several seeds in a row move nothing, there is no other place.
+    """
+    for chosen in range(seed, seed + SHUFFLES):
+        found = Correspondence.shuffled(same.high, same.low, chosen)
+        if found.nodes != same.nodes:
+            break
+    return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a plan."""
+
+    case: str
+    variant: str
+    certified: bool
+    steps: int
+    seconds: float
+    reason: str  # in a line; of a certified model its worst edge
+    attempt: Attempt  # for `missing.json`
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A plan on its way to another process."""
+
+    plan: Plan
+    variant: str
+    zoo: Zoo
+    n_pairs: int
+    device: str
+
+    @property
+    def work(self) -> Path:
+        """Where its checkpoint is, and the model until it is whole."""
+        return self.zoo.folder / ".work" / f"{self.plan.case}.{self.variant}"
+
+
+def make_models(
+    zoo: Zoo,
+    models: Iterable[tuple[str, str]],
+    *,
+    processes: int = 1,
+    n_pairs: int = CERTIFIED_PAIRS,
+    device: str = "cpu",
+    recipes: Path = RECIPES,
+    retry: bool = False,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Train and certify models by their recipes, and put them into a zoo.
+
+    A model that is certified gets its folder, renamed into place when it is whole. Any other gets
+    an entry in `missing.json` and no folder. Models that are there already are left alone, and so
+    are those that the same plan was tried on in vain. What was killed goes on where it last
+    validated.
+
+    Args:
+        zoo: where they are put.
+        models: cases and variants.
+        processes: how many are trained at a time, each by one thread.
+        n_pairs: of the certificates.
+        device: `cpu` or `cuda`.
+        recipes: a JSON file; see `plan_model`.
+        retry: try again what the same plan was tried on in vain.
+        on_outcome: told of each model when it is done.
+
+    Returns:
+        What came of those that were not left alone, in the order in which they were done.
+
+    Raises:
+        UnknownNameError, ResultError: for names, recipes and folders; before anything is trained.
+    """
+    jobs, missing = [], zoo.missing()
+    for case, variant in models:
+        plan = plan_model(case, variant, recipes)
+        tried = [attempt.get("settings") for attempt in missing.get(case, {}).get(variant, [])]
+        if not zoo.holds(case, variant) and (retry or plan.settings() not in tried):
+            jobs.append(_Job(plan, variant, zoo, n_pairs, device))
+    check_writable(zoo.folder)
+    outcomes = []
+    for outcome in _each(jobs, processes):
+        _put_down(zoo, outcome)
+        outcomes.append(outcome)
+        on_outcome(outcome)
+    work = zoo.folder / ".work"
+    if work.exists() and not any(work.iterdir()):
+        work.rmdir()
+    return outcomes
+
+
+def _each(jobs: Sequence[_Job], processes: int) -> Iterator[Outcome]:
+    """Run jobs, in this process or in several; what fails in one is raised when all are done."""
+    if processes == 1:
+        yield from map(_make, jobs)
+        return
+    failed: list[BaseException] = []
+    # Spawned, since threads do not survive a fork.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        try:
+            futures: list[Future[Outcome]] = [pool.submit(_make, job) for job in jobs]
+            for future in as_completed(futures):
+                error = future.exception()
+                if error is None:
+                    yield future.result()
+                else:
+                    failed.append(error)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    if failed and isinstance(failed[0], BrokenProcessPool):
+        raise ResultError("a process was killed; start again to go on") from failed[0]
+    if failed:
+        raise failed[0]
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _make(job: _Job) -> Outcome:
+    """Train and certify one model, and put it into the zoo if it passes."""
+    start = time.perf_counter()
+    plan, trainer, trained, reason = job.plan, None, None, ""
+    try:
+        trainer = plan.trainer(job.device)
+        # A checkpoint of other settings has another name; the trainer would refuse it.
+        digest = sha256(json.dumps(plan.settings(), sort_keys=True).encode()).hexdigest()[:12]
+        checkpoint = job.work / f"{digest}.pt"
+        train(trainer, checkpoint=checkpoint, on_validation=_reporter(job))
+        seed = plan.config.seed
+        trained = with_certificate(freeze(trainer), n_pairs=job.n_pairs, seed=seed)
+    except (ModelError, GraphError) as error:  # training diverged; no room for the placement
+        reason = str(error)
+    certificate = trained.certificate if trained else None
+    failures = certificate.failures if certificate else ()
+    certified = trained is not None and not failures
+    steps = trainer.n_steps if trainer else 0
+    if certified and trained is not None:
+        _install(trained, job)
+    if certificate:
+        (edge, share), pairs = Summary.of(certificate).worst_inside, certificate.n_pairs
+        reason = f"{len(failures)} thresholds missed: {failures[0]}" if failures else ""
+        reason = reason or f"worst inside edge {edge} {share:.3%}, {pairs} pairs"
+    shutil.rmtree(job.work, ignore_errors=True)
+    attempt = {
+        "reason": reason,
+        "steps": steps,
+        "n_failures": len(failures) if certificate else None,
+        "failures": list(failures[:FAILURES]),
+        "numbers": asdict(Summary.of(certificate)) if certificate else None,
+        "settings": plan.settings(),
+    }
+    seconds = time.perf_counter() - start
+    return Outcome(plan.case, job.variant, certified, steps, seconds, reason, attempt)
+
+
+def _install(trained: Trained, job: _Job) -> None:
+    """Write the model aside and rename its folder, so that the zoo never holds half a model."""
+    whole, place = job.work / "model", job.zoo.place(job.plan.case, job.variant)
+    shutil.rmtree(whole, ignore_errors=True)
+    save_trained(trained, whole)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(whole, place)
+    except OSError as error:
+        raise ResultError(f"cannot write {place}: {error.strerror or error}") from error
+
+
+def _put_down(zoo: Zoo, outcome: Outcome) -> None:
+    """Keep `missing.json` true: the attempts by the number of failures, none of what is there."""
+    missing = zoo.missing()
+    of_case = missing.setdefault(outcome.case, {})
+    attempts = of_case.pop(outcome.variant, [])
+    if not outcome.certified:
+        others = [a for a in attempts if a.get("settings") != outcome.attempt["settings"]]
+        of_case[outcome.variant] = sorted([*others, outcome.attempt], key=_failures)
+    zoo.write_missing(missing)
+
+
+def _failures(attempt: Attempt) -> float:
+    """How many thresholds an attempt missed; all, if it came to no certificate."""
+    number: int | None = attempt.get("n_failures")
+    return float("inf") if number is None else number
+
+
+def _reporter(job: _Job) -> Callable[[int, QuickAgreement], None]:
+    """Prints a line of progress now and then, on standard error."""
+    last = time.monotonic()
+
+    def report(step: int, agreement: QuickAgreement) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_PER_LINE:
+            last = time.monotonic()
+            edge, worst = agreement.worst_inside
+            print(
+                f"{job.plan.case} {job.variant}: step {step} of {job.plan.config.steps}, agreement "
+                f"{agreement.accuracy.share:.2%}, {edge} {worst:.2%}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return report

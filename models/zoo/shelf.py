@@ -1,0 +1,133 @@
+"""Where certified models stand, how they are found, and what is said of those that are missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knowncircuits.cases import list_cases, load_case
+from knowncircuits.errors import ModelError, ResultError, UnknownNameError
+from knowncircuits.exchange import write_text
+from knowncircuits.models.certificate import Certificate, read_certificate
+from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.transformer import TransformerConfig
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several models of a case."""
+
+    seed: int  # of weights, inputs and drawn edges
+    shuffled: bool = False  # placed at random instead of at the nodes of the same names
+
+
+VARIANTS = {
+    "seed0": Variant(0),
+    "seed1": Variant(1),
+    "shuffled": Variant(2, shuffled=True),  # so that truth is not always head 0
+}
+
+# What training of one case and variant came to that did not end in a certificate.
+Attempt = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A folder of certified models, CASE/VARIANT, and of `missing.json`: those that are not."""
+
+    folder: Path
+
+    def place(self, name: str, variant: str) -> Path:
+        """Where a model is, if there is one."""
+        return self.folder / name / variant
+
+    def holds(self, name: str, variant: str) -> bool:
+        """Whether there is one."""
+        return (self.place(name, variant) / "config.json").exists()
+
+    def names(self, suite: str = "all", variant: str = "seed0") -> list[str]:
+        """The cases of a suite that have a model of this variant."""
+        check_variant(variant)
+        return [name for name in list_cases(suite) if self.holds(name, variant)]
+
+    def load(self, name: str, variant: str = "seed0") -> Trained:
+        """The model of a case.
+
+        Raises:
+            UnknownNameError: for an unknown case or variant, with the close names.
+            ModelError: for a case that has no such model, with the reason as far as it is known.
+            ResultError: for a broken folder, or a certificate of other weights.
+        """
+        load_case(name)
+        check_variant(variant)
+        if not self.holds(name, variant):
+            raise ModelError(self._absence(name, variant))
+        return load_trained(self.place(name, variant))
+
+    def describe(self, name: str, variant: str) -> tuple[TransformerConfig, Certificate]:
+        """A model's sizes and certificate without the model; ResultError for broken files."""
+        path = self.place(name, variant) / "config.json"
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            sizes = TransformerConfig(**config["transformer"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultError(f"{path}: expected a trained model's sizes: {error}") from error
+        return sizes, read_certificate(path.with_name("certificate.json"))
+
+    def missing(self) -> dict[str, dict[str, list[Attempt]]]:
+        """For cases and variants that were tried in vain every attempt, the best one first.
+
+        Raises ResultError for a broken file.
+        """
+        path = self.folder / "missing.json"
+        if not path.exists():
+            return {}
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return {
+                case: {variant: [dict(a) for a in found] for variant, found in variants.items()}
+                for case, variants in document.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ResultError(f"{path}: expected attempts by case and variant: {error}") from error
+
+    def write_missing(self, missing: Mapping[str, Mapping[str, list[Attempt]]]) -> None:
+        """Replace the list, whole or not at all; raises ResultError if that fails."""
+        left = {case: found for case, found in sorted(missing.items()) if found}
+        write_text(self.folder / "missing.json", json.dumps(left, indent=1, allow_nan=False) + "\n")
+
+    def _absence(self, name: str, variant: str) -> str:
+        others = [other for other in VARIANTS if self.holds(name, other)]
+        there = f" (but {', '.join(others)})" if others else ""
+        attempts = self.missing().get(name, {}).get(variant, [])
+        reason = attempts[0].get("reason") if attempts else None
+        tried = f"; tried in vain: {reason} (missing.json)" if reason else ""
+        return (
+            f"there is no trained model {variant} of {name}{there}{tried}; "
+            f"`knowncircuits train {name}` trains one"
+        )
+
+
+SHIPPED = Zoo(Path(__file__).parent)
+
+
+def check_variant(variant: str) -> None:
+    """Raise UnknownNameError, with the close names, for a variant that there is not."""
+    if variant not in VARIANTS:
+        raise UnknownNameError("variant", variant, VARIANTS)
+
+
+def load_model(name: str, variant: str = "seed0") -> Trained:
+    """A shipped model: certified, and loaded in milliseconds from the package; see `Zoo.load`."""
+    return SHIPPED.load(name, variant)
+
+
+def list_models(suite: str = "all", variant: str = "seed0") -> list[str]:
+    """The cases of a suite of which a model of this variant is shipped.
+
+    Raises UnknownNameError for an unknown suite or variant.
+    """
+    return SHIPPED.names(suite, variant)
