@@ -11,13 +11,17 @@ from typing import Any
 import pandas as pd
 
 from knowncircuits.cases import load_case
+from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.scores import Score, score
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
+from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.zoo import load_model
 from knowncircuits.transformer import weights_hash
 
+COMPILED = "compiled"
 COLUMNS = ("auroc", "average_precision", "precision_at_size", "prevalence", "n_edges", "n_true")
 
 
@@ -31,6 +35,8 @@ class Settings:
     metric: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     corruption: str = "resample"
+    # What it is run on: `compiled`, a variant of the shipped models, or a trained model's folder.
+    subject: str | Path = "seed0"
 
     def to_dict(self) -> dict[str, Any]:
         """For the result file."""
@@ -41,6 +47,7 @@ class Settings:
             "metric": self.metric,
             "options": dict(self.options),
             "corruption": self.corruption,
+            "subject": str(self.subject),
             "version": version("knowncircuits"),
         }
 
@@ -55,29 +62,44 @@ class Result:
     fresh: bool  # computed now, not read back
 
 
+def load_subject(case: str, subject: str | Path) -> Compiled | Trained:
+    """The model of a case that a run is about.
+
+    Raises:
+        UnknownNameError: for an unknown case or variant.
+        ModelError: if no such model of the case is shipped.
+        ResultError: for a folder that holds no trained model, or another case's.
+    """
+    if isinstance(subject, str):
+        return load_case(case).compile() if subject == COMPILED else load_model(case, subject)
+    trained = load_trained(subject)
+    if trained.compiled.name != case:
+        raise ResultError(f"{subject}: expected a model of {case}, got {trained.compiled.name}")
+    return trained
+
+
 def run_case(case: str, settings: Settings, folder: Path) -> Result:
-    """Run a method on a case's compiled model, or read back what an equal run has left.
+    """Run a method on a case's model, or read back what an equal run has left.
 
     Writes `folder/METHOD/CASE.json`, in EAP-IG's format, with the score and the settings beside.
 
     Raises:
         ResultError: if the file there is from other settings, or cannot be written.
+        ModelError: if there is no such model of the case; see `load_subject`.
     """
     path = folder / settings.method / f"{case}.json"
-    compiled = load_case(case).compile()
-    described = {**settings.to_dict(), "case": case, "model": weights_hash(compiled.model)}
+    subject = load_subject(case, settings.subject)
+    described = {**settings.to_dict(), "case": case, "model": weights_hash(subject.model)}
     if path.exists():
         return _read_back(path, case, described)
-    task = make_task(
-        compiled, settings.n_pairs, settings.seed, settings.metric, settings.corruption
-    )
+    task = make_task(subject, settings.n_pairs, settings.seed, settings.metric, settings.corruption)
     scores = discover(settings.method, task, **settings.options)
-    found = score(scores, compiled.circuit)
+    found = score(scores, subject.circuit)
     file = graph_file(
         scores.graph,
-        circuit=compiled.circuit,
+        circuit=subject.circuit,
         scores=scores.values,
-        d_model=compiled.model.config.d_model,
+        d_model=subject.model.config.d_model,
         settings=described,
         rank_by=scores.rank_by,
         result={

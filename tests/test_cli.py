@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from knowncircuits.cases import list_cases
 from knowncircuits.cli import app
+from knowncircuits.models.zoo import SHIPPED, list_models
 
 runner = CliRunner()
 
@@ -25,7 +28,8 @@ def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPro
 
 
 def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
-    done = command("score", "exact", "-c", "fraction_of_x", "-c", "histogram", cwd=tmp_path)
+    arguments = ("score", "exact", "--compiled", "-c", "fraction_of_x", "-c", "histogram")
+    done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["histogram", "1.000", "1.000", "1.000", "0.667", "13", "4"] in [r[:-1] for r in rows]
@@ -34,7 +38,7 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         "fraction_of_x.json",
         "histogram.json",
     ]
-    again = command("score", "exact", "-c", "fraction_of_x", "-c", "histogram", cwd=tmp_path)
+    again = command(*arguments, cwd=tmp_path)
     assert again.stdout == done.stdout  # read back, seconds included
 
 
@@ -44,9 +48,9 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["score", "eapp"], "unknown method 'eapp'; did you mean eap"),
         (["score", "eap", "-c", "histogramm"], "unknown case 'histogramm'; did you mean histogram"),
         (["score", "eap", "--suite", "none"], "unknown suite 'none'"),
-        (["score", "eap", "-c", "histogram", "-x", "steps=3"], "takes no option steps"),
-        (["score", "eap", "-c", "histogram", "-x", "steps"], "an option like batch_size=64"),
-        (["score", "eap", "-c", "histogram", "--pairs", "0"], "at least one pair, got 0"),
+        (["score", "eap", "-c", "fraction_of_x", "-x", "steps=3"], "takes no option steps"),
+        (["score", "eap", "-c", "fraction_of_x", "-x", "steps"], "an option like batch_size=64"),
+        (["score", "eap", "-c", "fraction_of_x", "--pairs", "0"], "at least one pair, got 0"),
         (["score", "eap", "-o", "file/results"], "cannot write to file/results"),
         (["score", "eap", "--metric", "kll"], "kll"),
         (["run", "histogram"], "got one of 0"),
@@ -55,8 +59,18 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["show", "histogram", "--save", "circuit.gif"], "ending in"),
         (["show", "histogram", "--save", "file/circuit.json"], "cannot write"),
         (["cases", "--family", "cooking"], "unknown family"),
-        (["score", "eap", "-c", "histogram", "--corruption", "all"], "unknown corruption"),
-        (["score", "eap", "-c", "histogram", "--corruption", "variable:his"], "did you mean hist"),
+        (["score", "eap", "-c", "fraction_of_x", "--corruption", "all"], "unknown corruption"),
+        (["score", "eap", "-c", "fraction_of_x", "--corruption", "variable:is"], "mean is_x"),
+        (["score", "eap", "--variant", "seed7"], "unknown variant 'seed7'; did you mean seed"),
+        (["score", "eap", "-c", "balanced_parentheses"], "no trained model seed0 of balanced_p"),
+        (["score", "eap", "--compiled", "--variant", "seed0"], "expected one of --variant, --c"),
+        (["score", "eap", "--model", "none"], "expected the folder of a trained model"),
+        (["models", "list", "--variant", "seed7"], "unknown variant 'seed7'"),
+        (["models", "check", "--folder", "none"], "expected trained models in none, got none"),
+        (["models", "train", "histogramm"], "unknown case 'histogramm'"),
+        (["models", "train", "histogram", "-o", "file/zoo"], "cannot write to file/zoo"),
+        (["models", "train", "histogram", "--recipes", "file"], "file: no recipe for seed0"),
+        (["models", "train", "histogram", "--device", "abacus"], "expected device cpu"),
         (["docs", "-o", "file/cases.md"], "cannot write"),
         (["train", "histogram", "-o", "file/model"], "cannot write"),
         (["train", "histogram", "--steps", "0"], "steps above 0, got 0"),
@@ -74,6 +88,34 @@ def test_bad_input_is_exit_code_2(arguments: list[str], message: str, tmp_path: 
     assert "Traceback" not in done.stderr
     results = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert results == [tmp_path / "file"]  # nothing written, not even half
+
+
+def test_score_is_on_trained_models(tmp_path: Path) -> None:
+    """Cases of the suite without a model are named, not dropped in silence."""
+    options = ["--pairs", "10", "-o", str(tmp_path / "results")]
+    done = runner.invoke(app, ["score", "eap", "--suite", "structural", *options])
+    assert done.exit_code == 0, done.output
+    assert "eap on trained models (seed0)" in done.output
+    there, all_cases = list_models("structural"), list_cases("structural")
+    assert {p.stem for p in (tmp_path / "results" / "eap").iterdir()} == set(there)
+    (line,) = [row for row in done.output.splitlines() if row.startswith("no trained model seed0")]
+    missing = line.partition(": ")[2].split(", ")
+    assert sorted([*there, *missing]) == sorted(all_cases)
+
+
+def test_score_on_ones_own_model(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(SHIPPED.place("fraction_of_x", "seed0"), folder)
+    options = ["--model", str(folder), "--pairs", "10", "-o", str(tmp_path / "results")]
+    done = runner.invoke(app, ["score", "eap", *options])
+    assert done.exit_code == 0, done.output
+    assert f"eap on {folder}" in done.output
+    assert "not certified" not in done.output
+    (folder / "certificate.json").unlink()
+    again = runner.invoke(app, ["score", "eap", *options])
+    assert f"not certified: {folder}; truth is what it was trained for" in again.output
+    other = command("score", "eap", *options, "-c", "histogram")
+    assert "expected no case but fraction_of_x, got histogram" in other.stderr
 
 
 def test_show(tmp_path: Path) -> None:
@@ -95,13 +137,14 @@ def test_run_prints_program_and_model_side_by_side() -> None:
 
 def test_the_headline_is_over_structural_cases(tmp_path: Path) -> None:
     names = ["-c", "fraction_of_x", "-c", "histogram", "-c", "identity"]
-    done = runner.invoke(app, ["score", "eap", *names, "-o", str(tmp_path), "--pairs", "10"])
+    options = ["--compiled", "-o", str(tmp_path), "--pairs", "10"]
+    done = runner.invoke(app, ["score", "eap", *names, *options])
     assert "mean of 2 structural" in done.output
     assert "mean of 3 all" in done.output
 
 
 def test_other_corruptions(tmp_path: Path) -> None:
-    arguments = ["score", "eap", "-c", "frequency_class", "-o", str(tmp_path), "--pairs", "10"]
+    arguments = ["score", "eap", "--compiled", "-c", "frequency_class", "--pairs", "10"]
     for corruption in ("minimal", "variable:hist"):
         folder = str(tmp_path / corruption)
         done = runner.invoke(app, [*arguments, "--corruption", corruption, "-o", folder])

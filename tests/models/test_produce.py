@@ -1,0 +1,184 @@
+"""Models made by recipes: certified ones get a folder, all others an entry, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from knowncircuits.cases import load_case
+from knowncircuits.cli import app
+from knowncircuits.errors import ResultError, UnknownNameError
+from knowncircuits.models.training import TrainingConfig
+from knowncircuits.models.zoo import Outcome, Plan, Zoo, make_models, plan_model, produce
+
+NAME = "fraction_of_x"
+SHORT = {"n_inputs": 500, "n_validation": 50, "validate_every": 10, "steps": 20}
+# Enough for a case whose circuit is one MLP: it takes 100 steps.
+EASY = {**SHORT, "n_inputs": 2000, "validate_every": 50, "patience": 1, "steps": 600, "d_model": 16}
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    return Zoo(tmp_path / "zoo")
+
+
+def recipes(folder: Path, **by_case: dict[str, Any]) -> Path:
+    path = folder / "recipes.json"
+    path.write_text(json.dumps({name: {"seed0": recipe} for name, recipe in by_case.items()}))
+    return path
+
+
+def make(zoo: Zoo, path: Path, *names: str, **options: Any) -> list[Outcome]:
+    models = [(name, "seed0") for name in names]
+    return make_models(zoo, models, recipes=path, n_pairs=200, **options)
+
+
+def test_recipes_say_what_departs_from_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "recipes.json"
+    shuffled = {"layers": 3, "heads": 5, "d_model": 20, "betas": [0.8, 0.9]}
+    path.write_text(json.dumps({NAME: {"seed0": {"steps": 7}, "shuffled": shuffled}}))
+    assert plan_model("histogram", recipes=path) == Plan("histogram")
+    assert plan_model(NAME, recipes=path) == Plan(NAME, TrainingConfig(steps=7))
+    # A variant without a recipe has that of seed0.
+    assert plan_model(NAME, "seed1", path) == Plan(NAME, TrainingConfig(steps=7, seed=1))
+    plan = plan_model(NAME, "shuffled", path)
+    assert plan.config == TrainingConfig(seed=2, betas=(0.8, 0.9))
+    trainer = plan.trainer()
+    low = trainer.model.config
+    assert (low.n_layers, low.n_heads, low.d_model) == (3, 5, 20)
+    placed = trainer.correspondence.nodes
+    assert any(place != node for node, place in placed.items())
+
+
+def test_a_shuffled_placement_moves_something() -> None:
+    """Also where the first random placement is the usual one."""
+    usual = 0
+    for seed in range(8):
+        plan = Plan("identity", TrainingConfig(**SHORT), shuffle=seed)
+        trainer = plan.trainer()
+        nodes = trainer.correspondence.nodes
+        assert any(place != node for node, place in nodes.items())
+        found = trainer.correspondence.shuffled(
+            load_case("identity").compile().circuit, trainer.correspondence.low, seed
+        )
+        usual += found.nodes == {node: node for node in found.nodes}
+    assert usual
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ({"stepps": 3}, "unknown settings stepps"),
+        ({"seed": 3}, "unknown settings seed"),
+        ({"steps": 0}, "steps above 0"),
+        ({"steps": "many"}, "no recipe for seed0"),
+        (["steps"], "no recipe for seed0"),
+    ],
+)
+def test_wrong_recipes_are_found_before_anything_runs(
+    zoo: Zoo, tmp_path: Path, recipe: Any, message: str
+) -> None:
+    with pytest.raises(ResultError, match=message):
+        make(zoo, recipes(tmp_path, histogram=recipe), "fraction_of_x", "histogram")
+    assert not zoo.folder.exists()
+
+
+def test_wrong_names_and_files(zoo: Zoo, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="unknown case"):
+        make(zoo, recipes(tmp_path), "fraction_of_y")
+    with pytest.raises(UnknownNameError, match="unknown variant"):
+        make_models(zoo, [(NAME, "seed7")])
+    with pytest.raises(ResultError, match="no recipe for"):
+        make(zoo, tmp_path / "none.json", NAME)
+
+
+def test_certified_models_are_put_there_and_left_alone(zoo: Zoo, tmp_path: Path) -> None:
+    """What was missing before no longer is."""
+    make(zoo, recipes(tmp_path, identity=SHORT), "identity")
+    assert "identity" in zoo.missing()
+    path = recipes(tmp_path, identity=EASY)
+    (done,) = make(zoo, path, "identity")
+    assert done.certified, done.reason
+    assert zoo.names() == ["identity"]
+    assert zoo.missing() == {}
+    trained = zoo.load("identity")
+    assert trained.certificate is not None
+    assert trained.certificate.passed
+    assert trained.training["steps"] == done.steps
+    assert trained.training["config"]["n_inputs"] == EASY["n_inputs"]
+    assert {p.name for p in zoo.folder.iterdir()} == {"identity", "missing.json"}
+    assert make(zoo, path, "identity") == []
+
+
+def test_everything_else_becomes_an_entry(zoo: Zoo, tmp_path: Path) -> None:
+    """What fails, diverges or has no place; each attempt once, the best one first."""
+    hopeless = {**SHORT, "learning_rate": 1e9, "warmup": 0}
+    shallow = {**SHORT, "layers": 2}
+    path = recipes(tmp_path, histogram=SHORT, reverse=hopeless, balanced_parentheses=shallow)
+    done = make(zoo, path, "histogram", "reverse", "balanced_parentheses")
+    assert [outcome.certified for outcome in done] == [False] * 3
+    assert zoo.names() == []
+    missing = zoo.missing()
+    (histogram,) = missing["histogram"]["seed0"]
+    assert histogram["steps"] == 20
+    assert histogram["n_failures"] > 10
+    assert len(histogram["failures"]) == 10
+    assert "accuracy: expected agreement of at least 99.9%, got" in histogram["failures"][0]
+    assert 0 <= histogram["numbers"]["worst_inside"][1] < 0.999
+    assert histogram["settings"]["config"]["steps"] == 20
+    assert "diverged" in missing["reverse"]["seed0"][0]["reason"]
+    assert "an impossible placement" in missing["balanced_parentheses"]["seed0"][0]["reason"]
+    assert {p.name for p in zoo.folder.iterdir()} == {"missing.json"}
+
+    assert make(zoo, path, "histogram") == []  # the same was tried
+    assert len(make(zoo, path, "histogram", retry=True)) == 1
+    assert len(zoo.missing()["histogram"]["seed0"]) == 1
+    assert len(make(zoo, recipes(tmp_path, histogram=hopeless), "histogram")) == 1
+    attempts = zoo.missing()["histogram"]["seed0"]
+    assert [attempt["n_failures"] is None for attempt in attempts] == [False, True]
+
+
+def test_what_was_killed_goes_on(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it is certified, a model is not there, and is not trained again."""
+    path = recipes(tmp_path, identity=SHORT)
+    steps: list[int] = []
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def count(trainer: Any, **options: Any) -> Any:
+        before = trainer.n_steps
+        agreement = original(trainer, **options, on_step=lambda n, losses: steps.append(n))
+        assert before == 0
+        return agreement
+
+    original = produce.train
+    monkeypatch.setattr(produce, "train", count)
+    with monkeypatch.context() as patched:
+        patched.setattr(produce, "with_certificate", kill)
+        with pytest.raises(KeyboardInterrupt):
+            make(zoo, path, "identity")
+    assert steps[-1] == 20
+    assert not zoo.place("identity", "seed0").exists()
+    steps.clear()
+    (done,) = make(zoo, path, "identity")
+    assert steps == []
+    assert done.steps == 20
+    assert not (zoo.folder / ".work").exists()
+
+
+def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
+    path = recipes(tmp_path, identity=SHORT, negate=SHORT)
+    folder = tmp_path / "zoo"
+    options = ["-j", "2", "-o", str(folder), "--recipes", str(path), "--pairs", "50"]
+    done = CliRunner().invoke(app, ["models", "train", "identity", "negate", *options])
+    assert done.exit_code == 1, done.output
+    assert "identity seed0: not certified, 20 steps" in done.output
+    assert "2 models: 0 certified, 2 not; 2 trained now" in done.output
+    assert set(Zoo(folder).missing()) == {"identity", "negate"}
+    again = CliRunner().invoke(app, ["models", "train", "identity", "negate", *options])
+    assert "0 trained now" in again.output

@@ -1,0 +1,239 @@
+"""The shipped models: every one is measured again; tampering and absences are told apart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+import knowncircuits as kc
+from knowncircuits.cli import app
+from knowncircuits.errors import ModelError, ResultError, UnknownNameError
+from knowncircuits.models.agreement import Agreement
+from knowncircuits.models.certificate import EVERY_EDGE
+from knowncircuits.models.trained import load_trained, save_trained
+from knowncircuits.models.zoo import SHIPPED, VARIANTS, Summary, Zoo, check_model, plan_model
+from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS, is_missed
+from knowncircuits.transformer import weights_hash
+
+ALL = [(name, variant) for variant in VARIANTS for name in kc.list_models(variant=variant)]
+NAME = "fraction_of_x"
+LIMIT = 60_000_000  # bytes of everything in the zoo
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Zoo:
+    """A copy of one shipped model, to be tampered with."""
+    copy = Zoo(tmp_path)
+    shutil.copytree(SHIPPED.place(NAME, "seed0"), copy.place(NAME, "seed0"))
+    return copy
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def leak(folder: Path) -> None:
+    """Let an MLP outside the circuit write into the residual stream."""
+    state = load_file(folder / "model.safetensors")
+    state["b_out"][-1] += 1.0
+    state["W_out"][-1] += 1.0
+    save_file(state, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(("name", "variant"), ALL)
+def test_every_shipped_model_is_measured_again(name: str, variant: str) -> None:
+    assert check_model(SHIPPED, name, variant) == ()
+
+
+def test_the_shipped_models_are_small() -> None:
+    assert sum(p.stat().st_size for p in SHIPPED.folder.rglob("*") if p.is_file()) < LIMIT
+
+
+def test_every_folder_is_a_model_that_is_listed_and_not_missing() -> None:
+    folders = {p.parent for p in SHIPPED.folder.glob("*/*/*") if p.parent.name != "__pycache__"}
+    assert folders == {SHIPPED.place(*model) for model in ALL}
+    missing = {(name, v) for name, variants in SHIPPED.missing().items() for v in variants}
+    assert not missing & set(ALL)
+
+
+def test_a_model_is_loaded_with_all_that_belongs_to_it() -> None:
+    trained = kc.load_model(NAME)
+    assert trained.certificate is not None
+    assert trained.certificate.passed
+    assert trained.case.name == NAME
+    assert trained.training["config"]["seed"] == 0
+    assert trained.training["steps"] > 0
+    assert trained.circuit == trained.correspondence.circuit
+    assert not any(p.requires_grad for p in trained.model.parameters())
+    assert NAME in kc.list_models("structural")
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "message"),
+    [
+        ("fraction_of_y", "seed0", "unknown case 'fraction_of_y'; did you mean fraction_of_x"),
+        (NAME, "seed00", "unknown variant 'seed00'; did you mean seed0"),
+    ],
+)
+def test_unknown_names(name: str, variant: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        kc.load_model(name, variant)
+
+
+def test_unknown_suites_and_variants_are_not_listed() -> None:
+    with pytest.raises(UnknownNameError, match="unknown suite"):
+        kc.list_models("none")
+    with pytest.raises(UnknownNameError, match="unknown variant"):
+        kc.list_models(variant="none")
+
+
+def test_a_case_without_a_model_says_why(zoo: Zoo) -> None:
+    with pytest.raises(ModelError, match="no trained model seed0 of histogram; `knowncircuits tra"):
+        zoo.load("histogram")
+    with pytest.raises(ModelError, match=rf"seed1 of {NAME} \(but seed0\); `knowncircuits train"):
+        zoo.load(NAME, "seed1")
+    zoo.write_missing({"histogram": {"seed0": [{"reason": "3 thresholds missed"}]}})
+    with pytest.raises(ModelError, match=r"tried in vain: 3 thresholds missed \(missing.json\);"):
+        zoo.load("histogram")
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"histogram": {"seed0": 3}}'])
+def test_a_broken_list_of_missing_models(zoo: Zoo, text: str) -> None:
+    (zoo.folder / "missing.json").write_text(text)
+    with pytest.raises(ResultError, match="expected attempts by case and variant"):
+        zoo.missing()
+
+
+def test_other_weights_are_found_by_their_hash(zoo: Zoo) -> None:
+    leak(zoo.place(NAME, "seed0"))
+    (problem,) = check_model(zoo, NAME, "seed0")
+    assert "expected a certificate of weights" in problem
+
+
+def test_weights_with_a_forged_certificate_are_found_by_measuring(zoo: Zoo) -> None:
+    folder = zoo.place(NAME, "seed0")
+    certificate = load_trained(folder).certificate
+    assert certificate is not None
+    (folder / "certificate.json").unlink()
+    leak(folder)
+    weights = weights_hash(load_trained(folder).model)
+    replace(certificate, weights=weights).write(folder / "certificate.json")
+    problems = check_model(zoo, NAME, "seed0")
+    assert any(problem.startswith("edges outside:") for problem in problems)
+
+
+def test_files_that_disagree_are_found(zoo: Zoo) -> None:
+    folder = zoo.place(NAME, "seed0")
+    trained = load_trained(folder)
+    certificate = trained.certificate
+    assert certificate is not None
+
+    edit(folder / "certificate.json", compiled_weights="0" * 64)
+    assert "compiled weights" in check_model(zoo, NAME, "seed0")[0]
+    edit(folder / "certificate.json", n_pairs=CERTIFIED_PAIRS - 1, inputs="test inputs")
+    assert any("20000 pairs, got 19999" in p for p in check_model(zoo, NAME, "seed0"))
+    edge = trained.circuit.edges()[0]
+    replace(certificate, labels={**certificate.labels, edge: "out"}).write(
+        folder / "certificate.json"
+    )
+    assert any("the placement's labels" in p for p in check_model(zoo, NAME, "seed0"))
+    (folder / "certificate.json").unlink()
+    assert check_model(zoo, NAME, "seed0") == ("expected certificate.json, got none",)
+    (folder / "circuit.json").unlink()
+    assert "expected a JSON file of a graph" in check_model(zoo, NAME, "seed0")[0]
+    save_trained(trained, folder)
+    assert check_model(zoo, NAME, "seed0") == ()
+    shutil.copytree(folder, zoo.place("histogram", "seed0"))
+    assert (
+        "expected a model and a certificate of histogram"
+        in (check_model(zoo, "histogram", "seed0")[0])
+    )
+
+
+def found(pairs: int, wrong: int, positions: int = 10) -> Agreement:
+    """Each wrong pair is wrong at one position."""
+    return Agreement(pairs * positions, pairs * positions - wrong, pairs, pairs - wrong)
+
+
+def test_few_pairs_are_no_proof() -> None:
+    """By chance a model at the threshold is called a failure seldom enough, and a bad one is not.
+
+    The tail is summed here term by term, with each pair as often wrong as the threshold allows.
+    """
+    alarm = FALSE_ALARM / 30
+    missed = [is_missed(found(PAIRS, wrong), EVERY_EDGE, alarm) for wrong in range(PAIRS + 1)]
+    least = missed.index(True)
+    assert missed == [False] * least + [True] * (PAIRS + 1 - least)
+    p = 10 * (1 - EVERY_EDGE)
+
+    def tail(wrong: int) -> float:
+        return sum(comb(PAIRS, k) * p**k * (1 - p) ** (PAIRS - k) for k in range(wrong, PAIRS + 1))
+
+    assert tail(least) < alarm <= tail(least - 1)
+    assert not is_missed(found(PAIRS, 3), EVERY_EDGE, alarm)  # 99.88%: no proof of a miss
+    assert is_missed(found(PAIRS, PAIRS // 10), EVERY_EDGE, alarm)
+    assert is_missed(Agreement(), EVERY_EDGE, alarm)  # nothing was measured
+
+
+def test_positions_that_are_wrong_together_raise_no_alarm() -> None:
+    """Pairs wrong everywhere or nowhere, as often as the threshold allows."""
+    rng = np.random.default_rng(0)
+    wrong = rng.binomial(PAIRS, 1 - EVERY_EDGE, size=2000)
+    alarms = [
+        is_missed(Agreement(PAIRS * 10, (PAIRS - w) * 10, PAIRS, PAIRS - w), EVERY_EDGE, 0.01)
+        for w in map(int, wrong)
+    ]
+    assert np.mean(alarms) <= 0.01
+
+
+def test_summaries_count_what_is_not_measured_as_worst() -> None:
+    certificate = kc.load_model(NAME).certificate
+    assert certificate is not None
+    summary = Summary.of(certificate)
+    assert (summary.edges_in, summary.edges_out) == (3, 105)
+    assert summary.accuracy == certificate.accuracy.share
+    inside = {e: a.share for e, a in certificate.edges.items() if certificate.labels[e] == "in"}
+    assert summary.worst_inside[1] == min(inside.values())
+    nothing = {**certificate.edges, "embed->m0": Agreement()}
+    assert Summary.of(replace(certificate, edges=nothing)).worst_inside == ("embed->m0", None)
+    assert Summary.of(replace(certificate, sets={})).all_outside == 1.0
+
+
+def test_every_shipped_recipe_can_be_followed() -> None:
+    recipes = json.loads((SHIPPED.folder / "recipes.json").read_text())
+    assert all(set(variants) <= set(VARIANTS) for variants in recipes.values())
+    for name, variants in recipes.items():
+        for variant in variants:
+            plan_model(name, variant)
+
+
+def test_models_on_the_command_line(zoo: Zoo) -> None:
+    shipped = runner.invoke(app, ["models"])
+    assert shipped.exit_code == 0, shipped.output
+    rows = [line.split() for line in shipped.output.splitlines()]
+    assert any(row[:4] == [NAME, "seed0", "2x4x12", "3/105"] for row in rows)
+    assert f"{len(ALL)} models" in shipped.output
+
+    attempt = {"reason": "2 thresholds missed", "steps": 10}
+    zoo.write_missing({"histogram": {"seed0": [attempt]}, "reverse": {"seed1": [attempt]}})
+    folder = ["--folder", str(zoo.folder)]
+    listed = runner.invoke(app, ["models", "list", *folder, "--variant", "seed0"])
+    assert "1 models" in listed.output
+    assert "1 could not be certified" in listed.output
+    good = runner.invoke(app, ["models", "check", *folder])
+    assert (good.exit_code, good.output.strip()) == (0, "1 models, 0 with problems")
+    leak(zoo.place(NAME, "seed0"))
+    bad = runner.invoke(app, ["models", "check", *folder])
+    assert bad.exit_code == 1
+    assert f"{NAME} seed0: " in bad.output
+    assert "1 models, 1 with problems" in bad.output
