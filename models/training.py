@@ -27,17 +27,22 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.exchange import write_bytes
+from knowncircuits.models.balance import balanced_weights
 from knowncircuits.models.certificate import QuickAgreement, quick_agreement
+from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import OBJECTIVES, ObjectiveName, Term
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges
-# drowns the few that matter: with half of it `histogram`'s circuit formed in 1,000 steps, with all
-# of it not in 4,000.
+# drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
+# it, and with all of it not in 4,000.
 GAIN = 0.5
 # The sizes of the models that InterpBench trains, by case.
 SIZES = Path(__file__).with_name("low_level.json")
 Schedule = Literal["cosine", "constant"]
+OptimizerName = Literal["muon", "adam"]
+CHOICES = {"objective": ObjectiveName, "optimizer": OptimizerName, "schedule": Schedule}
+MAY_BE_ZERO = ("balanced", "betas", "cooldown", "seed", "warmup")
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,13 @@ class TrainingConfig:
     """How a model is trained; equal settings give equal weights on one machine."""
 
     objective: ObjectiveName = "edges"
-    steps: int = 3_000
-    batch_size: int = 128  # pairs of inputs in each step
-    learning_rate: float = 5e-3  # Adam's, at the end of the warm-up
-    schedule: Schedule = "cosine"  # of the learning rate, to zero, or constant
+    steps: int = 1_500
+    batch_size: int = 64  # pairs of inputs in each step
+    balanced: float = 0.3  # share of inputs drawn so that rare answers are as frequent as others
+    optimizer: OptimizerName = "muon"  # for attention's and MLPs' matrices; others are Adam's
+    muon_rate: float = 0.03  # Muon's learning rate at the end of the warm-up
+    learning_rate: float = 5e-3  # Adam's, likewise
+    schedule: Schedule = "cosine"  # of both rates, to zero, or constant
     warmup: int = 100
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # of the gradient's norm
@@ -58,16 +66,19 @@ class TrainingConfig:
     n_inputs: int = 100_000  # training inputs that are drawn once
     validate_every: int = 100
     n_validation: int = 1_000  # pairs of test inputs
-    patience: int = 5  # validations in a row that pass before training ends early
+    patience: int = 2  # validations in a row that pass before training draws to an early end
+    cooldown: int = 100  # steps in which it does, the rates falling to zero
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("objective", ObjectiveName), ("schedule", Schedule)):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in get_args(known):
                 expected = " or ".join(get_args(known))
                 raise ModelError(f"expected {name} {expected}, got {getattr(self, name)!r}")
+        if not 0 <= self.balanced <= 1:
+            raise ModelError(f"expected balanced from 0 to 1, got {self.balanced}")
         for name, value in asdict(self).items():
-            if name not in ("objective", "schedule", "betas", "seed", "warmup") and value <= 0:
+            if name not in (*CHOICES, *MAY_BE_ZERO) and value <= 0:
                 raise ModelError(f"expected {name} above 0, got {value}")
 
 
@@ -77,6 +88,8 @@ class TrainingConfig:
 SIIT = TrainingConfig(
     objective="nodes",
     batch_size=256,
+    balanced=0.0,
+    optimizer="adam",
     learning_rate=1e-3,
     schedule="constant",
     warmup=0,
@@ -85,6 +98,8 @@ SIIT = TrainingConfig(
     behaviour_weight=1.0,
     patched_weight=1.0,
     strict_weight=0.4,
+    patience=1,
+    cooldown=0,
 )
 
 
@@ -170,16 +185,16 @@ class Trainer:
             for n, split in ((config.n_inputs, "train"), (2 * config.n_validation, "test"))
         )
         self.inputs, self.validation = train, test.chunk(2)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=config.betas
-        )
+        self.cumulative = balanced_weights(compiled, train).cumsum(0) if config.balanced else None
+        self.optimizers = _optimizers(self.model, config)
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.n_steps = 0
         self.n_passed = 0  # validations in a row
+        self.passed_at: int | None = None  # the step after which training draws to its end
 
     def step(self) -> Losses:
-        """Draw pairs, and take a step of Adam on each of the objective's losses in turn."""
+        """Draw pairs, and take a step on each of the objective's losses in turn."""
         c = self.config
         weights: dict[Term, float] = {
             "behaviour": c.behaviour_weight,
@@ -189,25 +204,37 @@ class Trainer:
         base, source = self._pairs()
         seen: dict[Term, float] = {}
         norm = 0.0
-        self.optimizer.param_groups[0]["lr"] = self.learning_rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * self.rate
         for losses in self.objective.losses(self.model, base, source, self.generator):
-            self.optimizer.zero_grad()
+            self.model.zero_grad()
             weighted = [weights[name] * loss for name, loss in losses.items()]
             torch.autograd.backward(torch.stack(weighted).sum())
             clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
             seen |= {name: loss.item() for name, loss in losses.items()}
             norm = max(norm, float(clipped))
         self.n_steps += 1
         return Losses(**seen, gradient_norm=norm)
 
     @property
-    def learning_rate(self) -> float:
-        """The next step's."""
+    def last_step(self) -> int:
+        """The step after which training ends, for all that is known now."""
         c = self.config
-        warm = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
-        cosine = (1 + math.cos(math.pi * min(1.0, self.n_steps / c.steps))) / 2
-        return c.learning_rate * warm * (cosine if c.schedule == "cosine" else 1.0)
+        return c.steps if self.passed_at is None else min(c.steps, self.passed_at + c.cooldown)
+
+    @property
+    def rate(self) -> float:
+        """The next step's learning rates, as a share of the highest."""
+        c = self.config
+        rate = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
+        if c.schedule == "cosine":
+            rate *= (1 + math.cos(math.pi * min(1.0, self.n_steps / c.steps))) / 2
+        if self.passed_at is not None:
+            rate *= 1 - (self.n_steps - self.passed_at) / max(1, c.cooldown)
+        return rate
 
     def validate(self) -> QuickAgreement:
         """The certificate's quick form on pairs of inputs that are never trained on."""
@@ -223,8 +250,9 @@ class Trainer:
             "settings": self._settings(),
             "steps": self.n_steps,
             "passed": self.n_passed,
+            "passed_at": self.passed_at,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
         }
         buffer = io.BytesIO()
@@ -243,9 +271,11 @@ class Trainer:
                 f"{path}: expected a checkpoint of {self._settings()}, got one of {settings}"
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
-        self.n_steps, self.n_passed = int(state["steps"]), int(state["passed"])
+        self.n_steps, self.n_passed = state["steps"], state["passed"]
+        self.passed_at = state["passed_at"]
 
     def _settings(self) -> str:
         """What a checkpoint must agree in."""
@@ -255,8 +285,29 @@ class Trainer:
     def _pairs(self) -> tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]:
         shape = (2, self.config.batch_size)
         chosen = torch.randint(len(self.inputs), shape, generator=self.generator)
+        if self.cumulative is not None:
+            draws = torch.rand(shape, generator=self.generator, dtype=torch.float64)
+            rare = torch.searchsorted(self.cumulative, draws).clamp(max=len(self.inputs) - 1)
+            balanced = torch.rand(shape, generator=self.generator) < self.config.balanced
+            chosen = torch.where(balanced, rare, chosen)
         base, source = self.inputs[chosen.to(self.inputs.device)]
         return base, source
+
+
+def _optimizers(model: Transformer, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+    """Muon, if it is asked for, and Adam for the rest; groups know their highest rate, `peak`."""
+    optimizers: list[torch.optim.Optimizer] = []
+    rest = list(model.parameters())
+    if config.optimizer == "muon":
+        muon = Muon(model, config.muon_rate)
+        taken = {id(p) for p in muon.parameters}
+        rest = [p for p in rest if id(p) not in taken]
+        optimizers.append(muon)
+    optimizers.append(torch.optim.Adam(rest, lr=config.learning_rate, betas=config.betas))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
 
 
 def train(
@@ -266,7 +317,7 @@ def train(
     on_step: Callable[[int, Losses], None] = lambda step, losses: None,
     on_validation: Callable[[int, QuickAgreement], None] = lambda step, agreement: None,
 ) -> QuickAgreement:
-    """Train until the certificate's quick form has passed several times in a row, or to the end.
+    """Train to the last step, which comes early where the certificate's quick form keeps passing.
 
     Args:
         trainer: the model, the compiled one and the settings.
@@ -285,17 +336,19 @@ def train(
         trainer.load(checkpoint)
     config = trainer.config
     agreement = trainer.validate()
-    while trainer.n_steps < config.steps and trainer.n_passed < config.patience:
+    while trainer.n_steps < trainer.last_step:
         losses = trainer.step()
         if not math.isfinite(losses.behaviour + losses.patched + losses.strict):
             raise ModelError(
-                f"training diverged at step {trainer.n_steps} ({losses}); a lower learning rate "
-                f"than {config.learning_rate:g} may help"
+                f"training diverged at step {trainer.n_steps} ({losses}); lower learning rates "
+                f"than {config.learning_rate:g} (Adam) and {config.muon_rate:g} (Muon) may help"
             )
         on_step(trainer.n_steps, losses)
-        if trainer.n_steps % config.validate_every == 0 or trainer.n_steps == config.steps:
+        if trainer.n_steps % config.validate_every == 0 or trainer.n_steps == trainer.last_step:
             agreement = trainer.validate()
             trainer.n_passed = trainer.n_passed + 1 if agreement.passed else 0
+            if trainer.n_passed >= config.patience and trainer.passed_at is None:
+                trainer.passed_at = trainer.n_steps
             on_validation(trainer.n_steps, agreement)
             if checkpoint is not None:
                 trainer.save(checkpoint)
