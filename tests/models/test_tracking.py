@@ -6,14 +6,17 @@ import dataclasses
 import json
 import os
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from knowncircuits.cases import load_case
+from knowncircuits.cli import app
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import TrackingError
 from knowncircuits.models.certificate import Certificate, certify
@@ -113,6 +116,9 @@ def read(folder: Path) -> Logged:
 
 
 def runs(tmp_path: Path) -> list[Logged]:
+    import wandb
+
+    wandb.teardown()  # its process may write on for a moment after a run has finished
     return [read(folder) for folder in sorted((tmp_path / "home" / "wandb").glob("offline-run-*"))]
 
 
@@ -241,3 +247,43 @@ def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         track(trainer(), "circuits", tmp_path),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--wandb", "circuits", "--wandb-mode", "online"], "error: Weights & Biases: "),
+        (["--wandb-mode", "offline"], "error: expected --wandb PROJECT"),
+    ],
+)
+def test_the_command_says_so_before_training(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "knowncircuits.cli", "train", "fraction_of_x", *arguments]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "model")],
+        env=os.environ | {"HOME": str(tmp_path)},
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "model" / "checkpoint.pt").exists()
+
+
+@pytest.mark.usefixtures("wandb_session")
+def test_the_command_logs_and_is_tidy(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    short = ["--steps", "5", "--pairs", "50", "--objective", "nodes", "-o", str(folder)]
+    done = CliRunner().invoke(app, ["train", "fraction_of_x", "--wandb", "circuits", *short])
+    assert done.exit_code == 1, done.output  # not certified after so few steps
+    (run,) = runs(tmp_path)
+    assert run.config["training"]["objective"] == "nodes"
+    assert run.config["training"]["betas"] == [0.9, 0.9]
+    assert run.config["training"]["batch_size"] == 256
+    assert run.exit_code == 0
+    assert run.summary["steps"] == 5
+    assert {path.name for path in folder.iterdir()} == run.artifacts["model"][1]
