@@ -330,7 +330,8 @@ class _Patch:
         self, alternative: Tensor | None, mask: Tensor | None, written: list[Tensor]
     ) -> None:
         """`written` grows as the run goes on."""
-        self.alternative = alternative
+        # Taken apart at once: gradients of slices taken one by one each fill the whole tensor.
+        self.alternative = None if alternative is None else alternative.unbind(1)
         self.mask = mask
         self.written = written
         self.differences: dict[int, Tensor] = {}
@@ -359,7 +360,7 @@ class _Patch:
         for i in sources:
             if i not in self.differences:
                 out = None if self.shared is None else self.shared[:, i]
-                self.differences[i] = torch.sub(self.alternative[:, i], self.written[i], out=out)
+                self.differences[i] = torch.sub(self.alternative[i], self.written[i], out=out)
         if self.shared is not None and len(sources) == n_sources:
             differences = self.shared[:, :n_sources]
         else:
