@@ -50,7 +50,7 @@ class TrainingConfig:
     """How a model is trained; equal settings give equal weights on one machine."""
 
     objective: ObjectiveName = "edges"
-    steps: int = 1_500
+    steps: int = 2_000
     batch_size: int = 64  # pairs of inputs in each step
     balanced: float = 0.3  # share of inputs drawn so that rare answers are as frequent as others
     optimizer: OptimizerName = "muon"  # for attention's and MLPs' matrices; others are Adam's
