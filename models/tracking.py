@@ -56,7 +56,7 @@ class Tracker:
         logged = {f"train/{name}": value for name, value in asdict(losses).items()}
         if self.trainer.config.objective == "edges":
             del logged["train/strict"]
-        rate = self.trainer.optimizer.param_groups[0]["lr"]
+        rate = self.trainer.optimizers[-1].param_groups[0]["lr"]  # Adam's
         self.run.log({"step": n, **logged, "train/learning_rate": rate})
 
     def validation(self, n: int, agreement: QuickAgreement) -> None:
