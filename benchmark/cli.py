@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from knowncircuits.errors import InputError, KnownCircuitsError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     import pandas as pd
+
+    from knowncircuits.models.zoo import Zoo
 
 app = typer.Typer(
     name="knowncircuits",
@@ -29,6 +32,22 @@ app = typer.Typer(
 )
 bench_app = typer.Typer(help="Measure speed against a baseline in the same process.")
 app.add_typer(bench_app, name="bench")
+
+
+class ListByDefault(TyperGroup):
+    """A group of commands that runs `list` where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put it before the arguments."""
+        named = args and (args[0] == "--help" or not args[0].startswith("-"))
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+models_app = typer.Typer(
+    cls=ListByDefault,
+    help="Trained models: list them, measure them again, make them. By itself: list.",
+)
+app.add_typer(models_app, name="models")
 
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
 
@@ -81,6 +100,15 @@ def score(
         list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
     ] = None,
     suite: Annotated[str, typer.Option(help="Which cases to run on.")] = "all",
+    variant: Annotated[
+        str | None, typer.Option(help="Of the trained models: seed0 (default), seed1, shuffled.")
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="On compiled models, not trained ones.")
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option(help="On your own trained model: its folder.")
+    ] = None,
     pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs for each case.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the pairs.")] = 0,
     metric: Annotated[
@@ -98,20 +126,22 @@ def score(
         Path, typer.Option("--output", "-o", help="Folder of the result files.")
     ] = Path("results"),
 ) -> None:
-    """Run a discovery method on compiled cases and score it against their circuits.
+    """Run a discovery method on trained models and score it against their circuits.
 
     Writes OUTPUT/METHOD/CASE.json for each case. A run that was killed goes on where it was.
     """
-    from knowncircuits.cases import list_cases, load_case
     from knowncircuits.evaluation.discover import load_method
-    from knowncircuits.evaluation.runs import Settings, run
+    from knowncircuits.evaluation.runs import COMPILED, Settings, run
     from knowncircuits.exchange import check_writable
 
-    names = [load_case(name).name for name in case] if case else list_cases(suite)
+    if sum((compiled, model is not None, variant is not None)) > 1:
+        raise InputError("expected one of --variant, --compiled and --model, got several")
     load_method(method)
+    subject = model or (COMPILED if compiled else variant or "seed0")
+    names = _names(subject, case, suite)
     check_writable(output / method)
     settings = Settings(
-        method, pairs, seed, metric.value if metric else None, _options(option), corruption
+        method, pairs, seed, metric.value if metric else None, _options(option), corruption, subject
     )
     with _progress() as progress:
         bar = progress.add_task(method, total=len(names))
@@ -120,7 +150,8 @@ def score(
             progress.update(bar, advance=1, description=f"{method}: {result.case}")
 
         table = run(settings, names, output, tick)
-    _print_scores(method, table)
+    what = "compiled models" if compiled else model or f"trained models ({subject})"
+    _print_scores(f"{method} on {what}", table)
     _console().print(f"[dim]{len(table)} result files in {output / method}[/dim]", highlight=False)
 
 
@@ -291,18 +322,12 @@ def train(
     from contextlib import nullcontext
     from dataclasses import replace
 
-    import torch
-
-    from knowncircuits.cases import load_case
-    from knowncircuits.correspondence import Correspondence
     from knowncircuits.exchange import check_writable
     from knowncircuits.models import training
     from knowncircuits.models.certificate import read_certificate
     from knowncircuits.models.tracking import track
-    from knowncircuits.models.trained import as_trained
+    from knowncircuits.models.zoo import Plan, freeze
 
-    compiled = load_case(case).compile()
-    folder = output or Path("trained") / case
     if wandb_mode and not wandb:
         raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
     default = training.SIIT if objective is Objective.nodes else training.TrainingConfig()
@@ -313,16 +338,10 @@ def train(
         learning_rate=default.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
     )
-    low = training.low_level_config(
-        compiled, n_layers=layers, n_heads=heads, d_model=d_model, layer_norm=layer_norm
-    )
-    if shuffle is None:
-        placement = Correspondence.same_names(compiled.circuit, low.graph)
-    else:
-        placement = Correspondence.shuffled(compiled.circuit, low.graph, shuffle)
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        raise InputError(f"expected device cpu, or cuda where there is one, got {device!r}")
-    trainer = training.Trainer(compiled, placement, low, config, device)
+    sizes = {"n_layers": layers, "n_heads": heads, "d_model": d_model, "layer_norm": layer_norm}
+    _check_device(device)
+    trainer = Plan(case, config, sizes, shuffle).trainer(device)
+    folder = output or Path("trained") / case
     check_writable(folder)
     checkpoint = folder / "checkpoint.pt"
     tracking: Any = nullcontext()
@@ -330,7 +349,7 @@ def train(
         tracking = track(trainer, wandb, folder, mode=wandb_mode.value if wandb_mode else None)
     with tracking as tracker:
         _train(trainer, checkpoint, tracker)
-        passed = _certify(as_trained(trainer.model, compiled, placement), folder, pairs, seed)
+        passed = _certify(freeze(trainer), folder, pairs, seed)
         if tracker:
             tracker.certified(read_certificate(folder / "certificate.json"), folder)
     checkpoint.unlink(missing_ok=True)
@@ -391,22 +410,19 @@ def _train(trainer: Any, checkpoint: Path, tracker: Any) -> None:
 
 def _certify(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
     """Certify a model, save it with its certificate, and print what came of it."""
-    from dataclasses import replace
-
-    from knowncircuits.models.certificate import certify
     from knowncircuits.models.trained import save_trained
+    from knowncircuits.models.zoo import with_certificate
 
     with _progress() as progress:
         bar = progress.add_task("certificate")
-        certificate = certify(
-            trained.model,
-            trained.compiled,
-            trained.correspondence,
+        trained = with_certificate(
+            trained,
             n_pairs=pairs,
             seed=seed,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    save_trained(replace(trained, certificate=certificate), folder)
+    save_trained(trained, folder)
+    certificate = trained.certificate
     outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
     print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")
     print(f"largest effect of an outside edge: {outside[1]:.3%} ({outside[0]})")
@@ -414,7 +430,121 @@ def _certify(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
     for failure in certificate.failures:
         print(f"failed: {failure}")
     print("certified" if certificate.passed else "not certified")
-    return certificate.passed
+    return bool(certificate.passed)
+
+
+def _check_device(device: str) -> None:
+    """Raise InputError for a device that there is not."""
+    import torch
+
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"expected device cpu, or cuda where there is one, got {device!r}")
+
+
+FolderOption = Annotated[
+    Path | None, typer.Option("--folder", help="A folder of models; default: the shipped ones.")
+]
+
+
+@models_app.command("list")
+def models_list(
+    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    variant: Annotated[str | None, typer.Option(help="seed0, seed1 or shuffled.")] = None,
+    folder: FolderOption = None,
+) -> None:
+    """List the trained models with what their certificates say, and those that are missing."""
+    from knowncircuits.models.zoo import SHIPPED, Zoo
+
+    zoo = Zoo(folder) if folder else SHIPPED
+    _print_models(zoo, [(n, v) for v in _variants(variant) for n in zoo.names(suite, v)])
+    _print_missing(zoo, suite, variant)
+
+
+@models_app.command("check")
+def models_check(
+    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    variant: Annotated[str | None, typer.Option(help="seed0, seed1 or shuffled.")] = None,
+    folder: FolderOption = None,
+    pairs: Annotated[int | None, typer.Option(help="New pairs for each model.")] = None,
+) -> None:
+    """Measure the trained models again on new pairs, by the certificate's quick form.
+
+    Files, hashes and labels are compared too. Exits with 1 if anything is wrong.
+    """
+    from knowncircuits.models.zoo import PAIRS, SHIPPED, Zoo, check_model
+
+    zoo = Zoo(folder) if folder else SHIPPED
+    chosen = [(n, v) for v in _variants(variant) for n in zoo.names(suite, v)]
+    if not chosen:
+        raise InputError(f"expected trained models in {zoo.folder}, got none")
+    wrong = 0
+    with _progress() as progress:
+        bar = progress.add_task("models", total=len(chosen))
+        for name, kind in chosen:
+            problems = check_model(zoo, name, kind, pairs or PAIRS)
+            wrong += bool(problems)
+            for problem in problems:
+                print(f"{name} {kind}: {problem}")
+            progress.update(bar, advance=1, description=name)
+    print(f"{len(chosen)} models, {wrong} with problems")
+    raise typer.Exit(1 if wrong else 0)
+
+
+@models_app.command("train")
+def models_train(
+    case: Annotated[
+        list[str] | None, typer.Argument(metavar="[CASE]...", help="Default: those of the suite.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    variant: Annotated[str, typer.Option(help="seed0, seed1 or shuffled.")] = "seed0",
+    processes: Annotated[
+        int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")
+    ] = 1,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the models and of missing.json.")
+    ] = Path("zoo"),
+    recipes: Annotated[
+        Path | None, typer.Option(help="Settings by case and variant; default: the shipped ones.")
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Also what these settings were tried on in vain.")
+    ] = False,
+    pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train and certify models by their recipes; this makes the shipped ones.
+
+    Certified models go to OUTPUT/CASE/VARIANT, all others into OUTPUT/missing.json. Models that are
+    there are left alone, and what was killed goes on where it last validated. Exits with 1 if a
+    model is not certified.
+    """
+    from knowncircuits.cases import list_cases
+    from knowncircuits.models.zoo import RECIPES, Outcome, Zoo, make_models
+
+    _check_device(device)
+    zoo, names = Zoo(output), case or list_cases(suite)
+
+    def say(outcome: Outcome) -> None:
+        what = "certified" if outcome.certified else "not certified"
+        size = f"{outcome.steps} steps, {outcome.seconds:.0f} s"
+        print(f"{outcome.case} {outcome.variant}: {what}, {size}: {outcome.reason}", flush=True)
+
+    done = make_models(
+        zoo,
+        [(name, variant) for name in names],
+        processes=processes,
+        n_pairs=pairs,
+        device=device,
+        recipes=recipes or RECIPES,
+        retry=retry,
+        on_outcome=say,
+    )
+    there = sum(zoo.holds(name, variant) for name in names)
+    print(
+        f"{len(names)} models: {there} certified, {len(names) - there} not; {len(done)} trained "
+        f"now; in {output}"
+    )
+    raise typer.Exit(0 if there == len(names) else 1)
 
 
 @bench_app.command("patching")
@@ -476,6 +606,72 @@ def _print_cases(names: Sequence[str]) -> None:
     _print_table(columns, rows, numbers=range(2, 13))
     structural = sum(row[1] == "yes" for row in rows)
     print(f"{len(rows)} cases, {structural} structural. Details: knowncircuits show CASE")
+
+
+def _variants(variant: str | None) -> list[str]:
+    """This one, or all."""
+    from knowncircuits.models.zoo import VARIANTS, check_variant
+
+    if variant is None:
+        return list(VARIANTS)
+    check_variant(variant)
+    return [variant]
+
+
+def _print_models(zoo: Zoo, chosen: Sequence[tuple[str, str]]) -> None:
+    from knowncircuits.models.zoo import Summary
+
+    rows = []
+    for name, variant in chosen:
+        config, certificate = zoo.describe(name, variant)
+        found = Summary.of(certificate)
+        rows.append(
+            (
+                name,
+                variant,
+                f"{config.n_layers}x{config.n_heads}x{config.d_model}",
+                f"{found.edges_in}/{found.edges_out}",
+                _share(found.accuracy),
+                _share(found.worst_inside[1]),
+                _share(found.worst_outside[1]),
+                _share(found.all_outside),
+                _share(found.random_sets[1]),
+                _share(found.largest_outside_effect[1]),
+                _share(found.smallest_inside_effect[1]),
+                f"{found.pairs}" + (" (all)" if certificate.enumerated else ""),
+            )
+        )
+    print(
+        "sizes: layers x heads x d_model; edges: in/out. Agreement with the compiled model when\n"
+        "nothing is patched, one edge, all outside edges, random sets; effects: share of answers\n"
+        "that an edge changes"
+    )
+    columns = ["accuracy", "inside edge", "outside edge", "all outside", "random sets"]
+    effects = ("largest outside effect", "smallest inside effect", "pairs")
+    _print_table(
+        ("case", "variant", "sizes", "edges", *columns, *effects), rows, numbers=range(2, 12)
+    )
+    print(f"{len(rows)} models")
+
+
+def _print_missing(zoo: Zoo, suite: str, variant: str | None) -> None:
+    from knowncircuits.cases import list_cases
+
+    names = list_cases(suite)
+    rows = [
+        (case, kind, str(attempts[0].get("steps", "")), str(attempts[0].get("reason", "")))
+        for case, variants in zoo.missing().items()
+        for kind, attempts in variants.items()
+        if case in names and kind == (variant or kind) and attempts
+    ]
+    if rows:
+        print(f"\n{len(rows)} could not be certified:")
+        _print_table(("case", "variant", "steps", "best attempt"), rows, numbers=[2])
+
+
+def _share(value: float | None) -> str:
+    """A percentage, rounded down: 100 is only what is 100."""
+    return "-" if value is None else f"{int(value * 1e5) / 1e3:.3f}"
 
 
 def _check_cases(names: Sequence[str], pairs: int, seed: int) -> None:
@@ -549,7 +745,37 @@ def _print_table(
     _console().print(table, highlight=False, markup=False)
 
 
-def _print_scores(method: str, table: pd.DataFrame) -> None:
+def _names(subject: str | Path, cases: Sequence[str] | None, suite: str) -> Sequence[str]:
+    """The cases to score on; of a suite those that have a model, and the others are named."""
+    from knowncircuits.cases import list_cases, load_case
+    from knowncircuits.evaluation.runs import COMPILED
+    from knowncircuits.models.trained import load_trained
+    from knowncircuits.models.zoo import list_models, load_model
+
+    if isinstance(subject, Path):
+        trained = load_trained(subject)
+        name = trained.compiled.name
+        if cases and set(cases) != {name}:
+            raise InputError(f"expected no case but {name}, got {', '.join(cases)}")
+        if trained.certificate is None or not trained.certificate.passed:
+            print(f"not certified: {subject}; truth is what it was trained for", file=sys.stderr)
+        return [name]
+    if cases:
+        for name in cases:  # so that a name that there is not is found before anything runs
+            load_case(name) if subject == COMPILED else load_model(name, subject)
+        return list(cases)
+    names = list_cases(suite)
+    if subject == COMPILED:
+        return names
+    there = list_models(suite, subject)
+    if not there:
+        raise InputError(f"expected a trained model {subject} of some case of {suite}, got none")
+    if missing := [name for name in names if name not in there]:
+        print(f"no trained model {subject}: {', '.join(missing)}", file=sys.stderr)
+    return there
+
+
+def _print_scores(title: str, table: pd.DataFrame) -> None:
     from knowncircuits.cases import list_cases
 
     rows: list[tuple[str, ...]] = [
@@ -581,7 +807,7 @@ def _print_scores(method: str, table: pd.DataFrame) -> None:
         "true",
         "seconds",
     )
-    print(f"{method} (AUROC at random: 0.5)")
+    print(f"{title} (AUROC at random: 0.5)")
     _print_table(header, rows, numbers=range(1, 8))
 
 
