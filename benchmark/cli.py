@@ -573,6 +573,33 @@ def bench_compiling() -> None:
     _print_frame(bench())
 
 
+@bench_app.command("training")
+def bench_training(
+    case: Annotated[
+        list[str] | None,
+        typer.Option("--case", "-c", help="May be repeated; default: fraction_of_x, histogram."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also Adam, unbalanced inputs, and SIIT.")
+    ] = False,
+    steps: Annotated[int | None, typer.Option(help="At most; default: as `train`.")] = None,
+    pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,
+) -> None:
+    """Train and certify models from scratch on one core; what each part of the training buys."""
+    from knowncircuits.evaluation.bench import training
+
+    with _progress() as progress:
+        bar = progress.add_task("")
+        table = training.bench_training(
+            case or training.CASES,
+            compare=compare,
+            steps=steps,
+            n_pairs=pairs,
+            on_row=lambda text: progress.update(bar, description=text),
+        )
+    _print_frame(table)
+
+
 def _print_cases(names: Sequence[str]) -> None:
     from knowncircuits.cases import CASES
     from knowncircuits.cases.difficulty import load_difficulty

@@ -69,7 +69,7 @@ class Tracker:
                 "validation/worst_inside": worst,
                 "validation/worst_inside_edge": edge,
                 **{f"validation/{name}": found.share for name, found in agreement.sets.items()},
-                "validation/passed_in_a_row": self.trainer.n_passed,
+                "validation/passed": agreement.passed,
             }
         )
 

@@ -28,7 +28,7 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.exchange import write_bytes
 from knowncircuits.models.balance import balanced_weights
-from knowncircuits.models.certificate import QuickAgreement, quick_agreement
+from knowncircuits.models.certificate import QuickAgreement, certify, quick_agreement
 from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import OBJECTIVES, ObjectiveName, Term
 from knowncircuits.transformer import Transformer, TransformerConfig
@@ -54,7 +54,7 @@ class TrainingConfig:
     batch_size: int = 64  # pairs of inputs in each step
     balanced: float = 0.3  # share of inputs drawn so that rare answers are as frequent as others
     optimizer: OptimizerName = "muon"  # for attention's and MLPs' matrices; others are Adam's
-    muon_rate: float = 0.03  # Muon's learning rate at the end of the warm-up
+    muon_rate: float = 0.02  # Muon's learning rate at the end of the warm-up
     learning_rate: float = 5e-3  # Adam's, likewise
     schedule: Schedule = "cosine"  # of both rates, to zero, or constant
     warmup: int = 100
@@ -66,8 +66,9 @@ class TrainingConfig:
     n_inputs: int = 100_000  # training inputs that are drawn once
     validate_every: int = 100
     n_validation: int = 1_000  # pairs of test inputs
-    patience: int = 2  # validations in a row that pass before training draws to an early end
-    cooldown: int = 100  # steps in which it does, the rates falling to zero
+    cooldown: int = (
+        100  # steps from a validation that passes to an early end, rates falling to zero
+    )
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -98,7 +99,6 @@ SIIT = TrainingConfig(
     behaviour_weight=1.0,
     patched_weight=1.0,
     strict_weight=0.4,
-    patience=1,
     cooldown=0,
 )
 
@@ -190,8 +190,8 @@ class Trainer:
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.n_steps = 0
-        self.n_passed = 0  # validations in a row
-        self.passed_at: int | None = None  # the step after which training draws to its end
+        self.cooling_since: int | None = None  # the step at which a validation passed
+        self.done = False
 
     def step(self) -> Losses:
         """Draw pairs, and take a step on each of the objective's losses in turn."""
@@ -220,21 +220,26 @@ class Trainer:
         return Losses(**seen, gradient_norm=norm)
 
     @property
-    def last_step(self) -> int:
-        """The step after which training ends, for all that is known now."""
-        c = self.config
-        return c.steps if self.passed_at is None else min(c.steps, self.passed_at + c.cooldown)
-
-    @property
     def rate(self) -> float:
         """The next step's learning rates, as a share of the highest."""
         c = self.config
         rate = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
         if c.schedule == "cosine":
             rate *= (1 + math.cos(math.pi * min(1.0, self.n_steps / c.steps))) / 2
-        if self.passed_at is not None:
-            rate *= 1 - (self.n_steps - self.passed_at) / max(1, c.cooldown)
+        if self.cooling_since is not None:
+            rate *= 1 - (self.n_steps - self.cooling_since) / max(1, c.cooldown)
         return rate
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to validate."""
+        c = self.config
+        return self.n_steps % c.validate_every == 0 or self.n_steps in (c.steps, self._cooled)
+
+    @property
+    def _cooled(self) -> int | None:
+        """The step at which the present cool-down ends."""
+        return None if self.cooling_since is None else self.cooling_since + self.config.cooldown
 
     def validate(self) -> QuickAgreement:
         """The certificate's quick form on pairs of inputs that are never trained on."""
@@ -244,13 +249,36 @@ class Trainer:
             self.model, self.compiled, self.correspondence, base, source, generator
         )
 
+    def judge(self, agreement: QuickAgreement) -> None:
+        """Cool down after a validation that passes; after that, end if every edge passes, or go on.
+
+        Validation sees outside edges dealt out over its pairs, too few for each to be certain.
+        """
+        if self.cooling_since is None and agreement.passed:
+            self.cooling_since = self.n_steps
+        if self.n_steps == self._cooled:
+            self.done = agreement.passed and self._every_edge_passes()
+            self.cooling_since = None
+        self.done |= self.n_steps >= self.config.steps
+
+    def _every_edge_passes(self) -> bool:
+        certificate = certify(
+            self.model,
+            self.compiled,
+            self.correspondence,
+            n_pairs=self.config.n_validation,
+            seed=self.config.seed + 1,  # not the pairs of the model's certificate
+            ablations=("resample",),
+        )
+        return certificate.passed
+
     def save(self, path: Path) -> None:
         """Write all that a later `load` needs to go on exactly; whole or not at all."""
         state = {
             "settings": self._settings(),
             "steps": self.n_steps,
-            "passed": self.n_passed,
-            "passed_at": self.passed_at,
+            "cooling_since": self.cooling_since,
+            "done": self.done,
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
@@ -274,8 +302,8 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
-        self.n_steps, self.n_passed = state["steps"], state["passed"]
-        self.passed_at = state["passed_at"]
+        self.n_steps, self.done = state["steps"], state["done"]
+        self.cooling_since = state["cooling_since"]
 
     def _settings(self) -> str:
         """What a checkpoint must agree in."""
@@ -317,7 +345,7 @@ def train(
     on_step: Callable[[int, Losses], None] = lambda step, losses: None,
     on_validation: Callable[[int, QuickAgreement], None] = lambda step, agreement: None,
 ) -> QuickAgreement:
-    """Train to the last step, which comes early where the certificate's quick form keeps passing.
+    """Train to the last step, or until the certificate passes on few pairs.
 
     Args:
         trainer: the model, the compiled one and the settings.
@@ -336,7 +364,7 @@ def train(
         trainer.load(checkpoint)
     config = trainer.config
     agreement = trainer.validate()
-    while trainer.n_steps < trainer.last_step:
+    while not trainer.done:
         losses = trainer.step()
         if not math.isfinite(losses.behaviour + losses.patched + losses.strict):
             raise ModelError(
@@ -344,11 +372,9 @@ def train(
                 f"than {config.learning_rate:g} (Adam) and {config.muon_rate:g} (Muon) may help"
             )
         on_step(trainer.n_steps, losses)
-        if trainer.n_steps % config.validate_every == 0 or trainer.n_steps == trainer.last_step:
+        if trainer.due:
             agreement = trainer.validate()
-            trainer.n_passed = trainer.n_passed + 1 if agreement.passed else 0
-            if trainer.n_passed >= config.patience and trainer.passed_at is None:
-                trainer.passed_at = trainer.n_steps
+            trainer.judge(agreement)
             on_validation(trainer.n_steps, agreement)
             if checkpoint is not None:
                 trainer.save(checkpoint)

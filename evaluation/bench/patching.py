@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from knowncircuits.evaluation.bench.threads import one_thread
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
@@ -40,7 +40,7 @@ def bench_patching(n_masks: int = 256, seed: int = 0, repeats: int = 5) -> pd.Da
         largest difference in logits and the largest logit. In float32, on one thread.
     """
     rows = []
-    with _one_thread(), torch.no_grad():
+    with one_thread(), torch.no_grad():
         for size, config in SIZES.items():
             model = Transformer(config).initialise(seed)
             generator = torch.Generator().manual_seed(seed)
@@ -91,13 +91,3 @@ def _time(function: Callable[[], object], n: int = 1) -> float:
     for _ in range(n):
         function()
     return (perf_counter() - start) / n
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

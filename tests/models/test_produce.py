@@ -18,7 +18,7 @@ from knowncircuits.models.zoo import Outcome, Plan, Zoo, make_models, plan_model
 NAME = "fraction_of_x"
 SHORT = {"n_inputs": 500, "n_validation": 50, "validate_every": 10, "steps": 20}
 # Enough for a case whose circuit is one MLP: it takes 100 steps.
-EASY = {**SHORT, "n_inputs": 2000, "validate_every": 50, "patience": 1, "steps": 600, "d_model": 16}
+EASY = {**SHORT, "n_inputs": 2000, "validate_every": 50, "steps": 600, "d_model": 16}
 
 
 @pytest.fixture
