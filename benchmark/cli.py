@@ -286,24 +286,26 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder; by default trained/CASE.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="At most; fewer if validation keeps passing.")] = 3000,
     objective: Annotated[
         Objective,
         typer.Option(help="Interchanges of sets of edges, or of single nodes (SIIT as published)."),
     ] = Objective.edges,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Pairs of inputs in each step; by default the objective's.")
+    steps: Annotated[
+        int | None, typer.Option(help="At most; fewer where the certificate passes before.")
     ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's, after any warm-up; by default the objective's.")
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-x", help="NAME=VALUE of TrainingConfig, batch_size=128; may be repeated."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, inputs and drawn edges.")] = 0,
     shuffle: Annotated[
         int | None, typer.Option(help="Seed of a random placement, instead of the same names.")
     ] = None,
-    layers: Annotated[int | None, typer.Option(help="Default: InterpBench's.")] = None,
-    heads: Annotated[int | None, typer.Option(help="Default: InterpBench's.")] = None,
-    d_model: Annotated[int | None, typer.Option(help="Default: InterpBench's.")] = None,
+    layers: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    heads: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    d_model: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
     pairs: Annotated[int, typer.Option(help="Pairs of the certificate.")] = 20_000,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -316,8 +318,9 @@ def train(
 ) -> None:
     """Train a transformer to share a case's circuit, by interchanges, and certify it.
 
-    Writes the model and its certificate to OUTPUT; exits with 1 if it is not certified. Training
-    that was killed goes on where it last validated.
+    What is not said is as in the recipe of the case's shipped model, or else the default. Writes
+    the model and its certificate to OUTPUT; exits with 1 if it is not certified. Training that was
+    killed goes on where it last validated.
     """
     from contextlib import nullcontext
     from dataclasses import replace
@@ -326,21 +329,18 @@ def train(
     from knowncircuits.models import training
     from knowncircuits.models.certificate import read_certificate
     from knowncircuits.models.tracking import track
-    from knowncircuits.models.zoo import Plan, freeze
+    from knowncircuits.models.zoo import freeze, plan_model
 
     if wandb_mode and not wandb:
         raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
-    default = training.SIIT if objective is Objective.nodes else training.TrainingConfig()
-    config = replace(
-        default,
-        steps=steps,
-        batch_size=default.batch_size if batch_size is None else batch_size,
-        learning_rate=default.learning_rate if learning_rate is None else learning_rate,
-        seed=seed,
-    )
-    sizes = {"n_layers": layers, "n_heads": heads, "d_model": d_model, "layer_norm": layer_norm}
+    plan = replace(plan_model(case), shuffle=shuffle)
+    if objective is Objective.nodes:
+        plan = replace(plan, config=training.SIIT)
+    sizes = {"layers": layers, "heads": heads, "d_model": d_model, "layer_norm": layer_norm or None}
+    settings = {"seed": seed, "steps": steps, **sizes, **_options(option)}
+    plan = plan.changed({name: value for name, value in settings.items() if value is not None})
     _check_device(device)
-    trainer = Plan(case, config, sizes, shuffle).trainer(device)
+    trainer = plan.trainer(device)
     folder = output or Path("trained") / case
     check_writable(folder)
     checkpoint = folder / "checkpoint.pt"

@@ -32,7 +32,7 @@ from knowncircuits.models.zoo.summary import Summary
 RECIPES = SHIPPED.folder / "recipes.json"
 # A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.
 SIZES = {"layers": "n_layers", "heads": "n_heads", "d_model": "d_model", "layer_norm": "layer_norm"}
-SETTINGS = {field.name for field in fields(TrainingConfig)} - {"seed"}
+SETTINGS = {field.name for field in fields(TrainingConfig)}
 
 SHUFFLES = 20  # random placements that are tried for one that moves something
 FAILURES = 10  # of an attempt that are put down
@@ -59,6 +59,26 @@ class Plan:
         if self.shuffle is not None:
             placement = _shuffled(placement, self.shuffle)
         return Trainer(compiled, placement, low, self.config, device)
+
+    def changed(self, settings: Mapping[str, Any]) -> Plan:
+        """With other settings: `TrainingConfig`'s, or layers, heads, d_model and layer_norm.
+
+        Raises ModelError for settings that there are not, or values that they do not take.
+        """
+        if unknown := set(settings) - set(SIZES) - SETTINGS:
+            raise ModelError(
+                f"expected settings among {', '.join(sorted(SETTINGS | set(SIZES)))}; "
+                f"got {', '.join(sorted(unknown))}"
+            )
+        sizes = {SIZES[name]: value for name, value in settings.items() if name in SIZES}
+        config = {name: value for name, value in settings.items() if name not in SIZES}
+        if "betas" in config:  # JSON has no tuples
+            config["betas"] = tuple(config["betas"])
+        try:
+            changed = replace(self.config, **config)
+        except TypeError as error:
+            raise ModelError(f"expected numbers for {', '.join(config)}: {error}") from error
+        return replace(self, config=changed, sizes={**self.sizes, **sizes})
 
     def settings(self) -> dict[str, Any]:
         """The plan as JSON has it."""
@@ -106,16 +126,13 @@ def plan_model(case: str, variant: str = "seed0", recipes: Path = RECIPES) -> Pl
     chosen = VARIANTS[variant]
     try:
         of_case = json.loads(recipes.read_text(encoding="utf-8")).get(case, {})
-        recipe: dict[str, Any] = dict(of_case.get(variant, of_case.get("seed0", {})))
-        if unknown := set(recipe) - set(SIZES) - SETTINGS:
-            raise ValueError(f"unknown settings {', '.join(sorted(unknown))}")
-        sizes = {SIZES[name]: recipe.pop(name) for name in SIZES if name in recipe}
-        if "betas" in recipe:  # JSON has no tuples
-            recipe["betas"] = tuple(recipe["betas"])
-        config = TrainingConfig(seed=chosen.seed, **recipe)
+        recipe = of_case.get(variant, of_case.get("seed0", {}))
+        if "seed" in recipe:
+            raise ValueError("expected no seed, which is the variant's")
+        plan = Plan(case, shuffle=chosen.seed if chosen.shuffled else None).changed(recipe)
     except (OSError, ValueError, TypeError, AttributeError, ModelError) as error:
         raise ResultError(f"{recipes}: no recipe for {variant} of {case}: {error}") from error
-    return Plan(case, config, sizes, shuffle=chosen.seed if chosen.shuffled else None)
+    return plan.changed({"seed": chosen.seed})
 
 
 def _shuffled(same: Correspondence, seed: int) -> Correspondence:
