@@ -1,0 +1,23 @@
+"""Benchmarks run, and say what they compared; how fast, no test asks."""
+
+import pytest
+
+from knowncircuits.evaluation.bench.patching import bench_patching
+from knowncircuits.evaluation.bench.training import SETTINGS, bench_training
+
+
+def test_training_is_compared_over_its_parts() -> None:
+    told: list[str] = []
+    table = bench_training(["fraction_of_x"], compare=True, steps=2, n_pairs=20, on_row=told.append)
+    assert list(table["settings"]) == list(SETTINGS)
+    assert len(told) == len(table)
+    assert (table["steps"] == 2).all()
+    assert not table["certified"].any()  # nothing is learnt in two steps
+    assert (table["of certificate"] < table["seconds"]).all()
+
+
+def test_patching_gives_what_hooks_give() -> None:
+    table = bench_patching(n_masks=4, repeats=1)
+    assert (table["largest_difference"] < 1e-4 * table["largest_logit"]).all()
+    ratio = (table["hooked_seconds"] / table["batched_seconds"]).tolist()
+    assert table["ratio"].tolist() == pytest.approx(ratio)
