@@ -64,6 +64,7 @@ class Objective(StrEnum):
 
     edges = "edges"
     nodes = "nodes"
+    behaviour = "behaviour"
 
 
 class WandbMode(StrEnum):
@@ -288,7 +289,9 @@ def train(
     ] = None,
     objective: Annotated[
         Objective,
-        typer.Option(help="Interchanges of sets of edges, or of single nodes (SIIT as published)."),
+        typer.Option(
+            help="Interchanges of sets of edges, or of single nodes (SIIT as published), or none."
+        ),
     ] = Objective.edges,
     steps: Annotated[
         int | None, typer.Option(help="At most; fewer where the certificate passes before.")
@@ -336,6 +339,8 @@ def train(
     plan = replace(plan_model(case), shuffle=shuffle)
     if objective is Objective.nodes:
         plan = replace(plan, config=training.SIIT)
+    else:
+        plan = plan.changed({"objective": objective.value})
     sizes = {"layers": layers, "heads": heads, "d_model": d_model, "layer_norm": layer_norm or None}
     settings = {"seed": seed, "steps": steps, **sizes, **_options(option)}
     plan = plan.changed({name: value for name, value in settings.items() if value is not None})
@@ -401,7 +406,8 @@ def _train(trainer: Any, checkpoint: Path, tracker: Any) -> None:
         def validation(n: int, agreement: Any) -> None:
             nonlocal agreements
             edge, worst = agreement.worst_inside
-            agreements = f", agreement {agreement.accuracy.share:.2%}, {edge} {worst:.2%}"
+            agreements = f", agreement {agreement.accuracy.share:.2%}"
+            agreements += f", {edge} {worst:.2%}" if edge else ""
             if tracker:
                 tracker.validation(n, agreement)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.errors import ResultError
-from knowncircuits.exchange import graph_file, write_bytes, write_graph_file, write_text
+from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+from knowncircuits.pictures import FIGURES, check_ending, save_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -44,6 +45,19 @@ def circuit_text(circuit: Circuit) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Stroke:
+    """How one edge is drawn."""
+
+    edge: str
+    colour: str
+    group: str = ""  # its name in the legend, which has each once; "" has none
+    width: float = 2
+    dash: str = "solid"
+    text: str = ""  # beside the edge
+    hover: str = ""  # under the edge's name
+
+
 def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
     """The circuit as a plotly figure: inputs at the bottom, logits at the top.
 
@@ -51,45 +65,56 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
     feed (q, k, v or all); dotted ones are read but only ever carry constants. Hovering over a node
     or an edge names it.
     """
+    strokes = []
+    for edge in circuit.graph.edges:
+        carried = ", ".join(circuit.carries.get(edge, ()))
+        letter = _letter(edge)
+        if circuit.label(edge) == Label.IN:
+            colour, group = QKV_COLOURS[letter], letter or "MLP, logits"
+            strokes.append(Stroke(edge, colour, group, text=carried, hover=carried))
+        elif edge in circuit.carries:
+            look = COLOURS[Label.UNDETERMINED], "constants only", 1, "dot"
+            strokes.append(Stroke(edge, *look, hover=carried))
+    figure = draw_edges(circuit, strokes, title=title)
+    return figure.update_layout(legend_title="feeds ")
+
+
+def draw_edges(circuit: Circuit, strokes: Sequence[Stroke], *, title: str = "") -> go.Figure:
+    """These edges between their nodes, and no others; a frame's colour says what is in the circuit.
+
+    Edges may be the graph's, or between nodes (`m0->a1.h2`).
+    """
     import plotly.graph_objects as go
 
-    shown = [e for e in circuit.graph.edges if circuit.label(e) == Label.IN or e in circuit.carries]
-    places = _places(circuit.graph, shown)
+    places = _places(circuit.graph, [stroke.edge for stroke in strokes])
     figure = go.Figure()
-    drawn: set[tuple[str, bool]] = set()
-    for edge in shown:
-        source, destination = split_edge(edge)
-        kind = destination.partition("<")[2][:1]
-        is_in = circuit.label(edge) == Label.IN
-        carried = ", ".join(circuit.carries.get(edge, ()))
-        xs, ys = _curve(places[source], places[destination_node(destination)], "qkv".find(kind))
-        name = f"{kind or 'MLP, logits'}" if is_in else "constants only"
-        group = (name, is_in)
+    drawn = {""}
+    for stroke in strokes:
+        source, destination = split_edge(stroke.edge)
+        letter = _letter(stroke.edge)
+        ends = places[source], places[destination_node(destination)]
+        xs, ys = _curve(*ends, "qkv".find(letter))
         figure.add_trace(
             go.Scatter(
                 x=xs,
                 y=ys,
                 mode="lines",
-                line={
-                    "color": QKV_COLOURS[kind] if is_in else COLOURS[Label.UNDETERMINED],
-                    "width": 2 if is_in else 1,
-                    "dash": "solid" if is_in else "dot",
-                },
-                name=name,
-                legendgroup=name,
-                showlegend=group not in drawn,
-                hovertemplate=f"{edge}<br>{carried}<extra></extra>",
+                line={"color": stroke.colour, "width": stroke.width, "dash": stroke.dash},
+                name=stroke.group,
+                legendgroup=stroke.group,
+                showlegend=stroke.group not in drawn,
+                hovertemplate=f"{stroke.edge}<br>{stroke.hover}<extra></extra>",
             )
         )
-        drawn.add(group)
-        if is_in:
-            place = {"q": 8, "k": 16}.get(kind, 12)  # of 24 steps: lanes do not hide each other
+        drawn.add(stroke.group)
+        if stroke.text:
+            place = {"q": 8, "k": 16}.get(letter, 12)  # of 24 steps: lanes do not hide each other
             figure.add_annotation(
                 x=xs[place],
                 y=ys[place],
-                text=carried,
+                text=stroke.text,
                 showarrow=False,
-                font={"size": 10, "color": QKV_COLOURS[kind]},
+                font={"size": 10, "color": stroke.colour},
                 bgcolor="rgba(255, 255, 255, 0.8)",
             )
     members = {
@@ -122,42 +147,32 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
         )
     )
     rows = len({y for _, y in places.values()})
-    figure.update_layout(
+    return figure.update_layout(
         title=title,
         template="plotly_white",
         height=140 + 95 * rows,
         margin={"l": 20, "r": 20, "t": 60 if title else 20, "b": 20},
         xaxis={"visible": False, "range": [-0.35, 1.35]},
         yaxis={"visible": False},
-        legend={"orientation": "h", "y": -0.02, "title": "feeds "},
+        legend={"orientation": "h", "y": -0.02},
     )
-    return figure
 
 
 def save_circuit(circuit: Circuit, path: Path, *, title: str = "", d_model: int = 0) -> None:
     """Write the circuit as JSON (EAP-IG's format), or its figure as a page or a picture.
 
-    Raises ResultError for another ending, if the file cannot be written, or if a picture is asked
-    for and there is no browser to draw it with.
+    Raises ResultError as `save_figure` does.
     """
-    kinds = (".json", ".html", ".svg", ".png", ".pdf")
-    if path.suffix not in kinds:
-        raise ResultError(f"expected a file ending in {', '.join(kinds)}, got {path.name!r}")
+    check_ending(path, (".json", *FIGURES))
     if path.suffix == ".json":
         write_graph_file(graph_file(circuit.graph, circuit=circuit, d_model=d_model), path)
-        return
-    figure = circuit_figure(circuit, title=title)
-    if path.suffix == ".html":
-        write_text(path, figure.to_html(include_plotlyjs=True))
-        return
-    try:
-        picture = figure.to_image(format=path.suffix[1:], scale=2)
-    except (ValueError, RuntimeError) as error:
-        raise ResultError(
-            f"drawing {path.name} needs kaleido and a Chrome or Chromium browser "
-            "(pip install 'knowncircuits[pictures]'); .html and .json need neither"
-        ) from error
-    write_bytes(path, picture)
+    else:
+        save_figure(circuit_figure(circuit, title=title), path)
+
+
+def _letter(edge: str) -> str:
+    """Which of a head's inputs an edge feeds: q, k or v; "" for an MLP, logits or a whole head."""
+    return split_edge(edge)[1].partition("<")[2][:1]
 
 
 def _places(graph: Graph, edges: Sequence[str]) -> dict[str, tuple[float, float]]:

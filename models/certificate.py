@@ -316,6 +316,20 @@ def quick_agreement(
     )
 
 
+def accuracy_alone(
+    model: Transformer,
+    compiled: Compiled,
+    correspondence: Correspondence,
+    tokens: Int[Tensor, "input pos"],
+    *,
+    atol: float = ATOL,
+) -> QuickAgreement:
+    """The quick form for a model that need not have the circuit: nothing is patched."""
+    nothing = {NOTHING: edge_set(correspondence.low, [])}
+    found = measure(model, compiled, correspondence, tokens, tokens, nothing, atol=atol)
+    return QuickAgreement(found[NOTHING], {}, {})
+
+
 def read_certificate(path: str | Path) -> Certificate:
     """Read what `Certificate.write` wrote; raises ResultError if that cannot be done."""
     try:

@@ -3,7 +3,8 @@
 Both draw a base and a source input, let parts of the low-level model read its run on the source,
 and train its output to equal that of the compiled model under the same interchange. `edges` is this
 project's own; `nodes` is strict interchange intervention training (SIIT) as InterpBench trains its
-models (Gupta et al., 2024), which builds on Geiger et al. (2022).
+models (Gupta et al., 2024), which builds on Geiger et al. (2022). `behaviour` has no interchange:
+it makes the natural models that the others are compared with.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from knowncircuits.correspondence import FIXED, Correspondence
 from knowncircuits.graph import Graph
 from knowncircuits.transformer import Transformer
 
-ObjectiveName = Literal["edges", "nodes"]
+ObjectiveName = Literal["edges", "nodes", "behaviour"]
 Term = Literal["behaviour", "patched", "strict"]
 Tokens: TypeAlias = Int[Tensor, "pair pos"]
 
@@ -164,9 +165,31 @@ class NodeInterchanges(Objective):
         return model.run(base, outputs, mask).logits
 
 
-OBJECTIVES: Mapping[ObjectiveName, type[EdgeInterchanges] | type[NodeInterchanges]] = {
+class Behaviour(Objective):
+    """`behaviour`: the compiled model's answers, by whatever circuit comes of it."""
+
+    def __init__(
+        self, compiled: Compiled, correspondence: Correspondence, device: str | torch.device
+    ) -> None:
+        """The compiled model must be on the device; the correspondence plays no part."""
+        self.compiled = compiled
+
+    def losses(
+        self, model: Transformer, base: Tokens, source: Tokens, generator: torch.Generator
+    ) -> Iterator[dict[Term, Tensor]]:
+        """Behaviour, on base and source: the inputs that the other objectives see."""
+        tokens = torch.cat((base, source))
+        with torch.no_grad():
+            wanted = self.compiled.model.run(tokens).logits
+        yield {"behaviour": answer_loss(self.compiled, model.run(tokens).logits, wanted)}
+
+
+OBJECTIVES: Mapping[
+    ObjectiveName, type[EdgeInterchanges] | type[NodeInterchanges] | type[Behaviour]
+] = {
     "edges": EdgeInterchanges,
     "nodes": NodeInterchanges,
+    "behaviour": Behaviour,
 }
 
 

@@ -17,6 +17,7 @@ from knowncircuits.errors import TrackingError
 from knowncircuits.exchange import write_text
 from knowncircuits.models.agreement import Agreement
 from knowncircuits.models.certificate import Certificate, QuickAgreement
+from knowncircuits.models.objectives import ObjectiveName, Term
 from knowncircuits.models.training import Losses, Trainer
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 Mode = Literal["online", "offline", "disabled"]
 
+# The losses that an objective does not have.
+UNUSED: Mapping[ObjectiveName, tuple[Term, ...]] = {
+    "edges": ("strict",),
+    "nodes": (),
+    "behaviour": ("patched", "strict"),
+}
 # The id of a run that is not done, beside the checkpoint that it goes on from.
 RUN_ID = "wandb-run-id"
 COLUMNS = (
@@ -54,20 +61,20 @@ class Tracker:
     def step(self, n: int, losses: Losses) -> None:
         """Log losses before weights, the gradient's norm before clipping, and the learning rate."""
         logged = {f"train/{name}": value for name, value in asdict(losses).items()}
-        if self.trainer.config.objective == "edges":
-            del logged["train/strict"]
+        for name in UNUSED[self.trainer.config.objective]:
+            del logged[f"train/{name}"]
         rate = self.trainer.optimizers[-1].param_groups[0]["lr"]  # Adam's
         self.run.log({"step": n, **logged, "train/learning_rate": rate})
 
     def validation(self, n: int, agreement: QuickAgreement) -> None:
         """Log the agreements and the inside edge where it is least."""
         edge, worst = agreement.worst_inside
+        inside = "validation/worst_inside"
         self.run.log(
             {
                 "step": n,
                 "validation/accuracy": agreement.accuracy.share,
-                "validation/worst_inside": worst,
-                "validation/worst_inside_edge": edge,
+                **({inside: worst, f"{inside}_edge": edge} if edge else {}),
                 **{f"validation/{name}": found.share for name, found in agreement.sets.items()},
                 "validation/passed": agreement.passed,
             }

@@ -28,7 +28,12 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.exchange import write_bytes
 from knowncircuits.models.balance import balanced_weights
-from knowncircuits.models.certificate import QuickAgreement, certify, quick_agreement
+from knowncircuits.models.certificate import (
+    QuickAgreement,
+    accuracy_alone,
+    certify,
+    quick_agreement,
+)
 from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import OBJECTIVES, ObjectiveName, Term
 from knowncircuits.transformer import Transformer, TransformerConfig
@@ -242,8 +247,13 @@ class Trainer:
         return None if self.cooling_since is None else self.cooling_since + self.config.cooldown
 
     def validate(self) -> QuickAgreement:
-        """The certificate's quick form on pairs of inputs that are never trained on."""
+        """The certificate's quick form on pairs of inputs that are never trained on.
+
+        Training for behaviour is judged by behaviour.
+        """
         base, source = self.validation
+        if self.config.objective == "behaviour":
+            return accuracy_alone(self.model, self.compiled, self.correspondence, base)
         generator = torch.Generator().manual_seed(self.config.seed)
         return quick_agreement(
             self.model, self.compiled, self.correspondence, base, source, generator
@@ -257,7 +267,8 @@ class Trainer:
         if self.cooling_since is None and agreement.passed:
             self.cooling_since = self.n_steps
         if self.n_steps == self._cooled:
-            self.done = agreement.passed and self._every_edge_passes()
+            natural = self.config.objective == "behaviour"
+            self.done = agreement.passed and (natural or self._every_edge_passes())
             self.cooling_since = None
         self.done |= self.n_steps >= self.config.steps
 

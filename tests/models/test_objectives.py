@@ -15,7 +15,7 @@ from knowncircuits.errors import ModelError
 from knowncircuits.models.agreement import measure
 from knowncircuits.models.certificate import edge_set
 from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.objectives import EdgeInterchanges, NodeInterchanges
+from knowncircuits.models.objectives import Behaviour, EdgeInterchanges, NodeInterchanges
 from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_level_config, train
 
 FEW = {"n_inputs": 2000, "n_validation": 200}
@@ -133,6 +133,29 @@ def test_objectives_differ() -> None:
     assert first.step().strict == 0.0
     assert second.step().strict > 0.0
     assert not torch.equal(first.model.W_E, second.model.W_E)
+
+
+def test_natural_models_learn_the_answers_and_another_circuit() -> None:
+    """Training ends where accuracy says so; what lies outside the circuit is not looked at."""
+    config = TrainingConfig(**FEW, objective="behaviour", steps=1500)
+    done = trainer(config)
+    assert isinstance(done.objective, Behaviour)
+    (base, source), high = done.validation, done.compiled.model
+    ((term, loss),) = next(done.objective.losses(done.model, base, source, done.generator)).items()
+    both = torch.cat((base, source))
+    errors = (done.model(both) - high(both))[done.compiled.defined(high(both))].square()
+    assert (term, loss.item()) == ("behaviour", pytest.approx(errors.mean().item(), rel=1e-5))
+    first = done.step()
+    assert (first.patched, first.strict) == (0.0, 0.0)
+    agreement = train(done)
+    assert done.n_steps < config.steps
+    assert agreement.accuracy.share >= 0.999
+    assert agreement.worst_inside == ("", 1.0)  # not measured
+    graph = done.model.graph
+    outside = ~done.correspondence.inside & (done.correspondence.circuit.determined)
+    sets = {"outside": outside[None], "nothing": edge_set(graph, [])}
+    found = measure(done.model, done.compiled, done.correspondence, base, source, sets)
+    assert found["outside"].share < 0.7 < 0.999 <= found["nothing"].share
 
 
 @pytest.mark.parametrize("name", ["objective", "schedule"])
