@@ -7,33 +7,39 @@ the stream behind it. Either way the rest of the model is an ordinary, unpatched
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from knowncircuits.errors import ShapeError
 from knowncircuits.graph import QKV
-from knowncircuits.transformer import Run, Transformer
+from knowncircuits.transformer import Patchable, Run, Transformer
 
 NUMBERS = 2**18  # in the widest activation of the rows that are run at once: what caches hold
+WHOLE_RUNS = 64  # rows at a time where every row is a whole run
 
 Rows = Int[Tensor, " row"]
+# For some rows, what the source of each writes instead of the alternative's value.
+Values = Callable[[Rows], Float[Tensor, "chunk seq d_model"]]
+# Some of the rows, by their places, and their logits.
+Patched = Iterator[tuple[Rows, Float[Tensor, "chunk seq d_vocab_out"]]]
 
 
 class SinglePatches:
     """Patched runs of a batch of pairs, a row for each edge or node and each pair asked for.
 
     What a row gives is what `Transformer.run` gives under a mask of that edge, or of all edges out
-    of that node, to within rounding.
+    of that node, to within rounding. With `values` a pair may be patched in many ways.
     """
 
     def __init__(
         self,
         model: Transformer,
         clean: Run,
-        alternative: Float[Tensor, "#pair source seq d_model"],
+        alternative: Float[Tensor, "#pair source seq d_model"] | None = None,
         *,
         rows: int | None = None,
     ) -> None:
@@ -43,12 +49,14 @@ class SinglePatches:
             model: the model.
             clean: its unpatched run on a batch, one input for each pair.
             alternative: for each source, another value of what it writes; see `Transformer.run`.
+                Not needed where `values` are given.
             rows: how many to run at a time; by default as suits the model's sizes.
 
         Raises:
             ShapeError: for an alternative that does not fit the run.
         """
         outputs = clean.outputs
+        alternative = outputs if alternative is None else alternative
         if alternative.shape not in (outputs.shape, outputs[:1].shape):
             raise ShapeError(
                 f"expected alternative of shape {list(outputs.shape)}, "
@@ -94,14 +102,14 @@ class SinglePatches:
         """Whether the alternative differs from what a source writes: else no row can change."""
         return (self._differences != 0).flatten(2).any(2)
 
-    def edges(
-        self, edges: Rows, pairs: Rows
-    ) -> Iterator[tuple[Rows, Float[Tensor, "chunk seq d_vocab_out"]]]:
+    def edges(self, edges: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """The logits of runs in which one edge reads the alternative.
 
         Args:
             edges: the edge of each row, by its place in the graph's order.
             pairs: the pair of each row.
+            values: what the edges read instead, for a few rows at a time, by their places in
+                `edges`; by default the alternative.
 
         Yields:
             Some of the rows, by their places in `edges`, and their logits; in no particular order.
@@ -109,18 +117,18 @@ class SinglePatches:
         sources, destinations = self._source_of_edge[edges], self._destination_of_edge[edges]
         for destination, rows in self._chunks(destinations):
             part, letter, head = self._reads[destination]
-            difference = self._difference(sources[rows], pairs[rows])
+            new = None if values is None else values(rows)
+            difference = self._difference(sources[rows], pairs[rows], new)
             stream = self._patch(difference, pairs[rows], part, letter, head)
             yield rows, self._finish(stream, part + 1)
 
-    def nodes(
-        self, sources: Rows, pairs: Rows
-    ) -> Iterator[tuple[Rows, Float[Tensor, "chunk seq d_vocab_out"]]]:
+    def nodes(self, sources: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """As `edges`, but all edges out of one source read the alternative."""
         written_by = torch.tensor(self._written_by, device=sources.device)
         for part, rows in self._chunks(written_by[sources]):
             stream = self._streams[part].index_select(0, pairs[rows])
-            stream = stream + self._difference(sources[rows], pairs[rows])
+            new = None if values is None else values(rows)
+            stream = stream + self._difference(sources[rows], pairs[rows], new)
             yield rows, self._finish(stream, part)
 
     def _chunks(self, groups: Rows) -> Iterator[tuple[int, Rows]]:
@@ -130,10 +138,15 @@ class SinglePatches:
             if len(rows):
                 yield from ((group, chunk) for chunk in torch.split(rows, self._n_rows))
 
-    def _difference(self, sources: Rows, pairs: Rows) -> Float[Tensor, "row seq d_model"]:
+    def _difference(
+        self, sources: Rows, pairs: Rows, new: Float[Tensor, "row seq d_model"] | None
+    ) -> Float[Tensor, "row seq d_model"]:
+        """Of the new value, by default the alternative's, from what each source writes."""
         # Faster than indexing with both.
-        rows = pairs * self._differences.shape[1] + sources
-        return self._differences.flatten(0, 1).index_select(0, rows)
+        places = pairs * self._outputs.shape[1] + sources
+        if new is None:
+            return self._differences.flatten(0, 1).index_select(0, places)
+        return new - self._outputs.flatten(0, 1).index_select(0, places)
 
     def _patch(
         self, difference: Tensor, pairs: Rows, part: int, letter: int, head: int
@@ -165,3 +178,60 @@ class SinglePatches:
                 q, k, v = model.qkv(stream, None, layer)
                 stream = stream + model.heads(q, k, v, model.W_O[layer]).sum(0) + model.b_O[layer]
         return model.unembed(stream)
+
+
+class MaskedPatches:
+    """What `SinglePatches` gives, for any model that has the primitive: whole runs under masks."""
+
+    def __init__(
+        self,
+        model: Patchable,
+        tokens: Int[Tensor, "pair seq"],
+        clean: Run,
+        alternative: Float[Tensor, "#pair source seq d_model"] | None = None,
+        *,
+        rows: int = WHOLE_RUNS,
+    ) -> None:
+        """See `SinglePatches`; `tokens` are what `clean` is a run on."""
+        self.model, self.graph, self._tokens, self._n_rows = model, model.graph, tokens, rows
+        alternative = clean.outputs if alternative is None else alternative
+        self._alternative = alternative.expand_as(clean.outputs)
+
+    def edges(self, edges: Rows, pairs: Rows, values: Values | None = None) -> Patched:
+        """The logits of runs in which one edge reads the alternative; see `SinglePatches`."""
+        return self._run(np.eye(self.graph.n_edges, dtype=bool), edges, pairs, values)
+
+    def nodes(self, sources: Rows, pairs: Rows, values: Values | None = None) -> Patched:
+        """As `edges`, but all edges out of one source read the alternative."""
+        n_sources = len(self.graph.sources)
+        masks = self.graph.source_of_edge == np.arange(n_sources)[:, None]
+        return self._run(masks, sources, pairs, values)
+
+    def _run(
+        self, masks: Bool[np.ndarray, "item edge"], items: Rows, pairs: Rows, values: Values | None
+    ) -> Patched:
+        all_masks = torch.from_numpy(masks).to(self._alternative)
+        first_edge = torch.from_numpy(masks.argmax(1)).to(items.device)
+        source_of_edge = torch.from_numpy(self.graph.source_of_edge).to(items.device)
+        # Item by item: then a batch's masks leave most layers unpatched.
+        for rows in torch.split(items.argsort(), self._n_rows):
+            alternative = self._alternative[pairs[rows]]
+            if values is not None:
+                sources = source_of_edge[first_edge[items[rows]]]
+                alternative[torch.arange(len(rows)), sources] = values(rows)
+            mask = all_masks[items[rows]]
+            yield rows, self.model.run(self._tokens[pairs[rows]], alternative, mask).logits
+
+
+def single_patches(
+    model: Patchable,
+    tokens: Int[Tensor, "pair seq"],
+    clean: Run,
+    alternative: Float[Tensor, "#pair source seq d_model"] | None = None,
+    *,
+    rows: int | None = None,
+) -> SinglePatches | MaskedPatches:
+    """Single patches in the way that is fastest for this model; see `SinglePatches`."""
+    if isinstance(model, Transformer):
+        return SinglePatches(model, clean, alternative, rows=rows)
+    return MaskedPatches(model, tokens, clean, alternative, rows=rows or WHOLE_RUNS)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
 from knowncircuits.evaluation.methods.method import Attribution
 from knowncircuits.evaluation.task import Task
-from knowncircuits.single import SinglePatches
-from knowncircuits.transformer import Transformer
-
-Rows = Int[Tensor, " row"]
-Runs = Iterator[tuple[Rows, Float[Tensor, "chunk pos d_vocab_out"]]]  # which rows, their logits
+from knowncircuits.single import single_patches
 
 
 def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
@@ -39,23 +32,11 @@ def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
     edges, pairs = (torch.from_numpy(x).to(clean.device) for x in (places, chosen))
     effects = torch.zeros(graph.n_edges, dtype=torch.float64)
     with torch.no_grad():
-        if isinstance(task.model, Transformer):  # which can compute only what an edge changes
-            patches = SinglePatches(task.model, task.clean_run, alternative, rows=batch_size)
-            runs = patches.edges(edges, pairs)
-        else:
-            runs = _masked_runs(task, edges, pairs, batch_size)
-        for rows, logits in runs:
+        patches = single_patches(
+            task.model, task.clean, task.clean_run, alternative, rows=batch_size
+        )
+        for rows, logits in patches.edges(edges, pairs):
             effect = task.measure(logits, pairs[rows]).double().cpu()
             effects.index_add_(0, edges[rows].cpu(), effect)
     values: Float[np.ndarray, " edge"] = (effects / task.n_pairs).numpy()
     return Attribution(values, forward_passes=2 * task.n_pairs + len(edges))
-
-
-def _masked_runs(task: Task, edges: Rows, pairs: Rows, batch_size: int) -> Runs:
-    """Whole runs under masks; edge by edge, so that a batch's masks leave most layers unpatched."""
-    alternative = task.corrupted_run.outputs
-    for rows in torch.split(torch.arange(len(edges), device=edges.device), batch_size):
-        mask = alternative.new_zeros(len(rows), task.graph.n_edges)
-        mask[torch.arange(len(rows)), edges[rows]] = 1.0
-        chosen = pairs[rows]
-        yield rows, task.model.run(task.clean[chosen], alternative[chosen], mask).logits

@@ -1,0 +1,177 @@
+"""What effects are measured on: a model with its labels, and the pairs of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from knowncircuits.circuit import Circuit
+from knowncircuits.compiler import Compiled
+from knowncircuits.errors import InputError, ModelError, TaskError
+from knowncircuits.models.interpbench import InterpBenchModel
+from knowncircuits.models.trained import Trained
+from knowncircuits.rasp.expressions import Value
+from knowncircuits.transformer import Patchable, Run, Transformer
+
+Model = Compiled | Trained | InterpBenchModel | Patchable
+Inputs = Int[Tensor, "input pos"] | Sequence[Sequence[Value]]
+
+ROUNDING = 1e-5  # an answer so near to the border of another has not changed
+SAME_NUMBER = 1e-4  # numbers of the compiled model that differ by less are one label
+NONE = -1  # the label where there is none
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What the model ought to say of each input: what the high-level model says."""
+
+    values: Float[Tensor, "input pos"] | Int[Tensor, "input pos"]  # numbers, or places of tokens
+    defined: Bool[Tensor, "input pos"]
+    atol: float
+    may_be_none: bool  # the model is a compiled one: where no logit is high, it has no answer
+
+    @property
+    def numerical(self) -> bool:
+        """Whether they are numbers."""
+        return self.values.is_floating_point()
+
+    def differ(
+        self, base: Int[Tensor, " pair"], source: Int[Tensor, " pair"]
+    ) -> Bool[Tensor, "pair pos"]:
+        """Where both inputs of a pair have a label, and not the same."""
+        a, b = self.values[base], self.values[source]
+        same = torch.isclose(a, b, SAME_NUMBER, SAME_NUMBER) if self.numerical else a == b
+        return self.defined[base] & self.defined[source] & ~same
+
+    def changed(
+        self, logits: Float[Tensor, "row pos d_vocab_out"], base: Int[Tensor, " row"]
+    ) -> Bool[Tensor, "row pos"]:
+        """Where the model's answer is not the label of base."""
+        if self.numerical:
+            distance = (logits[..., 0] - self.values[base]).abs()
+            return distance > self.atol + ROUNDING
+        own = self._of_label(logits, base)
+        changed = logits.amax(-1) > own + ROUNDING
+        return changed | (own <= 0.5 + ROUNDING) if self.may_be_none else changed
+
+    def divergence(
+        self, logits: Float[Tensor, "row pos d_vocab_out"], base: Int[Tensor, " row"]
+    ) -> Float[Tensor, "row pos"]:
+        """KL of what the model says from the label of base, as a one-hot distribution."""
+        return logits.logsumexp(-1) - self._of_label(logits, base)
+
+    def _of_label(self, logits: Tensor, base: Tensor) -> Float[Tensor, "row pos"]:
+        places = self.values[base].clamp(min=0)
+        return logits.gather(-1, places[..., None])[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model with what is known of it."""
+
+    name: str
+    model: Patchable
+    circuit: Circuit | None
+    compiled: Compiled | None  # whose outputs are the labels; without it, the model's own are
+
+    @classmethod
+    def of(cls, model: Model) -> Subject:
+        """Any model of the project; raises ModelError for anything else."""
+        if isinstance(model, Compiled):
+            return cls(model.name, model.model, model.circuit, model)
+        if isinstance(model, Trained):
+            return cls(model.compiled.name, model.model, model.circuit, model.compiled)
+        if isinstance(model, InterpBenchModel):
+            if model.case is None:
+                return cls("model", model.model, model.circuit, None)
+            return cls(model.case.name, model.model, model.circuit, model.case.compile())
+        if isinstance(model, Patchable):
+            return cls("model", model, None, None)
+        raise ModelError(
+            "expected a compiled model, a trained one, one of InterpBench's, or one with the "
+            f"primitive `run`, got {type(model).__name__}"
+        )
+
+    def ids(self, inputs: Inputs | None, n: int, seed: int) -> Int[Tensor, "input pos"]:
+        """Ids of the given inputs, or of n that are drawn.
+
+        Raises InputError for fewer than two inputs, unknown tokens or several lengths, ModelError
+        for a model without a vocabulary where inputs are not given as ids.
+        """
+        n = n if inputs is None else len(inputs)
+        if n < 2:
+            raise InputError(f"expected at least two inputs, got {n}")
+        if isinstance(inputs, Tensor):
+            ids = inputs
+        elif self.compiled is None:
+            got = "none" if inputs is None else "tokens"
+            raise ModelError(f"expected inputs as ids for a model without a vocabulary, got {got}")
+        elif inputs is None:
+            ids = self.compiled.draw(n, seed)
+        else:
+            ids = self.compiled.encode(inputs)
+        if self.compiled is not None and self.compiled.vocabulary.pad:
+            padded = int((ids == self.compiled.vocabulary.pad_id).any(1).sum())
+            if padded:
+                raise InputError(f"expected inputs of one length, got {padded} with PAD")
+        return ids.to(self.model.device) if isinstance(self.model, Transformer) else ids
+
+    def labels(self, ids: Int[Tensor, "input pos"], clean: Run, atol: float) -> Labels:
+        """The high-level model's answers after the first token, which is BOS."""
+        logits, itself = clean.logits, self.compiled is None or self.model is self.compiled.model
+        if self.compiled is not None and not itself:
+            logits = self.compiled.model.run(ids.to(self.compiled.model.device)).logits
+        numerical = logits.shape[-1] == 1
+        defined = torch.ones(logits.shape[:2], dtype=torch.bool)
+        if self.compiled is not None:
+            numerical, defined = self.compiled.output.numerical, self.compiled.defined(logits)
+        values = logits[..., 0] if numerical else logits.argmax(-1)
+        defined, values = defined.to(ids.device), values.to(ids.device)
+        defined[:, 0] = False
+        may_be_none = self.compiled is not None and itself and not numerical
+        return Labels(values, defined, atol, may_be_none)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedPairs:
+    """Ordered pairs of different inputs, each once."""
+
+    base: Int[Tensor, " pair"]
+    source: Int[Tensor, " pair"]
+    weights: Int[Tensor, " pair"]  # how often a pair is meant
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+
+def weigh_pairs(counts: Int[np.ndarray, " input"], n_pairs: int | None, seed: int) -> WeightedPairs:
+    """All ordered pairs of different places in a list of inputs, or some of them at random.
+
+    Args:
+        counts: how often each different input is in the list.
+        n_pairs: how many; all if None or more than there are.
+        seed: of the choice.
+
+    Raises:
+        TaskError: for less than one pair.
+    """
+    n_different, n = len(counts), int(counts.sum())
+    if n_pairs is not None and n_pairs < 1:
+        raise TaskError(f"expected at least one pair, got {n_pairs}")
+    if n_pairs is None or n_pairs >= n * (n - 1):
+        # Pairs of equal inputs are left out: their labels do not differ.
+        base, source = np.nonzero(~np.eye(n_different, dtype=bool))
+        weights = counts[base] * counts[source]
+    else:
+        chosen = np.random.default_rng(seed).choice(n * (n - 1), size=n_pairs, replace=False)
+        first, second = np.divmod(chosen, n - 1)
+        second = second + (second >= first)
+        which = np.repeat(np.arange(n_different), counts)
+        folded, weights = np.unique(which[first] * n_different + which[second], return_counts=True)
+        base, source = np.divmod(folded, n_different)
+    return WeightedPairs(*(torch.from_numpy(x) for x in (base, source, weights)))
