@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from knowncircuits.correspondence import Correspondence
     from knowncircuits.errors import KnownCircuitsError
     from knowncircuits.evaluation.discover import discover, methods
+    from knowncircuits.evaluation.effects import causal_effects, wide_effects
     from knowncircuits.evaluation.scores import Score, Scores, score
     from knowncircuits.evaluation.task import Task, make_task
     from knowncircuits.exchange import read_graph_file, write_graph_file
@@ -36,6 +37,7 @@ _HOMES = {
     "knowncircuits.correspondence": ("Correspondence",),
     "knowncircuits.errors": ("KnownCircuitsError",),
     "knowncircuits.evaluation.discover": ("discover", "methods"),
+    "knowncircuits.evaluation.effects": ("causal_effects", "wide_effects"),
     "knowncircuits.evaluation.scores": ("Score", "Scores", "score"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
@@ -69,6 +71,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "Vocabulary",
+    "causal_effects",
     "certify",
     "compile_program",
     "discover",
@@ -88,6 +91,7 @@ __all__ = [
     "to_hooked",
     "to_transformer_lens",
     "validate",
+    "wide_effects",
     "write_graph_file",
 ]
 
