@@ -17,6 +17,7 @@ from knowncircuits.models.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Patchable, Run, Transformer
+from knowncircuits.vocabulary import Vocabulary
 
 Model = Compiled | Trained | InterpBenchModel | Patchable
 Inputs = Int[Tensor, "input pos"] | Sequence[Sequence[Value]]
@@ -115,10 +116,10 @@ class Subject:
             ids = self.compiled.draw(n, seed)
         else:
             ids = self.compiled.encode(inputs)
-        if self.compiled is not None and self.compiled.vocabulary.pad:
-            padded = int((ids == self.compiled.vocabulary.pad_id).any(1).sum())
-            if padded:
-                raise InputError(f"expected inputs of one length, got {padded} with PAD")
+        if ids.ndim != 2:
+            raise InputError(f"expected ids of shape [input, pos], got {list(ids.shape)}")
+        if self.compiled is not None:
+            _check_ids(ids, self.compiled.vocabulary)
         return ids.to(self.model.device) if isinstance(self.model, Transformer) else ids
 
     def labels(self, ids: Int[Tensor, "input pos"], clean: Run, atol: float) -> Labels:
@@ -135,6 +136,16 @@ class Subject:
         defined[:, 0] = False
         may_be_none = self.compiled is not None and itself and not numerical
         return Labels(values, defined, atol, may_be_none)
+
+
+def _check_ids(ids: Int[Tensor, "input pos"], vocabulary: Vocabulary) -> None:
+    wrong = ids[(ids < 0) | (ids >= vocabulary.size)].tolist()
+    if wrong:
+        raise InputError(f"expected ids from 0 to {vocabulary.size - 1}, got {wrong[0]}")
+    if vocabulary.pad:
+        padded = int((ids == vocabulary.pad_id).any(1).sum())
+        if padded:
+            raise InputError(f"expected inputs of one length, got {padded} with PAD")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from knowncircuits.errors import ShapeError
-from knowncircuits.single import SinglePatches
+from knowncircuits.single import MaskedPatches, SinglePatches, Values, single_patches
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import Experiment, experiments, random_model, random_tokens
 
@@ -19,9 +19,15 @@ def every_row(n: int, n_pairs: int) -> tuple[Tensor, Tensor]:
     return rows % n, rows // n
 
 
-def collect(patches: SinglePatches, kind: str, which: Tensor, pairs: Tensor) -> Tensor:
+def collect(
+    patches: SinglePatches | MaskedPatches,
+    kind: str,
+    which: Tensor,
+    pairs: Tensor,
+    values: Values | None = None,
+) -> Tensor:
     """The logits of all rows; each is to come once."""
-    found = list(getattr(patches, kind)(which, pairs))
+    found = list(getattr(patches, kind)(which, pairs, values))
     rows, logits = (torch.cat(list(parts)) for parts in zip(*found, strict=True))
     assert rows.sort().values.tolist() == list(range(len(which)))
     return logits[rows.argsort()]
@@ -43,11 +49,44 @@ def test_rows_are_what_the_primitive_gives(kind: str, experiment: Experiment) ->
     every = masks(model, kind)
     which, pairs = every_row(len(every), len(tokens))
     with torch.no_grad():
-        patches = SinglePatches(model, model.run(tokens), alternative, rows=7)
-        got = collect(patches, kind, which, pairs)
+        clean = model.run(tokens)
         others = alternative.expand(len(tokens), -1, -1, -1)[pairs]
         wanted = model.run(tokens[pairs], others, every[which]).logits
-    torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)
+        for patches in (
+            SinglePatches(model, clean, alternative, rows=7),
+            MaskedPatches(model, tokens, clean, alternative, rows=7),
+        ):
+            got = collect(patches, kind, which, pairs)
+            torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["edges", "nodes"])
+@given(experiments())
+@settings(max_examples=30)
+def test_every_row_may_have_a_value_of_its_own(kind: str, experiment: Experiment) -> None:
+    model, tokens, _, _ = experiment.build()
+    every = masks(model, kind)
+    which, pairs = every_row(len(every), len(tokens))
+    new = torch.randn(len(which), tokens.shape[1], model.config.d_model, dtype=model.dtype)
+    with torch.no_grad():
+        clean = model.run(tokens)
+        sources = which
+        if kind == "edges":
+            sources = torch.from_numpy(model.graph.source_of_edge)[which]
+        others = clean.outputs[pairs]
+        others[torch.arange(len(which)), sources] = new
+        wanted = model.run(tokens[pairs], others, every[which]).logits
+        for patches in (
+            SinglePatches(model, clean, rows=7),
+            MaskedPatches(model, tokens, clean, rows=7),
+        ):
+            got = collect(patches, kind, which, pairs, lambda rows: new[rows])
+            torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)
+
+
+def test_models_of_ours_compute_a_part_only() -> None:
+    tokens = random_tokens(MODEL, 2, 4)
+    assert isinstance(single_patches(MODEL, tokens, MODEL.run(tokens)), SinglePatches)
 
 
 @pytest.mark.parametrize("kind", ["edges", "nodes"])
