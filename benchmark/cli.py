@@ -563,6 +563,16 @@ def bench_patching(
     _print_frame(bench(n_masks=masks))
 
 
+@bench_app.command("effects")
+def bench_effects(
+    inputs: Annotated[int, typer.Option(help="Inputs, of which all pairs are patched.")] = 100,
+) -> None:
+    """Effects of all nodes at twelve scales, against a hook for each node and scale."""
+    from knowncircuits.evaluation.bench.effects import bench_effects as bench
+
+    _print_frame(bench(n_inputs=inputs))
+
+
 @bench_app.command("sampling")
 def bench_sampling() -> None:
     """Inputs with outputs in one batch, against a call of the program for each."""
