@@ -12,8 +12,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -236,7 +237,7 @@ def _each(jobs: Sequence[_Job], processes: int) -> Iterator[Outcome]:
     failed: list[BaseException] = []
     # Spawned, since threads do not survive a fork.
     context = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
         try:
             futures: list[Future[Outcome]] = [pool.submit(_make, job) for job in jobs]
             for future in as_completed(futures):
@@ -253,8 +254,17 @@ def _each(jobs: Sequence[_Job], processes: int) -> Iterator[Outcome]:
         raise failed[0]
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """A process's start: one thread, and an end when the one that started it is killed."""
     torch.set_num_threads(1)
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=end_with_parent, daemon=True).start()
 
 
 def _make(job: _Job) -> Outcome:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +188,44 @@ def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
     assert set(Zoo(folder).missing()) == {"identity", "negate"}
     again = CliRunner().invoke(app, ["models", "train", "identity", "negate", *options])
     assert "0 trained now" in again.output
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    long = {**SHORT, "steps": 100_000, "validate_every": 20}
+    path = recipes(tmp_path, histogram=long, identity=long)
+    command = [
+        sys.executable,
+        "-m",
+        "knowncircuits.cli",
+        "models",
+        "train",
+        "histogram",
+        "identity",
+    ]
+    options = ["-j", "2", "-o", str(tmp_path / "zoo"), "--recipes", str(path)]
+    started = subprocess.Popen(
+        [*command, *options], start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("zoo/.work/*/*.pt"))) == 2)
+        started.kill()
+        started.wait()
+        wait_until(lambda: not alive(started.pid))
+    finally:
+        if alive(started.pid):
+            os.killpg(started.pid, signal.SIGKILL)
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
