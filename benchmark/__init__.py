@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from knowncircuits.errors import KnownCircuitsError
     from knowncircuits.evaluation.discover import discover, methods
     from knowncircuits.evaluation.effects import causal_effects, wide_effects
+    from knowncircuits.evaluation.figures import (
+        circuit_effects_figure,
+        effects_figure,
+        effects_heatmap,
+        save_figure,
+    )
+    from knowncircuits.evaluation.realism import realism, train_natural
     from knowncircuits.evaluation.scores import Score, Scores, score
     from knowncircuits.evaluation.task import Task, make_task
     from knowncircuits.exchange import read_graph_file, write_graph_file
@@ -38,6 +45,13 @@ _HOMES = {
     "knowncircuits.errors": ("KnownCircuitsError",),
     "knowncircuits.evaluation.discover": ("discover", "methods"),
     "knowncircuits.evaluation.effects": ("causal_effects", "wide_effects"),
+    "knowncircuits.evaluation.figures": (
+        "circuit_effects_figure",
+        "effects_figure",
+        "effects_heatmap",
+        "save_figure",
+    ),
+    "knowncircuits.evaluation.realism": ("realism", "train_natural"),
     "knowncircuits.evaluation.scores": ("Score", "Scores", "score"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
@@ -73,8 +87,11 @@ __all__ = [
     "Vocabulary",
     "causal_effects",
     "certify",
+    "circuit_effects_figure",
     "compile_program",
     "discover",
+    "effects_figure",
+    "effects_heatmap",
     "from_tracr",
     "list_cases",
     "list_models",
@@ -86,10 +103,13 @@ __all__ = [
     "methods",
     "read_certificate",
     "read_graph_file",
+    "realism",
+    "save_figure",
     "save_trained",
     "score",
     "to_hooked",
     "to_transformer_lens",
+    "train_natural",
     "validate",
     "wide_effects",
     "write_graph_file",

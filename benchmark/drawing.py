@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = {Label.IN: "#009E73", Label.UNDETERMINED: "#999999", Label.OUT: "#E69F00"}
+NODE_COLOURS = {label.name.lower(): colour for label, colour in COLOURS.items()}
 QKV_COLOURS = {"q": "#0072B2", "k": "#CC79A7", "v": "#009E73", "": "#444444"}
 
 
@@ -55,6 +56,7 @@ class Stroke:
     width: float = 2
     dash: str = "solid"
     text: str = ""  # beside the edge
+    text_colour: str = ""  # by default the edge's
     hover: str = ""  # under the edge's name
 
 
@@ -79,10 +81,17 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
     return figure.update_layout(legend_title="feeds ")
 
 
-def draw_edges(circuit: Circuit, strokes: Sequence[Stroke], *, title: str = "") -> go.Figure:
-    """These edges between their nodes, and no others; a frame's colour says what is in the circuit.
+def draw_edges(
+    circuit: Circuit,
+    strokes: Sequence[Stroke],
+    *,
+    title: str = "",
+    colours: Mapping[str, str] = NODE_COLOURS,
+) -> go.Figure:
+    """These edges between their nodes, and no others.
 
-    Edges may be the graph's, or between nodes (`m0->a1.h2`).
+    The frame of a node has the colour of `in` where one of the circuit's edges begins or ends
+    there, and that of `undetermined` elsewhere.
     """
     import plotly.graph_objects as go
 
@@ -114,7 +123,7 @@ def draw_edges(circuit: Circuit, strokes: Sequence[Stroke], *, title: str = "") 
                 y=ys[place],
                 text=stroke.text,
                 showarrow=False,
-                font={"size": 10, "color": stroke.colour},
+                font={"size": 10, "color": stroke.text_colour or stroke.colour},
                 bgcolor="rgba(255, 255, 255, 0.8)",
             )
     members = {
@@ -137,8 +146,7 @@ def draw_edges(circuit: Circuit, strokes: Sequence[Stroke], *, title: str = "") 
                 "line": {
                     "width": 2,
                     "color": [
-                        COLOURS[Label.IN if node in members else Label.UNDETERMINED]
-                        for node in places
+                        colours["in" if node in members else "undetermined"] for node in places
                     ],
                 },
             },
@@ -185,8 +193,11 @@ def _places(graph: Graph, edges: Sequence[str]) -> dict[str, tuple[float, float]
     places: dict[str, tuple[float, float]] = {}
     for y, depth in enumerate(sorted(rows)):
         nodes = rows[depth]
-        # Single nodes take turns left and right, so that their edges do not hide each other.
-        offset = 0.14 * (-1) ** y if len(nodes) == 1 and 0 < y < len(rows) - 1 else 0.0
+        # Single nodes take turns left and right, and so do rows of heads, of which every other row
+        # consists: so that edges do not hide each other, or pass behind nodes.
+        offset = 0.25 / (len(nodes) + 1) * (-1) ** (y // 2)
+        if len(nodes) == 1:
+            offset = 0.14 * (-1) ** y if 0 < y < len(rows) - 1 else 0.0
         for i, node in enumerate(nodes):
             places[node] = ((i + 1) / (len(nodes) + 1) + offset, float(y))
     return places

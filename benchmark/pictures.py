@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -25,7 +27,7 @@ PAGE = """<!doctype html>
 """
 
 
-def save_figure(figure: go.Figure, path: Path, *, resolution: float = 2) -> None:
+def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -> None:
     """Write a figure, whole or not at all: .html, or .png, .pdf or .svg.
 
     A page is interactive and holds all that it needs. Pictures are drawn by kaleido and a Chrome or
@@ -40,6 +42,7 @@ def save_figure(figure: go.Figure, path: Path, *, resolution: float = 2) -> None
         ResultError: for another ending, a file that cannot be written, or a picture where there is
             nothing to draw it with.
     """
+    path = Path(path)
     check_ending(path, FIGURES)
     if path.suffix == ".html":
         write_text(path, _page(figure))
@@ -54,15 +57,16 @@ def check_ending(path: Path, known: Iterable[str]) -> None:
 
 
 def _page(figure: go.Figure) -> str:
-    # Names of styles and lines in the title are not for a browser's tab.
-    title = (figure.layout.title.text or "knowncircuits").partition("<")[0]
+    # A browser's tab takes the title's first line, without its styles.
+    title = re.sub("<.*?>", "", (figure.layout.title.text or "").partition("<br>")[0])
     body = figure.to_html(
         full_html=False,
         include_plotlyjs=True,
         div_id="figure",  # the same page for the same figure
-        config={"displaylogo": False, "responsive": True},
+        # No button that sends the data to plotly's servers.
+        config={"displaylogo": False, "responsive": True, "showSendToCloud": False},
     )
-    return PAGE.format(title=escape(title), figure=body)
+    return PAGE.format(title=escape(title or "knowncircuits", quote=False), figure=body)
 
 
 def _picture(figure: go.Figure, path: Path, resolution: float) -> bytes:
@@ -74,6 +78,8 @@ def _picture(figure: go.Figure, path: Path, resolution: float) -> bytes:
             f"drawing {path.name} needs kaleido: pip install 'knowncircuits[pictures]' "
             "(.html needs nothing)"
         ) from error
+    for name in ("choreographer", "kaleido"):  # what fails is raised; what they log are tracebacks
+        logging.getLogger(name).addHandler(logging.NullHandler())
     options = {
         "format": path.suffix[1:],
         "width": figure.layout.width or WIDTH,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -77,6 +79,18 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["train", "histogram", "--device", "abacus"], "expected device cpu"),
         (["train", "balanced_parentheses", "--layers", "2"], "an impossible placement"),
         (["certify", "file"], "expected the folder of a trained model"),
+        (["effects", "histogramm"], "unknown case 'histogramm'; did you mean histogram"),
+        (["effects", "fraction_of_x", "--save", "a.gif"], "a file ending in .csv, .json, .html"),
+        (["effects", "fraction_of_x", "--save", "file/a.csv"], "cannot write to file"),
+        (["effects", "fraction_of_x", "--scales", "0,one"], "expected scales like 0,0.5,1, got"),
+        (["effects", "fraction_of_x", "--scales", "nan"], "finite numbers, got nan"),
+        (["effects", "fraction_of_x", "--inputs", "1"], "at least two inputs, got 1"),
+        (["effects", "fraction_of_x", "--ablation", "man"], "unknown ablation 'man'"),
+        (["effects", "fraction_of_x", "--compiled", "--variant", "seed0"], "expected one of"),
+        (["effects", "fraction_of_x", "--theme", "dark"], "dark"),
+        (["realism", "fraction_of_x", "-x", "stepz=1"], "expected settings among"),
+        (["realism", "fraction_of_x", "-x", "steps=0"], "steps above 0, got 0"),
+        (["realism", "fraction_of_x", "--natural", "file/model"], "cannot write to file/model"),
         (["cook"], "cook"),
     ],
 )
@@ -169,6 +183,52 @@ def test_train_and_certify(tmp_path: Path) -> None:
     again = runner.invoke(app, ["certify", folder, "--pairs", "50"])
     assert again.exit_code == 1
     assert "computed again through hooks: " in again.output
+
+
+def test_effects(tmp_path: Path) -> None:
+    few = ["effects", "fraction_of_x", "--inputs", "15"]
+    files = [tmp_path / name for name in ("a.csv", "a.json", "a.html")]
+    options = [part for path in files for part in ("--save", str(path))]
+    done = runner.invoke(app, [*few, "--scales", "0,1", *options])
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.output.splitlines()]
+    assert ["node", "status", "0", "1"] in rows
+    assert ["a0.h1", "out", "0.000", "0.000"] in rows
+    assert f"wrote {files[2]}" in done.output
+    table = pd.read_csv(files[0])
+    assert table["model"].unique().tolist() == ["fraction_of_x (seed0)"]
+    assert len(json.loads(files[1].read_text())) == len(table) == 24
+    assert "Causal effects of the nodes of fraction_of_x" in files[2].read_text()
+    compiled = runner.invoke(app, [*few, "--compiled", "--granularity", "edge"])
+    assert ["m0->a1.h0<v>", "in", "1.000"] in [
+        line.split() for line in compiled.output.splitlines()
+    ]
+    several = runner.invoke(
+        app, [*few, "--ablation", "mean", "--ablation", "zero", "--per-position"]
+    )
+    rows = [line.split() for line in several.output.splitlines()]
+    assert ["ablation", "node", "status", "BOS", "1", "2", "3", "4"] in rows
+    assert sum(row[:1] == ["zero"] for row in rows) == 12
+
+
+def test_realism(tmp_path: Path) -> None:
+    """The natural model is trained once, and used again if it is of the same settings."""
+    folder, table = tmp_path / "natural", tmp_path / "table.csv"
+    few = ["--inputs", "15", "--pairs", "50", "--scales", "1", "--natural", str(folder)]
+    short = ["realism", "fraction_of_x", *few, "-x", "n_inputs=1000", "-x", "n_validation=100"]
+    done = runner.invoke(app, [*short, "--save", str(table)])
+    assert done.exit_code == 0, done.output
+    assert f"steps, in {folder}" in done.output
+    assert "accuracy without the outside   resample" in done.output
+    assert set(pd.read_csv(table)["model"]) == {"trained", "natural", "both"}
+    assert "checkpoint.pt" not in {p.name for p in folder.iterdir()}
+    again = runner.invoke(app, short)
+    report = done.output.partition("agreement with")[2]
+    assert again.output.startswith("agreement with")
+    assert again.output.splitlines()[1:] == report.splitlines()[1:-1]
+    other = command(*short, "-x", "optimizer=adam")
+    assert other.returncode == 2
+    assert "expected a natural model of these settings, got another" in other.stderr
 
 
 def test_lists() -> None:

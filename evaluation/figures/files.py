@@ -1,0 +1,78 @@
+"""Effects as files: a table or a figure, by the ending."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from knowncircuits.circuit import Circuit
+from knowncircuits.errors import ResultError, UnknownNameError
+from knowncircuits.evaluation.figures.circuit import circuit_effects_figure
+from knowncircuits.evaluation.figures.curves import effects_figure
+from knowncircuits.evaluation.figures.heatmap import effects_heatmap
+from knowncircuits.exchange import check_writable, write_text
+from knowncircuits.pictures import FIGURES, check_ending, save_figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+TABLES = (".csv", ".json")
+FigureName = Literal["curves", "heatmap", "circuit"]
+
+
+def draw_effects(
+    frame: pd.DataFrame,
+    circuit: Circuit | None,
+    figure: str | None = None,
+    *,
+    theme: str = "default",
+    title: str = "",
+) -> go.Figure:
+    """The figure of a name, or the one that suits the frame.
+
+    That is `heatmap` for effects per position, `circuit` for effects of edges at one scale, and
+    `curves` for all others.
+
+    Raises:
+        ResultError: for a frame that the figure does not take, or `circuit` without a circuit.
+        UnknownNameError: for another name or theme.
+    """
+    if figure is None:
+        edges = frame["node"].str.contains("->").all() and circuit is not None
+        one = frame["scale"].nunique() == 1 and frame["ablation"].nunique() == 1
+        by_edges = "circuit" if edges and one else "curves"
+        figure = "heatmap" if "position" in frame else by_edges
+    if figure == "heatmap":
+        return effects_heatmap(frame, theme=theme, title=title)
+    if figure == "circuit":
+        if circuit is None:
+            raise ResultError("expected a model with a circuit to draw it, got one without")
+        return circuit_effects_figure(circuit, frame, theme=theme, title=title)
+    if figure == "curves":
+        return effects_figure(frame, theme=theme, title=title)
+    raise UnknownNameError("figure", figure, get_args(FigureName))
+
+
+def check_files(paths: Iterable[Path]) -> None:
+    """Raise ResultError for a file of another ending, or where none can be written."""
+    for path in paths:
+        check_ending(path, (*TABLES, *FIGURES))
+        check_writable(path.parent)
+
+
+def save_effects(frame: pd.DataFrame, figure: go.Figure, path: Path) -> None:
+    """Write the table as .csv or .json, or the figure as `save_figure` does; whole or not at all.
+
+    Raises ResultError for another ending, and for files that cannot be written.
+    """
+    check_ending(path, (*TABLES, *FIGURES))
+    if path.suffix == ".csv":
+        write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    elif path.suffix == ".json":
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")  # NaN is no JSON
+        write_text(path, json.dumps(rows, indent=1, allow_nan=False) + "\n")
+    else:
+        save_figure(figure, path)

@@ -1,0 +1,107 @@
+"""Natural models: what is compared with them, by planted differences and by another way."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import pearsonr, spearmanr
+
+from knowncircuits.errors import ModelError
+from knowncircuits.evaluation.realism import (
+    COLUMNS,
+    accuracies,
+    correlations,
+    effects_of,
+    natural_config,
+    natural_trainer,
+    node_table,
+    realism,
+    train_natural,
+    weight_norms,
+)
+from knowncircuits.models.trained import Trained
+from knowncircuits.models.zoo import load_model
+
+SCALES = (0.5, 1.0)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return load_model("fraction_of_x")
+
+
+@pytest.fixture(scope="module")
+def natural(trained: Trained) -> Trained:
+    config = natural_config(trained, n_inputs=5_000, n_validation=200)
+    return train_natural(trained, config)
+
+
+def test_a_natural_model_starts_where_the_other_did(trained: Trained) -> None:
+    config = natural_config(trained)
+    assert config.objective == "behaviour"
+    assert config.seed == trained.training["config"]["seed"]
+    trainer = natural_trainer(trained, natural_config(trained, n_inputs=100, n_validation=10))
+    assert trainer.model.config == trained.model.config
+    with pytest.raises(ModelError, match="expected the objective behaviour, got edges"):
+        natural_trainer(trained, dataclasses.replace(config, objective="edges"))
+
+
+def test_a_model_is_as_natural_as_itself(trained: Trained) -> None:
+    table = realism(trained, trained, scales=SCALES, n_inputs=20, n_pairs=50)
+    assert list(table.columns) == COLUMNS
+    assert set(table["case"]) == {"fraction_of_x"}
+    both = table[table["model"] == "both"]["value"]
+    assert both.to_numpy() == pytest.approx(1.0)
+    shares = accuracies(table)
+    assert (shares["trained"] == shares["natural"]).all()
+    assert shares["trained"].min() > 0.99  # certified
+
+
+def test_natural_models_do_not_have_the_circuit(trained: Trained, natural: Trained) -> None:
+    table = realism(trained, natural, scales=SCALES, n_inputs=20, n_pairs=200)
+    shares = accuracies(table)
+    assert shares.loc[("accuracy", "")].min() > 0.99
+    ablated = shares.loc["accuracy without the outside"]
+    assert list(ablated.index) == ["resample", "mean", "zero"]
+    assert ablated["natural"].max() < 0.8 < 0.99 < ablated["trained"].min()
+    nodes = node_table(table)
+    outside = nodes.xs("out", level="status")
+    assert outside["trained effect (resample)"].max() == 0
+    assert outside["natural effect (resample)"].max() > 0.2
+    effects = effects_of(table).pivot(index=["scale", "node"], columns="model", values="effect")
+    found = correlations(table)
+    assert list(found.columns) == ["all scales", "0.5", "1"]
+    for scale, some in (("all scales", effects), ("1", effects.loc[1.0])):
+        x, y = some["trained"], some["natural"]
+        assert found.loc[("resample", "pearson"), scale] == pytest.approx(pearsonr(x, y)[0])
+        assert found.loc[("resample", "spearman"), scale] == pytest.approx(spearmanr(x, y)[0])
+
+
+def test_a_correlation_with_what_does_not_vary_is_none(trained: Trained) -> None:
+    table = realism(trained, trained, ablations=["self-inside"], scales=[1], n_inputs=10)
+    assert np.isnan(correlations(table).to_numpy(dtype=float)).all()  # the identity
+
+
+def test_norms_are_of_all_weights_of_a_node(trained: Trained) -> None:
+    norms = weight_norms(trained.model)
+    shared = [trained.model.b_O]
+    squares = sum(float(p.square().sum()) for p in trained.model.parameters())
+    squares -= sum(float(p.square().sum()) for p in shared)
+    assert sum(norm**2 for norm in norms.values()) == pytest.approx(squares, rel=1e-5)
+    state = trained.to_hooked().state_dict()
+    head = [state[f"blocks.1.attn.{name}"][2] for name in ("W_Q", "W_K", "W_V", "W_O")]
+    head += [state[f"blocks.1.attn.b_{letter}"][2] for letter in "QKV"]
+    expected = torch.cat([w.flatten() for w in head]).norm().item()
+    assert norms["a1.h2"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_models_of_other_places_are_not_compared(trained: Trained) -> None:
+    nodes = dict(trained.correspondence.nodes) | {"a1.h0": "a1.h1"}
+    moved = dataclasses.replace(
+        trained, correspondence=dataclasses.replace(trained.correspondence, nodes=nodes)
+    )
+    with pytest.raises(ModelError, match="expected models of one graph and placement"):
+        realism(trained, moved)
