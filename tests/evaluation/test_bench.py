@@ -2,6 +2,7 @@
 
 import pytest
 
+from knowncircuits.evaluation.bench.effects import bench_effects
 from knowncircuits.evaluation.bench.patching import bench_patching
 from knowncircuits.evaluation.bench.training import SETTINGS, bench_training
 
@@ -21,3 +22,11 @@ def test_patching_gives_what_hooks_give() -> None:
     assert (table["largest_difference"] < 1e-4 * table["largest_logit"]).all()
     ratio = (table["hooked_seconds"] / table["batched_seconds"]).tolist()
     assert table["ratio"].tolist() == pytest.approx(ratio)
+
+
+def test_effects_are_what_hooks_find() -> None:
+    (row,) = bench_effects(n_inputs=6, n_plain=5).to_dict("records")
+    assert (row["nodes"], row["scales"], row["pairs"], row["plain_pairs"]) == (12, 12, 30, 20)
+    assert row["largest_difference"] == 0
+    assert row["plain_seconds_for_all"] == pytest.approx(row["plain_seconds"] * 30 / 20)
+    assert row["ratio"] == pytest.approx(row["plain_seconds_for_all"] / row["seconds"])
