@@ -61,7 +61,8 @@ def causal_effects(
     has changed if it is farther than `atol` from the label; a token if another is likelier, or, in
     a compiled model, if there is none any more. Positions count where both labels are defined, and
     not BOS. What lies on the border to within rounding has not changed. A position at which the
-    model is wrong by itself counts as changed.
+    model is wrong by itself counts as changed. A trained model was never told what to say where a
+    patch leaves the compiled one without an answer: there their effects may differ.
 
     With metric `kl` the effect is `(kl - kl_clean) / (kl_corrupted - kl_clean)`, averaged over the
     same positions of all pairs: the KL divergence of the patched, the unpatched and the source's
@@ -70,8 +71,8 @@ def causal_effects(
 
     Args:
         model: compiled, trained, InterpBench's, or anything with the primitive `run`. The labels of
-            the last are its own answers on base, and its inputs are to be given as ids; so pass
-            `trained.model` to count changes of a model's own answers.
+            the last are its own answers, numbers within `atol` being one, and its inputs are to be
+            given as ids; so pass `trained.model` to count changes of a model's own answers.
         ablation: a name in `ABLATIONS`, which says what each patches: resample, mean, zero,
             self-inside, self-outside, resample-inside, resample-outside. For the first two the
             scale multiplies the value patched in; zero is the same at all scales.

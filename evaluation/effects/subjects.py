@@ -23,8 +23,7 @@ Model = Compiled | Trained | InterpBenchModel | Patchable
 Inputs = Int[Tensor, "input pos"] | Sequence[Sequence[Value]]
 
 ROUNDING = 1e-5  # an answer so near to the border of another has not changed
-SAME_NUMBER = 1e-4  # numbers of the compiled model that differ by less are one label
-NONE = -1  # the label where there is none
+SAME_NUMBER = 1e-4  # numbers of a compiled model that differ by less are one label
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,8 @@ class Labels:
     values: Float[Tensor, "input pos"] | Int[Tensor, "input pos"]  # numbers, or places of tokens
     defined: Bool[Tensor, "input pos"]
     atol: float
-    may_be_none: bool  # the model is a compiled one: where no logit is high, it has no answer
+    may_be_none: bool = False  # the model is compiled: where no logit is high, it has no answer
+    exact: bool = True  # numbers that differ by more than rounding are two labels; else than atol
 
     @property
     def numerical(self) -> bool:
@@ -46,7 +46,12 @@ class Labels:
     ) -> Bool[Tensor, "pair pos"]:
         """Where both inputs of a pair have a label, and not the same."""
         a, b = self.values[base], self.values[source]
-        same = torch.isclose(a, b, SAME_NUMBER, SAME_NUMBER) if self.numerical else a == b
+        if not self.numerical:
+            same = a == b
+        elif self.exact:
+            same = torch.isclose(a, b, SAME_NUMBER, SAME_NUMBER)
+        else:
+            same = (a - b).abs() <= self.atol + ROUNDING
         return self.defined[base] & self.defined[source] & ~same
 
     def changed(
@@ -67,8 +72,7 @@ class Labels:
         return logits.logsumexp(-1) - self._of_label(logits, base)
 
     def _of_label(self, logits: Tensor, base: Tensor) -> Float[Tensor, "row pos"]:
-        places = self.values[base].clamp(min=0)
-        return logits.gather(-1, places[..., None])[..., 0]
+        return logits.gather(-1, self.values[base][..., None])[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,18 +128,22 @@ class Subject:
 
     def labels(self, ids: Int[Tensor, "input pos"], clean: Run, atol: float) -> Labels:
         """The high-level model's answers after the first token, which is BOS."""
-        logits, itself = clean.logits, self.compiled is None or self.model is self.compiled.model
-        if self.compiled is not None and not itself:
-            logits = self.compiled.model.run(ids.to(self.compiled.model.device)).logits
-        numerical = logits.shape[-1] == 1
-        defined = torch.ones(logits.shape[:2], dtype=torch.bool)
-        if self.compiled is not None:
-            numerical, defined = self.compiled.output.numerical, self.compiled.defined(logits)
-        values = logits[..., 0] if numerical else logits.argmax(-1)
-        defined, values = defined.to(ids.device), values.to(ids.device)
+        logits, compiled = clean.logits, self.compiled
+        if compiled is None:
+            numerical, defined = logits.shape[-1] == 1, torch.ones_like(logits[..., 0]).bool()
+        else:
+            if self.model is not compiled.model:
+                logits = compiled.model.run(ids.to(compiled.model.device)).logits
+            numerical, defined = compiled.output.numerical, compiled.defined(logits)
         defined[:, 0] = False
-        may_be_none = self.compiled is not None and itself and not numerical
-        return Labels(values, defined, atol, may_be_none)
+        values = logits[..., 0] if numerical else logits.argmax(-1)
+        return Labels(
+            values.to(ids.device),
+            defined.to(ids.device),
+            atol,
+            may_be_none=compiled is not None and self.model is compiled.model,
+            exact=compiled is not None,
+        )
 
 
 def _check_ids(ids: Int[Tensor, "input pos"], vocabulary: Vocabulary) -> None:

@@ -62,7 +62,7 @@ def plain_effect(
         clean = model(ids)[:, 1:]
     base, source = (clean[list(i)] for i in zip(*pairs_of(len(ids)), strict=True))
     if clean.shape[-1] == 1:
-        differ, changed = (base - source).abs() > 1e-4, (patched - base).abs() > 0.05
+        differ, changed = (base - source).abs() > 0.05, (patched - base).abs() > 0.05
         return float(changed[differ].double().mean()), int(differ.sum())
     label = base.argmax(-1)
     differ, changed = source.argmax(-1) != label, patched.argmax(-1) != label
@@ -305,20 +305,25 @@ def test_compiled_models_are_enumerated(name: str, length: int, n: int) -> None:
                 )
 
 
-def test_the_trained_model_has_the_compiled_ones_effects() -> None:
-    trained = kc.load_model("fraction_of_x")
+@pytest.mark.parametrize("name", ["fraction_of_x", "histogram", "trend", "sum_with_previous"])
+def test_trained_models_have_the_compiled_ones_effects(name: str) -> None:
+    trained = kc.load_model(name)
     low = causal_effects(trained, scales=[1]).set_index("node")
-    high = causal_effects(trained.compiled, scales=[1]).set_index("node")
-    assert (low.query("status == 'out'")["effect"] < 5e-4).all()
-    inside = low.query("status == 'in'")["effect"]
-    assert list(inside.index) == ["embed", "m0", "a1.h0"]
+    high = causal_effects(trained.compiled, scales=[1]).set_index("node")["effect"]
+    assert (low["effect"][low["status"] == "out"] < 5e-4).all()  # 0.000
+    inside = low["effect"][low["status"] == "in"]
+    assert inside.max() == pytest.approx(1, abs=1e-3)
     for node, effect in inside.items():
-        assert effect == pytest.approx(high["effect"][node], abs=1e-3)
-    ids = trained.compiled.draw(12, 0)
-    for node, effect in causal_effects(trained, inputs=ids, scales=[1])[["node", "effect"]].values:
-        assert effect == pytest.approx(
-            interchange_flips(trained.compiled, trained.model, ids, node)
-        )
+        assert effect == pytest.approx(high[node], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["fraction_of_x", "histogram"])
+def test_trained_models_through_hooks(name: str) -> None:
+    trained = kc.load_model(name)
+    ids = trained.compiled.draw(8, 0)
+    for row in causal_effects(trained, inputs=ids, scales=[1]).itertuples():
+        flips = interchange_flips(trained.compiled, trained.model, ids, row.node)
+        assert row.effect == pytest.approx(flips)
 
 
 def test_labels_are_the_programs_outputs() -> None:
