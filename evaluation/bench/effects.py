@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import permutations, product
-from time import perf_counter
+from time import process_time
 
 import pandas as pd
 import torch
@@ -38,19 +38,20 @@ def bench_effects(
     Returns:
         One row: the case, nodes, scales, pairs and seconds; pairs and seconds of the plain way, and
         what these make for all pairs; how many times faster; and the largest difference of two
-        effects on the pairs that both ways measured, which should be 0. On one thread.
+        effects on the pairs that both ways measured, which should be 0. Seconds are of processor
+        time, on one thread.
     """
     trained = load_model(case)
     ids = trained.compiled.draw(n_inputs, seed)
     with one_thread(), torch.no_grad():
         causal_effects(trained, inputs=ids[:n_plain], scales=[1])  # warm
-        start = perf_counter()
+        start = process_time()
         causal_effects(trained, inputs=ids)
-        seconds = perf_counter() - start
+        seconds = process_time() - start
         fast = causal_effects(trained, inputs=ids[:n_plain])
-        start = perf_counter()
+        start = process_time()
         plain = _plain_effects(trained, ids[:n_plain], SCALES)
-        plain_seconds = perf_counter() - start
+        plain_seconds = process_time() - start
     pairs, plain_pairs = (n * (n - 1) for n in (n_inputs, n_plain))
     difference = torch.tensor(fast["effect"].to_numpy()) - plain.flatten()
     row = {
