@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,12 @@ def circuit_text(circuit: Circuit) -> str:
         f"{counts[Label.UNDETERMINED]} undetermined (<? where read), {counts[Label.OUT]} out"
     )
     return "\n".join(lines)
+
+
+# How far an edge may bow, as parts of the usual, in the order in which they are tried; and how near
+# it may come to a node.
+BOWS = (1.0, 1.4, -1.0, -1.4, 0.6, -0.6, 1.8, -1.8, 2.2)
+CLEARANCE = 0.07
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def draw_edges(
         source, destination = split_edge(stroke.edge)
         letter = _letter(stroke.edge)
         ends = places[source], places[destination_node(destination)]
-        xs, ys = _curve(*ends, "qkv".find(letter))
+        xs, ys = _curve(*ends, "qkv".find(letter), places.values())
         figure.add_trace(
             go.Scatter(
                 x=xs,
@@ -204,13 +210,24 @@ def _places(graph: Graph, edges: Sequence[str]) -> dict[str, tuple[float, float]
 
 
 def _curve(
-    start: tuple[float, float], end: tuple[float, float], lane: int
+    start: tuple[float, float],
+    end: tuple[float, float],
+    lane: int,
+    nodes: Collection[tuple[float, float]],
 ) -> tuple[list[float], list[float]]:
-    """A bow from start to end; q, k and v take lanes of their own, long edges a wider bow."""
+    """A bow from start to end that passes beside the nodes between them, if there is such a bow.
+
+    q, k and v take lanes of their own; long edges bow outwards, and by more.
+    """
     (x0, y0), (x1, y1) = start, end
-    bend = 0.03 * (lane - 1 if lane >= 0 else 0) + 0.05 * max(0.0, y1 - y0 - 1) * (
-        1 if x0 >= 0.5 else -1
-    )
+    between = [(x, (y - y0) / (y1 - y0)) for x, y in nodes if y0 < y < y1]
+    outwards = 0.05 * (y1 - y0 - 1) * (1 if x0 >= 0.5 else -1)
+
+    def at(t: float, bend: float) -> float:
+        return x0 + (x1 - x0) * t + 4 * bend * t * (1 - t)
+
+    bends = [0.03 * (lane - 1) + outwards * factor for factor in BOWS]
+    free = (b for b in bends if all(abs(at(t, b) - x) > CLEARANCE for x, t in between))
+    bend = next(free, bends[0])
     steps = [i / 24 for i in range(25)]
-    xs = [x0 + (x1 - x0) * t + 4 * bend * t * (1 - t) for t in steps]
-    return xs, [y0 + (y1 - y0) * t for t in steps]
+    return [at(t, bend) for t in steps], [y0 + (y1 - y0) * t for t in steps]

@@ -56,3 +56,15 @@ def test_every_command_is_documented_and_has_help(name: str, text: str, root: Pa
     assert len(text) > 15
     shown = CliRunner().invoke(app, [*name.split(), "--help"])
     assert text.split()[0] in shown.output
+
+
+def test_the_pages_pictures_are_there_and_small(root: Path) -> None:
+    pages = sorted((root / "docs").glob("*.md"))
+    shown = {page.parent / name for page in pages for name in picture_names(page)}
+    assert shown
+    assert shown == set((root / "docs" / "images").iterdir())
+    assert all(path.stat().st_size < 150_000 for path in shown)
+
+
+def picture_names(page: Path) -> list[str]:
+    return re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text())
