@@ -57,6 +57,17 @@ class Metric(StrEnum):
 
     kl = "kl"
     l2 = "l2"
+    logit_diff = "logit_diff"
+    prob_diff = "prob_diff"
+    label_loss = "label_loss"
+
+
+class PatchedEdges(StrEnum):
+    """Ablations of a task."""
+
+    resample = "resample"
+    mean = "mean"
+    zero = "zero"
 
 
 class Objective(StrEnum):
@@ -126,7 +137,9 @@ def main() -> None:
 
 @app.command()
 def score(
-    method: Annotated[str, typer.Argument(help="A discovery method; see `methods`.")],
+    method: Annotated[
+        str, typer.Argument(help="A discovery method; see `methods`. Or your own: MODULE:FUNCTION.")
+    ],
     case: Annotated[
         list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
     ] = None,
@@ -149,6 +162,9 @@ def score(
         str,
         typer.Option(help="Corrupted inputs: resample, minimal, or variable:NAME of the program."),
     ] = "resample",
+    ablation: Annotated[
+        PatchedEdges, typer.Option(help="What patched edges read.")
+    ] = PatchedEdges.resample,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-x", help="NAME=VALUE for the method; may be repeated."),
@@ -161,19 +177,28 @@ def score(
 
     Writes OUTPUT/METHOD/CASE.json for each case. A run that was killed goes on where it was.
     """
-    from knowncircuits.evaluation.discover import load_method
+    from knowncircuits.evaluation.discover import bind_options, load_method
     from knowncircuits.evaluation.runs import COMPILED, Settings, run
     from knowncircuits.exchange import check_writable
 
     if sum((compiled, model is not None, variant is not None)) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")
-    load_method(method)
+    sys.path.insert(0, "")  # as `python -m` has it, so that MODULE may lie beside
+    bind_options(load_method(method), method, given := _options(option))
     subject = model or (COMPILED if compiled else variant or "seed0")
     names = _names(subject, case, suite)
-    check_writable(output / method)
     settings = Settings(
-        method, pairs, seed, metric.value if metric else None, _options(option), corruption, subject
+        method,
+        pairs,
+        seed,
+        metric.value if metric else None,
+        given,
+        corruption,
+        subject,
+        ablation.value,
     )
+    folder = output / settings.folder
+    check_writable(folder)
     with _progress() as progress:
         bar = progress.add_task(method, total=len(names))
 
@@ -183,7 +208,7 @@ def score(
         table = run(settings, names, output, tick)
     what = "compiled models" if compiled else model or f"trained models ({subject})"
     _print_scores(f"{method} on {what}", table)
-    _console().print(f"[dim]{len(table)} result files in {output / method}[/dim]", highlight=False)
+    _console().print(f"[dim]{len(table)} result files in {folder}[/dim]", highlight=False)
 
 
 @app.command()
@@ -239,14 +264,17 @@ def docs(
 
 @app.command()
 def methods() -> None:
-    """List the discovery methods."""
-    from knowncircuits.evaluation.methods import METHODS
+    """List the discovery methods and the controls, with their options and defaults."""
+    from knowncircuits.evaluation.discover import default_options, describe_methods
 
     rows = []
-    for name, method in METHODS.items():
-        first = (method.run.__doc__ or "").strip().splitlines()[0]
-        rows.append((name, method.rank_by, first))
-    _print_table(("method", "ranks by", "what it computes"), rows)
+    for name, method, kind in describe_methods():
+        first = (method.run.__doc__ or "").strip().partition("\n")[0]
+        options = " ".join(
+            f"{key}={_short(value)}" for key, value in default_options(method).items()
+        )
+        rows.append((name, kind, method.rank_by, options, first))
+    _print_table(("method", "kind", "ranks by", "options (-x)", "what it computes"), rows)
 
 
 @app.command()
@@ -867,6 +895,19 @@ def bench_compiling() -> None:
     _print_frame(bench())
 
 
+@bench_app.command("methods")
+def bench_methods(
+    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs.")] = 100,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
+    ] = None,
+) -> None:
+    """Seconds and passes of every method, on a small trained model and on one of four layers."""
+    from knowncircuits.evaluation.bench.methods import bench_methods as bench
+
+    _print_frame(bench(pairs, method))
+
+
 @bench_app.command("training")
 def bench_training(
     case: Annotated[
@@ -1032,6 +1073,13 @@ def _options(texts: Sequence[str] | None) -> dict[str, Any]:
         except ValueError:
             options[name] = value
     return options
+
+
+def _short(value: object) -> str:
+    """A default for a table: of a long sequence its ends."""
+    if isinstance(value, (list, tuple)) and len(value) > 3:
+        return f"{value[0]},{value[1]},..,{value[-1]}"
+    return str(value)
 
 
 def _progress() -> Any:

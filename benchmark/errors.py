@@ -42,6 +42,10 @@ class ModelError(KnownCircuitsError):
     """A model that lacks what was asked of it."""
 
 
+class MethodError(KnownCircuitsError):
+    """A discovery method that cannot be loaded, or options that it does not take."""
+
+
 class ResultError(KnownCircuitsError):
     """Scores or result files that cannot be used."""
 

@@ -113,6 +113,11 @@ def read_graph_file(path: str | Path) -> GraphFile:
         document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
     except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{path}: expected a JSON file of a graph, got {error}") from error
+    return parse_graph(document, str(path))
+
+
+def parse_graph(document: Any, path: str) -> GraphFile:
+    """A parsed file; `path` is what messages call it. Raises as `read_graph_file`."""
     missing = {"cfg", "nodes", "edges"} - set(document if isinstance(document, dict) else ())
     if missing:
         raise ResultError(

@@ -1,4 +1,7 @@
-"""Scores that look at no model: what a method must beat before its AUROC means anything."""
+"""Scores that look at no model: what a method must beat before its AUROC means anything.
+
+`truth` and its inverse know the circuit; the others its graph alone.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +10,93 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.evaluation.methods.method import Control
 from knowncircuits.graph import Graph, destination_node, layer_of
 
-Control = Callable[[Graph], Float[np.ndarray, " edge"]]
+Edges = Float[np.ndarray, " edge"]
 
 
-def random(graph: Graph) -> Float[np.ndarray, " edge"]:
-    """All edges equal: ties count half, so AUROC is exactly the mean over random scores, 0.5."""
+def truth(circuit: Circuit) -> Edges:
+    """1 for edges that are in, 0 for those that are out: AUROC and average precision 1.
+
+    Undetermined edges, on which nothing is scored, have 1/2.
+    """
+    values = {Label.OUT: 0.0, Label.IN: 1.0, Label.UNDETERMINED: 0.5}
+    return np.array([values[Label(label)] for label in circuit.labels.tolist()])
+
+
+def inverted_truth(circuit: Circuit) -> Edges:
+    """0 for edges that are in, 1 for those that are out: AUROC 0.
+
+    Undetermined edges, on which nothing is scored, have 1/2.
+    """
+    return 1 - truth(circuit)
+
+
+def random(graph: Graph, *, seed: int = 0) -> Edges:
+    """Uniform random scores: AUROC 0.5, average precision at the prevalence, within chance.
+
+    Args:
+        graph: says how many edges there are.
+        seed: of the scores.
+    """
+    return np.random.default_rng(seed).uniform(size=graph.n_edges)
+
+
+def even(graph: Graph) -> Edges:
+    """All edges equal: ties count half, so AUROC is exactly the mean over random scores, 0.5.
+
+    Average precision is exactly the prevalence.
+    """
     return np.zeros(graph.n_edges)
 
 
-def depth(graph: Graph) -> Float[np.ndarray, " edge"]:
-    """Late edges first: how deep an edge's two ends are together."""
+def depth(graph: Graph) -> Edges:
+    """Late edges first: how deep an edge's two ends are together.
+
+    By layers, an MLP half a layer behind its heads, and `logits` behind the last layer.
+    """
     sources, destinations = _layers(graph)
     scores: np.ndarray = sources + destinations
     return scores
 
 
-def shortness(graph: Graph) -> Float[np.ndarray, " edge"]:
-    """Short edges first: minus the number of layers that an edge spans."""
+def shortness(graph: Graph) -> Edges:
+    """Short edges first: minus the number of layers that an edge spans.
+
+    By layers, an MLP half a layer behind its heads, and `logits` behind the last layer.
+    """
     sources, destinations = _layers(graph)
     scores: np.ndarray = sources - destinations
     return scores
 
 
-def from_embed(graph: Graph) -> Float[np.ndarray, " edge"]:
-    """Every edge out of `embed`, and no other."""
+def from_embed(graph: Graph) -> Edges:
+    """Every edge out of `embed`, and no other.
+
+    Raises GraphError for a graph without that node.
+    """
     scores = np.zeros(graph.n_edges)
     scores[graph.edges_from("embed")] = 1.0
     return scores
 
 
-CONTROLS: dict[str, Control] = {
-    "random": random,
+# Of a graph, by the names that difficulties are stored under.
+BLIND: dict[str, Callable[[Graph], Edges]] = {
+    "random": even,
     "depth": depth,
     "shortness": shortness,
     "from_embed": from_embed,
+}
+
+CONTROLS: dict[str, Control] = {
+    "random": Control(random),
+    "truth": Control(truth, sees_truth=True),
+    "inverted-truth": Control(inverted_truth, sees_truth=True),
+    "depth": Control(depth),
+    "shortness": Control(shortness),
+    "from-embed": Control(from_embed),
 }
 
 

@@ -13,7 +13,7 @@ from knowncircuits.cases.difficulty import Difficulty
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler import Compiled
 from knowncircuits.compiler.program import flatten
-from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.controls import BLIND
 from knowncircuits.evaluation.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import destination_node, split_edge
@@ -154,7 +154,7 @@ def is_degenerate(circuit: Circuit) -> bool:
 def control_aurocs(circuit: Circuit) -> dict[str, float | None]:
     """AUROC over determined edges of each control."""
     found = {}
-    for name, control in CONTROLS.items():
+    for name, control in BLIND.items():
         scores = Scores(circuit.graph, control(circuit.graph), name, "signed")
         auroc = score(scores, circuit).auroc
         found[name] = None if auroc is None else round(auroc, 4)

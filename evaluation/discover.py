@@ -2,61 +2,103 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
-import numpy as np
-
-from knowncircuits.errors import ResultError, TaskError, UnknownNameError
-from knowncircuits.evaluation.methods import METHODS, Attribution, Method
+from knowncircuits.circuit import Circuit
+from knowncircuits.errors import MethodError, UnknownNameError
+from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.methods import METHODS, Attribution, Control, Method
+from knowncircuits.evaluation.methods.results import edge_scores
 from knowncircuits.evaluation.scores import Scores
 from knowncircuits.evaluation.task import Task
 
+GROUP = "knowncircuits.methods"  # of entry points, through which other packages add methods
+
 
 def methods() -> list[str]:
-    """The names of the methods that come with the library."""
-    return sorted(METHODS)
+    """The names of all methods and controls: ours, and those that installed packages add."""
+    return sorted({*METHODS, *CONTROLS, *entry_points(group=GROUP).names})
 
 
-def load_method(name: str) -> Method:
-    """The method of a name; raises UnknownNameError, with the close names, if there is none."""
-    if name not in METHODS:
-        raise UnknownNameError("method", name, METHODS)
-    return METHODS[name]
+def describe_methods() -> list[tuple[str, Method | Control, str]]:
+    """Every name of `methods()`, in a readable order, with its kind: method, control or added."""
+    ours = [(name, method, "method") for name, method in METHODS.items()]
+    blind = [(name, control, "control") for name, control in CONTROLS.items()]
+    added = [name for name in methods() if name not in METHODS and name not in CONTROLS]
+    return [*ours, *blind, *((name, load_method(name), "added") for name in added)]
 
 
-def discover(method: str | Callable[..., Any], task: Task, **options: Any) -> Scores:
+def load_method(name: str) -> Method | Control:
+    """The method or control of a name.
+
+    Args:
+        name: one of `methods()`, or `module:function`, imported.
+
+    Raises:
+        UnknownNameError: with the close names, if there is none.
+        MethodError: for one that cannot be imported, or is no function.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if name in CONTROLS:
+        return CONTROLS[name]
+    module, colon, attribute = name.partition(":")
+    try:
+        if colon:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        elif added := entry_points(group=GROUP, name=name):
+            found = next(iter(added)).load()
+        else:
+            raise UnknownNameError("method", name, methods())
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise MethodError(f"cannot load method {name}: {error}") from error
+    return _as_method(found, name)
+
+
+def discover(
+    method: str | Callable[..., Any] | Method | Control,
+    task: Task,
+    *,
+    circuit: Circuit | None = None,
+    **options: Any,
+) -> Scores:
     """Score every edge of a task's model.
 
     Args:
-        method: a name out of `methods()`, or a function of a task (and options) that returns a
-            vector in the order of `task.graph.edges`, or a dict from edges to numbers.
+        method: a name out of `methods()`, `module:function`, or a function of a task (and options)
+            that returns a vector in the order of `task.graph.edges`, a dict from edges or from
+            nodes to numbers, or EAP-IG's JSON; see `knowncircuits.evaluation.methods.results`.
+            Its scores rank by their absolute values, unless it is given as
+            `Method(function, rank_by="signed")`.
         task: what the method may see.
+        circuit: the truth, which only the controls `truth` and `inverted-truth` are shown.
         options: the method's own; unknown ones are refused.
 
     Raises:
         UnknownNameError: for an unknown method.
-        TaskError: for options that the method does not take.
+        MethodError: for a method that cannot be loaded, options that it does not take, or a control
+            without the circuit that it needs.
         GraphError: for scores that are not finite or do not fit the graph.
-        ResultError: for a result that is neither a vector nor a dict.
+        ResultError: for a result that is none of the above.
     """
     if isinstance(method, str):
         name, chosen = method, load_method(method)
     else:
-        name, chosen = getattr(method, "__name__", "method"), Method(method)
-    accepted = inspect.signature(chosen.run).parameters
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
-        unknown = sorted(set(options) - set(list(accepted)[1:]))
-        if unknown:
-            known = ", ".join(list(accepted)[1:]) or "none"
-            raise TaskError(f"{name} takes no option {', '.join(unknown)}; its options: {known}")
+        chosen = _as_method(method, "the method")
+        name = getattr(chosen.run, "__name__", "method")
+    options = bind_options(chosen, name, options)
     start = time.perf_counter()
-    result = chosen.run(task, **options)
+    result = chosen.run(_subject(chosen, name, task, circuit), **options)
     seconds = time.perf_counter() - start
     if not isinstance(result, Attribution):
-        result = Attribution(_vector(result, task, name))
+        result = Attribution(edge_scores(result, task.graph, name, chosen.rank_by))
     return Scores(
         task.graph,
         result.values,
@@ -66,17 +108,51 @@ def discover(method: str | Callable[..., Any], task: Task, **options: Any) -> Sc
         result.forward_passes,
         result.backward_passes,
         seconds,
+        result.details,
     )
 
 
-def _vector(result: object, task: Task, name: str) -> np.ndarray:
-    if isinstance(result, Mapping):
-        return task.graph.vector(result)
-    if hasattr(result, "detach"):  # a tensor
-        result = result.detach().cpu().numpy()
-    try:
-        return np.asarray(result, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ResultError(
-            f"expected {name} to return a vector or a dict of numbers, got {type(result).__name__}"
-        ) from error
+def default_options(method: Method | Control) -> dict[str, Any]:
+    """The options that a method takes by name, with their defaults."""
+    parameters = list(inspect.signature(method.run).parameters.values())[1:]
+    empty = inspect.Parameter.empty
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return {p.name: None if p.default is empty else p.default for p in named}
+
+
+def bind_options(method: Method | Control, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a run: those given, and the defaults of the others.
+
+    Raises MethodError for options that the method does not take, or lacks.
+    """
+    parameters = list(inspect.signature(method.run).parameters.values())[1:]
+    known = default_options(method)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            takes = ", ".join(known) or "none"
+            raise MethodError(f"{name} takes no option {', '.join(unknown)}; its options: {takes}")
+    lacking = [p.name for p in parameters if p.name in known and p.default is p.empty]
+    lacking = [option for option in lacking if option not in options]
+    if lacking:
+        raise MethodError(f"{name} needs a value for its option {', '.join(lacking)}")
+    return {**known, **options}
+
+
+def _as_method(found: Any, name: str) -> Method | Control:
+    if isinstance(found, (Method, Control)):
+        return found
+    if not callable(found):
+        raise MethodError(f"expected {name} to be a function of a task, got {found!r}")
+    return Method(found)
+
+
+def _subject(method: Method | Control, name: str, task: Task, circuit: Circuit | None) -> Any:
+    """What is shown: the task to a method; the graph, or the truth, to a control."""
+    if isinstance(method, Method):
+        return task
+    if not method.sees_truth:
+        return task.graph
+    if circuit is None or circuit.graph != task.graph:
+        raise MethodError(f"expected the circuit of the task's model for the control {name}")
+    return circuit

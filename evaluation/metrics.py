@@ -1,39 +1,83 @@
-"""How far a patched run's outputs are from the clean run's, at every position."""
+"""How far a patched run's outputs are from the clean run's, at every position.
+
+Every metric is 0 at the clean run, and grows as what the model does is lost: a positive effect of
+an edge says that the edge was needed. The labels of those that need one are the model's own
+answers: the clean run's is right, the corrupted run's is wrong.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
 from knowncircuits.errors import UnknownNameError
 
-Divergence = Callable[
-    [Float[Tensor, "batch pos d_vocab_out"], Float[Tensor, "batch pos d_vocab_out"]],
-    Float[Tensor, "batch pos"],
-]
+Logits = Float[Tensor, "batch pos d_vocab_out"]
+Distance = Callable[[Logits, Logits, Logits], Float[Tensor, "batch pos"]]
 
 
-def kl(
-    logits: Float[Tensor, "batch pos d_vocab_out"], clean: Float[Tensor, "batch pos d_vocab_out"]
-) -> Float[Tensor, "batch pos"]:
+def kl(logits: Logits, clean: Logits, corrupted: Logits) -> Float[Tensor, "batch pos"]:
     """KL divergence from the clean run's distribution to this one's, in nats."""
     expected, got = clean.log_softmax(-1), logits.log_softmax(-1)
     return (expected.exp() * (expected - got)).sum(-1)
 
 
-def l2(
-    logits: Float[Tensor, "batch pos d_vocab_out"], clean: Float[Tensor, "batch pos d_vocab_out"]
-) -> Float[Tensor, "batch pos"]:
+def l2(logits: Logits, clean: Logits, corrupted: Logits) -> Float[Tensor, "batch pos"]:
     """Squared distance of the outputs."""
     return (logits - clean).square().sum(-1)
 
 
-METRICS: dict[str, Divergence] = {"kl": kl, "l2": l2}
+def logit_diff(logits: Logits, clean: Logits, corrupted: Logits) -> Float[Tensor, "batch pos"]:
+    """By how much the right answer's logit less the wrong one's has fallen.
+
+    0 throughout where the clean and the corrupted run give the same answer.
+    """
+    return _lead(clean, clean, corrupted) - _lead(logits, clean, corrupted)
 
 
-def load_metric(name: str) -> Divergence:
+def prob_diff(logits: Logits, clean: Logits, corrupted: Logits) -> Float[Tensor, "batch pos"]:
+    """As `logit_diff`, of the two answers' probabilities."""
+    right = clean.softmax(-1)
+    return _lead(right, clean, corrupted) - _lead(logits.softmax(-1), clean, corrupted)
+
+
+def label_loss(logits: Logits, clean: Logits, corrupted: Logits) -> Float[Tensor, "batch pos"]:
+    """By how much the cross-entropy to the clean run's answer has grown."""
+    label = clean.argmax(-1, keepdim=True)
+    lost = clean.log_softmax(-1) - logits.log_softmax(-1)
+    return lost.gather(-1, label).squeeze(-1)
+
+
+def _lead(values: Tensor, clean: Tensor, corrupted: Tensor) -> Tensor:
+    """The value of the clean run's answer less that of the corrupted run's."""
+    right, wrong = (run.argmax(-1, keepdim=True) for run in (clean, corrupted))
+    return (values.gather(-1, right) - values.gather(-1, wrong)).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A distance from the clean run, and what it is fit for."""
+
+    distance: Distance
+    # Least at the clean run, where its gradient is therefore zero: first-order methods must look
+    # elsewhere.
+    divergence: bool
+    numbers: bool = False  # whether it says anything of a single number, too
+
+
+METRICS: dict[str, Metric] = {
+    "kl": Metric(kl, divergence=True),
+    "l2": Metric(l2, divergence=True, numbers=True),
+    "logit_diff": Metric(logit_diff, divergence=False),
+    "prob_diff": Metric(prob_diff, divergence=False),
+    "label_loss": Metric(label_loss, divergence=False),
+}
+
+
+def load_metric(name: str) -> Metric:
     """The metric of a name; raises UnknownNameError if there is none."""
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)

@@ -15,7 +15,7 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.scores import Score, score
-from knowncircuits.evaluation.task import make_task
+from knowncircuits.evaluation.task import Ablation, make_task
 from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
 from knowncircuits.models.trained import Trained, load_trained
 from knowncircuits.models.zoo import load_model
@@ -37,6 +37,7 @@ class Settings:
     corruption: str = "resample"
     # What it is run on: `compiled`, a variant of the shipped models, or a trained model's folder.
     subject: str | Path = "seed0"
+    ablation: Ablation = "resample"
 
     def to_dict(self) -> dict[str, Any]:
         """For the result file."""
@@ -48,8 +49,14 @@ class Settings:
             "options": dict(self.options),
             "corruption": self.corruption,
             "subject": str(self.subject),
+            "ablation": self.ablation,
             "version": version("knowncircuits"),
         }
+
+    @property
+    def folder(self) -> str:
+        """What the method's folder is called; of `module:function`, a name without the colon."""
+        return self.method.replace(":", ".")
 
 
 @dataclass(frozen=True)
@@ -87,13 +94,20 @@ def run_case(case: str, settings: Settings, folder: Path) -> Result:
         ResultError: if the file there is from other settings, or cannot be written.
         ModelError: if there is no such model of the case; see `load_subject`.
     """
-    path = folder / settings.method / f"{case}.json"
+    path = folder / settings.folder / f"{case}.json"
     subject = load_subject(case, settings.subject)
     described = {**settings.to_dict(), "case": case, "model": weights_hash(subject.model)}
     if path.exists():
         return _read_back(path, case, described)
-    task = make_task(subject, settings.n_pairs, settings.seed, settings.metric, settings.corruption)
-    scores = discover(settings.method, task, **settings.options)
+    task = make_task(
+        subject,
+        settings.n_pairs,
+        settings.seed,
+        settings.metric,
+        settings.corruption,
+        ablation=settings.ablation,
+    )
+    scores = discover(settings.method, task, circuit=subject.circuit, **settings.options)
     found = score(scores, subject.circuit)
     file = graph_file(
         scores.graph,
@@ -107,6 +121,9 @@ def run_case(case: str, settings: Settings, folder: Path) -> Result:
             "seconds": scores.seconds,
             "forward_passes": scores.forward_passes,
             "backward_passes": scores.backward_passes,
+            "metric": task.metric,
+            "options": dict(scores.options),
+            "details": dict(scores.details),
         },
     )
     write_graph_file(file, path)

@@ -24,10 +24,11 @@ class Scores:
     values: Float[np.ndarray, " edge"]  # with their signs
     method: str
     rank_by: RankBy = "absolute"
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # all, with those left as they are
     forward_passes: int = 0  # of one example each
     backward_passes: int = 0
     seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)  # what else the method says
 
     def __post_init__(self) -> None:
         checked = check_edge_vector(self.graph, self.values, f"scores of {self.method}")

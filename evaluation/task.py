@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,13 +13,20 @@ from torch import Tensor
 from knowncircuits.cases import Case, Pairs, draw_pairs
 from knowncircuits.cases.pairs import resample
 from knowncircuits.compiler import Compiled
-from knowncircuits.errors import TaskError
-from knowncircuits.evaluation.metrics import load_metric
+from knowncircuits.errors import ModelError, TaskError, UnknownNameError
+from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
-from knowncircuits.transformer import Patchable, Run
+from knowncircuits.transformer import Patchable, Run, Transformer
 
 if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from knowncircuits.models.hooked import HookedTwin
     from knowncircuits.models.trained import Trained
+
+Ablation = Literal["resample", "mean", "zero"]
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
+Outputs = Float[Tensor, "pair source pos d_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +39,7 @@ class Task:
     corrupted: Int[Tensor, "pair pos"]
     counts: Bool[Tensor, "pair pos"]  # the positions that the metric looks at
     metric: str = "kl"
+    ablation: Ablation = "resample"  # what patched edges read; see `alternative`
 
     def __post_init__(self) -> None:
         if self.clean.shape != self.corrupted.shape or self.clean.ndim != 2:
@@ -49,6 +57,8 @@ class Task:
                 f"the first at {int(equal.nonzero()[0])}"
             )
         load_metric(self.metric)
+        if self.ablation not in ABLATIONS:
+            raise UnknownNameError("ablation", self.ablation, ABLATIONS)
 
     @property
     def graph(self) -> Graph:
@@ -72,13 +82,55 @@ class Task:
         with torch.no_grad():
             return self.model.run(self.corrupted)
 
+    @cached_property
+    def alternative(self) -> Outputs:
+        """What a patched edge reads instead of what its source writes.
+
+        By ablation: `resample`, what the source writes on the corrupted input of the pair; `mean`,
+        the mean of that over all pairs, at each position; `zero`, nothing.
+        """
+        corrupted = self.corrupted_run.outputs
+        if self.ablation == "resample":
+            return corrupted
+        if self.ablation == "mean":
+            return corrupted.mean(0, keepdim=True).expand_as(corrupted)
+        return corrupted.new_zeros(1).expand_as(corrupted)
+
+    @cached_property
+    def differences(self) -> Outputs:
+        """By how much a patched edge's value moves: the alternative less the clean outputs."""
+        return self.alternative - self.clean_run.outputs
+
     def measure(
         self, logits: Float[Tensor, "batch pos d_vocab_out"], pairs: Int[Tensor, " batch"]
     ) -> Float[Tensor, " batch"]:
         """The metric between each run and the clean run of its pair, averaged over what counts."""
         counts = self.counts[pairs].to(logits.dtype)
-        distance = load_metric(self.metric)(logits, self.clean_run.logits[pairs])
+        clean, corrupted = self.clean_run.logits[pairs], self.corrupted_run.logits[pairs]
+        distance = load_metric(self.metric).distance(logits, clean, corrupted)
         return (distance * counts).sum(1) / counts.sum(1).clamp(min=1)
+
+    def to_transformer_lens(self) -> TransformerBridge:
+        """The model as a TransformerLens bridge; ModelError for a model that cannot be one."""
+        from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
+
+        if isinstance(self.model, BridgedModel):
+            return self.model.bridge
+        return to_transformer_lens(self._transformer("TransformerLens bridge"))
+
+    def to_hooked(self) -> HookedTwin:
+        """The model with HookedTransformer's hooks; ModelError for a model that is not ours."""
+        from knowncircuits.models.hooked import HookedTwin, to_hooked
+
+        if isinstance(self.model, HookedTwin):
+            return self.model
+        return to_hooked(self._transformer("hooked twin"))
+
+    def _transformer(self, wanted: str) -> Transformer:
+        if not isinstance(self.model, Transformer):
+            kind = type(self.model).__name__
+            raise ModelError(f"expected a Transformer to make a {wanted} of, got a {kind}")
+        return self.model
 
 
 def make_task(
@@ -89,6 +141,7 @@ def make_task(
     corruption: str = "resample",
     *,
     split: str | None = None,
+    ablation: Ablation = "resample",
 ) -> Task:
     """Draw pairs of clean and corrupted inputs for a model.
 
@@ -96,15 +149,17 @@ def make_task(
         subject: a compiled or a trained model, with its vocabulary and its case.
         n_pairs: how many pairs.
         seed: of the inputs; equal seeds give equal tasks.
-        metric: `kl` or `l2`; by default KL for categorical outputs and L2 for numerical ones.
+        metric: of `knowncircuits.evaluation.metrics`: `kl`, `l2`, `logit_diff`, `prob_diff` or
+            `label_loss`; by default KL for categorical outputs and L2 for numerical ones.
         corruption: `resample`, other inputs of the same distribution; `minimal`, the smallest
             change that alters the output; `variable:NAME`, a change of one variable. See
             `knowncircuits.cases.draw_pairs`.
         split: `train` or `test`; by default pairs of all inputs.
+        ablation: what patched edges read: `resample`, `mean` or `zero`; see `Task.alternative`.
 
     Raises:
-        TaskError: if no such pairs can be drawn.
-        UnknownNameError: for another metric, corruption, variable or split.
+        TaskError: if no such pairs can be drawn, or for a metric of categories on numbers.
+        UnknownNameError: for another metric, corruption, variable, split or ablation.
     """
     if n_pairs < 1:
         raise TaskError(f"expected at least one pair, got {n_pairs}")
@@ -114,7 +169,12 @@ def make_task(
     with torch.no_grad():
         counts = compiled.defined(compiled.model.run(clean).logits)
     metric = metric or ("l2" if compiled.output.numerical else "kl")
-    return Task(compiled.name, subject.model, clean, corrupted, counts, metric)
+    if compiled.output.numerical and not load_metric(metric).numbers:
+        fit = ", ".join(name for name, entry in METRICS.items() if entry.numbers)
+        raise TaskError(
+            f"expected a metric for the numbers of {compiled.name} ({fit}), got {metric!r}"
+        )
+    return Task(compiled.name, subject.model, clean, corrupted, counts, metric, ablation)
 
 
 def _draw_pairs(subject: Compiled, n: int, seed: int, corruption: str, split: str | None) -> Pairs:

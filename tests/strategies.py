@@ -6,15 +6,16 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from knowncircuits.evaluation.task import Ablation, Task
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 
-def configs() -> st.SearchStrategy[TransformerConfig]:
+def configs(max_layers: int = 3, max_heads: int = 3) -> st.SearchStrategy[TransformerConfig]:
     """Every kind of model: causal or not, normed or not, with and without MLPs."""
     return st.builds(
         TransformerConfig,
-        n_layers=st.integers(1, 3),
-        n_heads=st.integers(1, 3),
+        n_layers=st.integers(1, max_layers),
+        n_heads=st.integers(1, max_heads),
         d_model=st.integers(2, 9),
         d_head=st.integers(1, 4),
         d_mlp=st.sampled_from([0, 1, 11]),
@@ -44,6 +45,21 @@ def random_tokens(model: Transformer, batch: int, seq: int, seed: int = 0) -> Te
     """Uniform ids."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(model.config.d_vocab, (batch, seq), generator=generator)
+
+
+def random_task(
+    metric: str = "kl", seed: int = 0, *, ablation: Ablation = "resample", n_pairs: int = 6
+) -> Task:
+    """A dense random model: every edge has an effect."""
+    config = TransformerConfig(
+        n_layers=2, n_heads=2, d_model=8, d_head=3, d_mlp=12, n_ctx=5, d_vocab=6, d_vocab_out=4
+    )
+    model = Transformer(config, dtype=torch.float64).initialise(seed).requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    clean, corrupted = torch.randint(1, 6, (2, n_pairs, 5), generator=generator)
+    counts = torch.ones(n_pairs, 5, dtype=torch.bool)
+    counts[:, 0] = False
+    return Task("random", model, clean, corrupted, counts, metric, ablation)
 
 
 @dataclass(frozen=True)

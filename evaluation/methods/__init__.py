@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from knowncircuits.evaluation.methods.acdc import acdc
+from knowncircuits.evaluation.methods.clean_corrupted import clean_corrupted
 from knowncircuits.evaluation.methods.eap import eap
+from knowncircuits.evaluation.methods.eap_ig_activations import eap_ig_activations
+from knowncircuits.evaluation.methods.eap_ig_inputs import eap_ig_inputs
+from knowncircuits.evaluation.methods.edge_sp import edge_sp
 from knowncircuits.evaluation.methods.exact import exact
-from knowncircuits.evaluation.methods.method import Attribution, Method
-from knowncircuits.evaluation.methods.random import random
+from knowncircuits.evaluation.methods.method import Attribution, Control, Method
+from knowncircuits.evaluation.methods.nap import nap
+from knowncircuits.evaluation.methods.nap_ig import nap_ig
+from knowncircuits.evaluation.methods.sp import sp
 
 METHODS: dict[str, Method] = {
     "exact": Method(exact),
     "eap": Method(eap),
-    "random": Method(random, rank_by="signed"),
+    "eap-ig-inputs": Method(eap_ig_inputs),
+    "eap-ig-activations": Method(eap_ig_activations),
+    "clean-corrupted": Method(clean_corrupted),
+    "acdc": Method(acdc, rank_by="signed"),
+    "sp": Method(sp, rank_by="signed"),
+    "edge-sp": Method(edge_sp, rank_by="signed"),
+    "nap": Method(nap),
+    "nap-ig": Method(nap_ig),
 }
 
-__all__ = ["METHODS", "Attribution", "Method"]
+__all__ = ["METHODS", "Attribution", "Control", "Method"]

@@ -12,11 +12,11 @@ from knowncircuits.single import single_patches
 
 
 def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
-    """How far the output moves when one edge of the clean run reads the corrupted input's value.
+    """How far the output moves when one edge of the clean run reads the alternative.
 
-    Mean over pairs of the metric. The standard that approximations are measured by (path patching:
-    Goldowsky-Dill et al., 2023). Edges whose source writes the same on both inputs are not run:
-    their effect is 0.
+    Mean over pairs of the metric; positive where behaviour is lost. The standard that
+    approximations are measured by (path patching: Goldowsky-Dill et al., 2023). Ranks by absolute
+    values. Edges whose source writes the same either way are not run: their effect is 0.
 
     Args:
         task: what to look at.
@@ -25,7 +25,7 @@ def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
     Cost: up to n_pairs * n_edges forward passes, of which our own models compute what is behind
     the edge.
     """
-    graph, alternative = task.graph, task.corrupted_run.outputs
+    graph, alternative = task.graph, task.alternative
     clean = task.clean_run.outputs
     differs = (clean != alternative).flatten(2).any(2).cpu().numpy()  # [pair, source]
     places, chosen = np.nonzero(differs[:, graph.source_of_edge].T)

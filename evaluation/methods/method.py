@@ -1,9 +1,9 @@
-"""What a discovery method is and what it gives."""
+"""What a discovery method is, what a control is, and what they give."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,28 @@ class Attribution:
     values: Float[np.ndarray, " edge"]
     forward_passes: int = 0
     backward_passes: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)  # what else a method has to say
 
 
 @dataclass(frozen=True)
 class Method:
-    """A function of a task and options, and how its scores rank edges."""
+    """A function of a task and options, and how its scores rank edges.
 
-    run: Callable[..., Attribution | np.ndarray | Any]
+    `absolute`: effects in either direction, such as gradients, count by their size. `signed`:
+    higher is more in the circuit.
+    """
+
+    run: Callable[..., Attribution | Any]
     rank_by: RankBy = "absolute"
+
+
+@dataclass(frozen=True)
+class Control:
+    """Scores made without the model, of the circuit and options: what a method is held against.
+
+    Controls may know the truth, which is why they are no methods: those see the task alone.
+    """
+
+    run: Callable[..., Float[np.ndarray, " edge"]]
+    sees_truth: bool = False  # else only the circuit's graph is looked at
+    rank_by: RankBy = "signed"

@@ -3,6 +3,7 @@
 import pytest
 
 from knowncircuits.evaluation.bench.effects import bench_effects
+from knowncircuits.evaluation.bench.methods import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
 from knowncircuits.evaluation.bench.training import SETTINGS, bench_training
 
@@ -30,3 +31,11 @@ def test_effects_are_what_hooks_find() -> None:
     assert row["largest_difference"] == 0
     assert row["plain_seconds_for_all"] == pytest.approx(row["plain_seconds"] * 30 / 20)
     assert row["ratio"] == pytest.approx(row["plain_seconds_for_all"] / row["seconds"])
+
+
+def test_what_methods_cost() -> None:
+    table = bench_methods(n_pairs=3, names=["eap", "eap-ig-inputs"])
+    assert table["model"].tolist() == ["fraction_of_x"] * 2 + ["4 layers"] * 2
+    assert table["forward_passes"].tolist() == [6, 36] * 2
+    assert table["backward_passes"].tolist() == [3, 15] * 2
+    assert (table["seconds"] > 0).all()

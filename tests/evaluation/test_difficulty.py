@@ -19,7 +19,7 @@ from knowncircuits.cases.difficulty import (
 )
 from knowncircuits.circuit import Label, circuit_from_edges
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.controls import BLIND
 from knowncircuits.evaluation.difficulty import (
     control_aurocs,
     is_degenerate,
@@ -150,12 +150,12 @@ def test_shape_of_a_circuit() -> None:
 
 def test_controls() -> None:
     graph = Graph(n_layers=1, n_heads=1)
-    for control in CONTROLS.values():
+    for control in BLIND.values():
         assert control(graph).shape == (graph.n_edges,)
     edge = graph.index
-    assert CONTROLS["depth"](graph)[[edge("embed->m0"), edge("m0->logits")]].tolist() == [-0.5, 1.5]
-    assert CONTROLS["shortness"](graph)[edge("embed->logits")] == -2.0
-    assert CONTROLS["from_embed"](graph).sum() == 5
+    assert BLIND["depth"](graph)[[edge("embed->m0"), edge("m0->logits")]].tolist() == [-0.5, 1.5]
+    assert BLIND["shortness"](graph)[edge("embed->logits")] == -2.0
+    assert BLIND["from_embed"](graph).sum() == 5
     histogram = load_case("histogram").compile().circuit
     assert control_aurocs(histogram) == {
         "random": 0.5,

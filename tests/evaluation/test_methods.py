@@ -10,27 +10,20 @@ import torch
 
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
-from knowncircuits.errors import GraphError, ResultError, TaskError, UnknownNameError
-from knowncircuits.evaluation.discover import discover, methods
+from knowncircuits.errors import GraphError, MethodError
+from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.discover import discover, load_method, methods
+from knowncircuits.evaluation.methods import METHODS
+from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scores import Scores, score
-from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.evaluation.task import Ablation, Task, make_task
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.hooks import run_patched
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from programs import TWELVE
+from strategies import random_task
 
-
-def random_task(metric: str = "kl", seed: int = 0) -> Task:
-    """A dense random model: every edge has an effect."""
-    config = TransformerConfig(
-        n_layers=2, n_heads=2, d_model=8, d_head=3, d_mlp=12, n_ctx=5, d_vocab=6, d_vocab_out=4
-    )
-    model = Transformer(config, dtype=torch.float64).initialise(seed)
-    generator = torch.Generator().manual_seed(seed)
-    clean, corrupted = torch.randint(1, 6, (2, 6, 5), generator=generator)
-    counts = torch.ones(6, 5, dtype=torch.bool)
-    counts[:, 0] = False
-    return Task("random", model.requires_grad_(False), clean, corrupted, counts, metric)
+QUICK = {"sp": {"steps": 3}, "edge-sp": {"steps": 3}, "acdc": {"thresholds": [0.01, 0.1]}}
 
 
 def test_exact_of_any_patchable_model_is_the_same() -> None:
@@ -42,12 +35,17 @@ def test_exact_of_any_patchable_model_is_the_same() -> None:
     assert ours.forward_passes == theirs.forward_passes
 
 
-@pytest.mark.parametrize("metric", ["kl", "l2"])
-def test_exact_equals_patching_the_hooked_module_edge_by_edge(metric: str) -> None:
-    task = random_task(metric)
+@pytest.mark.parametrize(
+    ("metric", "ablation"),
+    [("kl", "resample"), ("l2", "resample"), ("logit_diff", "mean"), ("prob_diff", "zero")],
+)
+def test_exact_equals_patching_the_hooked_module_edge_by_edge(
+    metric: str, ablation: Ablation
+) -> None:
+    task = random_task(metric, ablation=ablation)
     assert isinstance(task.model, Transformer)
     hooked = to_hooked(task.model)
-    alternative = task.corrupted_run.outputs
+    alternative = task.alternative
     pairs = torch.arange(task.n_pairs)
     wanted = []
     for edge in range(task.graph.n_edges):
@@ -57,7 +55,7 @@ def test_exact_equals_patching_the_hooked_module_edge_by_edge(metric: str) -> No
         wanted.append(task.measure(logits, pairs).mean().item())
     scores = discover("exact", task, batch_size=17)
     assert np.allclose(scores.values, wanted, atol=1e-12)
-    assert (scores.values > 0).mean() > 0.6  # all but what leaves pos or repeats in a position
+    assert (scores.values != 0).mean() > 0.6  # all but what leaves pos or repeats in a position
     live = sum(
         (
             task.clean_run.outputs[:, task.graph.source_of_edge[e]]
@@ -72,12 +70,33 @@ def test_exact_equals_patching_the_hooked_module_edge_by_edge(metric: str) -> No
     assert scores.forward_passes == 2 * task.n_pairs + live
 
 
-@pytest.mark.parametrize("metric", ["kl", "l2"])
-def test_eap_equals_gradients_taken_through_hooks(metric: str) -> None:
+@pytest.mark.parametrize("ablation", ["resample", "mean", "zero"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_eap_equals_gradients_taken_through_hooks(metric: str, ablation: Ablation) -> None:
     """Gradient at each destination's hooked input, times what its source's output would change."""
-    task = random_task(metric)
+    task = random_task(metric, ablation=ablation)
+    divergence = metric in ("kl", "l2")
+    wanted = hooked_eap(task, task.corrupted if divergence else task.clean)
+    values = discover("eap", task, batch_size=4).values
+    assert np.allclose(values, wanted, atol=1e-10)
+    assert np.abs(values).max() > 1e-3
+    other = hooked_eap(task, task.clean if divergence else task.corrupted)
+    both = discover("clean-corrupted", task, batch_size=4).values
+    assert np.allclose(both, (wanted + other) / 2, atol=1e-10)
+    if divergence:
+        assert np.abs(other).max() < 1e-12  # least there
+        with pytest.raises(MethodError, match=f"gradients_at='corrupted' with {metric}"):
+            discover("eap", task, gradients_at="clean")
+    else:
+        values = discover("nap", task, gradients_at="corrupted", batch_size=4).details["nodes"]
+        sums = np.bincount(task.graph.source_of_edge, other)
+        assert np.allclose(list(values.values()), sums, atol=1e-10)
+
+
+def hooked_eap(task: Task, tokens: torch.Tensor) -> np.ndarray:
+    """Mean over pairs of gradient times difference, at the unpatched run on these tokens."""
     assert isinstance(task.model, Transformer)
-    hooked = to_hooked(task.model)
+    hooked = to_hooked(task.model).requires_grad_(True)
     inputs: dict[str, torch.Tensor] = {}
 
     def keep(value: torch.Tensor, hook: object) -> torch.Tensor:
@@ -89,16 +108,12 @@ def test_eap_equals_gradients_taken_through_hooks(metric: str) -> None:
     names = ["blocks.{}.hook_q_input", "blocks.{}.hook_k_input", "blocks.{}.hook_v_input"]
     names += ["blocks.{}.hook_mlp_in"]
     hooks = [(name.format(layer), keep) for layer in range(2) for name in names]
-    hooked.requires_grad_(True)
-    logits = hooked.run_with_hooks(
-        task.corrupted, fwd_hooks=[*hooks, ("blocks.1.hook_resid_post", keep)]
-    )
+    logits = hooked.run_with_hooks(tokens, fwd_hooks=[*hooks, ("blocks.1.hook_resid_post", keep)])
     task.measure(logits, torch.arange(task.n_pairs)).sum().backward()
-    difference = task.clean_run.outputs - task.corrupted_run.outputs
-    wanted = []
+    effects = []
     for edge in task.graph.edges:
         source, _, destination = edge.partition("->")
-        change = difference[:, task.graph.sources.index(source)]
+        change = task.differences[:, task.graph.sources.index(source)]
         if destination == "logits":
             gradient = inputs["blocks.1.hook_resid_post"].grad
         elif destination.startswith("m"):
@@ -107,10 +122,8 @@ def test_eap_equals_gradients_taken_through_hooks(metric: str) -> None:
             layer, head, letter = destination[1], int(destination[4]), destination[6]
             gradient = inputs[f"blocks.{layer}.hook_{letter}_input"].grad[:, :, head]
         assert gradient is not None
-        wanted.append(-(gradient * change).sum().item() / task.n_pairs)
-    values = discover("eap", task, batch_size=4).values
-    assert np.allclose(values, wanted, atol=1e-10)
-    assert np.abs(values).max() > 1e-3
+        effects.append((gradient * change).sum().item() / task.n_pairs)
+    return np.array(effects)
 
 
 @pytest.mark.parametrize("name", TWELVE)
@@ -127,14 +140,66 @@ def test_exact_finds_the_circuit_of_compiled_models(name: str) -> None:
     assert found.auroc == found.average_precision == found.precision_at_size == 1.0
 
 
-def test_a_seed_gives_the_same_scores() -> None:
-    task = make_task(load_case("histogram").compile(), 10)
-    for name in methods():
-        first, second = discover(name, task), discover(name, task)
+@pytest.mark.parametrize("name", methods())
+def test_a_seed_gives_the_same_scores_and_they_are_finite(name: str) -> None:
+    compiled = load_case("histogram").compile()
+    for ablation in ("resample", "mean", "zero"):
+        task = make_task(compiled, 5, ablation=ablation)
+        options = QUICK.get(name, {})
+        first, second = (
+            discover(name, task, circuit=compiled.circuit, **options) for _ in range(2)
+        )
         assert np.array_equal(first.values, second.values)
-    assert not np.array_equal(
-        discover("random", task, seed=1).values, discover("random", task, seed=2).values
+        assert options.items() <= first.options.items()
+        assert first.rank_by == load_method(name).rank_by
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_run_on_any_patchable_model(name: str) -> None:
+    """Hooks instead of the fast path, and one row at a time instead of many."""
+    task = random_task()
+    assert isinstance(task.model, Transformer)
+    other = replace(task, model=to_hooked(task.model).requires_grad_(False))
+    options = QUICK.get(name, {})
+    ours = discover(name, task, **options)
+    small = {} if name in ("sp", "edge-sp") else {"batch_size": 5}
+    theirs = discover(name, other, **options, **small)
+    assert np.allclose(ours.values, theirs.values, atol=1e-9)
+    assert ours.backward_passes == theirs.backward_passes
+
+
+@pytest.mark.parametrize("name", ["random", "sp", "edge-sp"])
+def test_another_seed_gives_other_scores(name: str) -> None:
+    task = make_task(load_case("histogram").compile(), 5)
+    first, second = (
+        discover(name, task, seed=seed, **QUICK.get(name, {})).values for seed in (1, 2)
     )
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_controls_that_know_the_truth(name: str) -> None:
+    """1 and 0 wherever there are determined edges of both kinds."""
+    circuit = load_case(name).compile().circuit
+    aurocs = []
+    for control in ("truth", "inverted-truth"):
+        values = CONTROLS[control].run(circuit)
+        aurocs.append(score(Scores(circuit.graph, values, control, "signed"), circuit).auroc)
+    both = {Label.IN, Label.OUT} <= {Label(label) for label in circuit.labels.tolist()}
+    assert aurocs == ([1.0, 0.0] if both else [None, None])
+
+
+def test_the_truth_is_shown_to_controls_alone() -> None:
+    compiled = load_case("histogram").compile()
+    task = make_task(compiled, 2)
+    seen = []
+    discover(lambda given: seen.append(given) or np.zeros(13), task, circuit=compiled.circuit)
+    assert seen == [task]
+    assert not any(value is compiled.circuit for value in vars(task).values())
+    for circuit in (None, load_case("reverse").compile().circuit):
+        with pytest.raises(MethodError, match="the circuit of the task's model for the control tr"):
+            discover("truth", task, circuit=circuit)
+    assert np.array_equal(discover("depth", task).values, CONTROLS["depth"].run(task.graph))
 
 
 def test_random_scores_are_at_chance() -> None:
@@ -147,37 +212,6 @@ def test_random_scores_are_at_chance() -> None:
     )
 
 
-def test_methods_of_ones_own() -> None:
-    compiled = load_case("histogram").compile()
-    task = make_task(compiled, 5)
-
-    def truth(task: Task) -> dict[str, float]:
-        return {edge: float(edge in compiled.circuit.edges()) for edge in task.graph.edges}
-
-    scores = discover(truth, task)
-    assert scores.method == "truth"
-    assert score(scores, compiled.circuit).auroc == 1.0
-    assert discover(lambda task: torch.ones(task.graph.n_edges), task).values.sum() == 13
-    assert scores.top(2) == [("embed->a0.h0<q>", 1.0), ("embed->a0.h0<k>", 1.0)]
-
-
-def test_results_that_cannot_be_used() -> None:
-    task = make_task(load_case("histogram").compile(), 5)
-    n = task.graph.n_edges
-    with pytest.raises(GraphError, match=r"expected scores of .* of shape \[13\], got \[3\]"):
-        discover(lambda task: np.zeros(3), task)
-    with pytest.raises(GraphError, match="NaN or infinity at embed->a0.h0<q>"):
-        discover(lambda task: np.full(n, np.nan), task)
-    with pytest.raises(GraphError, match="unknown edges"):
-        discover(lambda task: {"a->b": 1.0}, task)
-    with pytest.raises(ResultError, match="vector or a dict"):
-        discover(lambda task: "high", task)
-    with pytest.raises(UnknownNameError, match="did you mean eap"):
-        discover("eapp", task)
-    with pytest.raises(TaskError, match="takes no option steps; its options: batch_size"):
-        discover("eap", task, steps=3)
-
-
 def test_other_graphs_are_not_compared() -> None:
     first, second = load_case("histogram").compile(), load_case("reverse").compile()
     scores = discover("random", make_task(first, 2))
@@ -186,10 +220,21 @@ def test_other_graphs_are_not_compared() -> None:
 
 
 def test_every_method_says_what_it_does() -> None:
-    from knowncircuits.evaluation.methods import METHODS
-
-    assert methods() == sorted(METHODS)
-    for method in METHODS.values():
-        assert "\n\n" in (method.run.__doc__ or "")
-    assert len(CASES) >= 12
+    """Its paper by a year, what it ranks by, its options and its cost."""
+    assert set(METHODS) | set(CONTROLS) <= set(methods())
+    for name, method in METHODS.items():
+        text = method.run.__doc__ or ""
+        for part in ("(20", "Ranks", "Args:", "Cost:"):
+            assert part in text or (part == "(20" and ", 20" in text), (name, part)
+    for control in CONTROLS.values():
+        assert "\n\n" in (control.run.__doc__ or "")
     assert isinstance(discover("random", random_task()), Scores)
+
+
+def test_options_are_checked_and_recorded() -> None:
+    task = random_task()
+    assert discover("eap", task, batch_size=3).options == {"gradients_at": None, "batch_size": 3}
+    with pytest.raises(MethodError, match="no option steps; its options: gradients_at, batch_size"):
+        discover("eap", task, steps=3)
+    with pytest.raises(MethodError, match="batch_size of at least 1, got 0"):
+        discover("eap", task, batch_size=0)

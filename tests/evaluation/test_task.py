@@ -11,8 +11,8 @@ import torch
 from knowncircuits import rasp
 from knowncircuits.cases import draw_pairs, load_case
 from knowncircuits.compiler import compile_program
-from knowncircuits.errors import TaskError, UnknownNameError
-from knowncircuits.evaluation.metrics import kl, l2
+from knowncircuits.errors import ModelError, TaskError, UnknownNameError
+from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.vocabulary import Vocabulary
 
@@ -76,6 +76,8 @@ def test_wrong_tasks() -> None:
         dataclasses.replace(task, counts=torch.zeros_like(task.counts))
     with pytest.raises(UnknownNameError, match="did you mean kl"):
         dataclasses.replace(task, metric="klm")
+    with pytest.raises(UnknownNameError, match="did you mean mean"):
+        dataclasses.replace(task, ablation="means")  # type: ignore[arg-type]
 
 
 def test_only_defined_positions_count() -> None:
@@ -88,10 +90,55 @@ def test_only_defined_positions_count() -> None:
 
 def test_metrics() -> None:
     generator = torch.Generator().manual_seed(0)
-    a, b = torch.randn(2, 4, 3, 5, generator=generator, dtype=torch.float64)
+    a, b, c = torch.randn(3, 4, 3, 5, generator=generator, dtype=torch.float64)
     p, q = b.softmax(-1).numpy(), a.softmax(-1).numpy()
-    assert np.allclose(kl(a, b).numpy(), (p * np.log(p / q)).sum(-1))
-    assert np.allclose(l2(a, b).numpy(), ((a - b).numpy() ** 2).sum(-1))
+    found = {name: metric.distance(a, b, c).numpy() for name, metric in METRICS.items()}
+    assert np.allclose(found["kl"], (p * np.log(p / q)).sum(-1))
+    assert np.allclose(found["l2"], ((a - b).numpy() ** 2).sum(-1))
+    for i, j in np.ndindex(4, 3):
+        right, wrong = int(b[i, j].argmax()), int(c[i, j].argmax())
+        fall = [(x[i, j, right] - x[i, j, wrong]).item() for x in (b, a)]
+        assert found["logit_diff"][i, j] == pytest.approx(fall[0] - fall[1])
+        fall = [x[i, j, right] - x[i, j, wrong] for x in (p, q)]
+        assert found["prob_diff"][i, j] == pytest.approx(fall[0] - fall[1])
+        assert found["label_loss"][i, j] == pytest.approx(-np.log(q[i, j, right] / p[i, j, right]))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_are_zero_at_the_clean_run(name: str) -> None:
+    task = make_task(load_case("histogram").compile(), 9, metric=name)
+    pairs = torch.arange(9)
+    assert task.measure(task.clean_run.logits, pairs).abs().max() < 1e-6
+    assert task.measure(task.corrupted_run.logits, pairs).min() > -1e-6
+    assert task.measure(task.corrupted_run.logits, pairs).max() > 0.1
+
+
+def test_a_metric_must_fit_the_outputs() -> None:
+    with pytest.raises(TaskError, match=r"numbers of fraction_of_x \(l2\), got 'logit_diff'"):
+        make_task(load_case("fraction_of_x").compile(), 5, metric="logit_diff")
+
+
+def test_what_patched_edges_read() -> None:
+    compiled = load_case("histogram").compile()
+    resample, mean, zero = (
+        make_task(compiled, 6, ablation=ablation) for ablation in ("resample", "mean", "zero")
+    )
+    outputs = resample.corrupted_run.outputs
+    assert torch.equal(resample.alternative, outputs)
+    assert torch.allclose(mean.alternative[3], outputs.mean(0))
+    assert zero.alternative.shape == outputs.shape
+    assert not zero.alternative.any()
+    assert torch.equal(zero.differences, -zero.clean_run.outputs)
+
+
+def test_the_model_for_transformer_lens() -> None:
+    task = make_task(load_case("histogram").compile(), 4)
+    for other in (task.to_transformer_lens(), task.to_hooked()):
+        assert torch.allclose(other(task.clean), task.clean_run.logits, atol=1e-5)
+    hooked = dataclasses.replace(task, model=task.to_hooked())
+    assert hooked.to_hooked() is hooked.model
+    with pytest.raises(ModelError, match="expected a Transformer .* got a HookedTwin"):
+        hooked.to_transformer_lens()
 
 
 @pytest.mark.parametrize("name", ["histogram", "fraction_of_x"])
@@ -100,9 +147,9 @@ def test_measure_is_a_mean_over_what_counts(name: str) -> None:
     logits = task.corrupted_run.logits
     pairs = torch.tensor([4, 2])
     measured = task.measure(logits[pairs], pairs)
-    metric = {"kl": kl, "l2": l2}[task.metric]
+    distance = METRICS[task.metric].distance
     for value, pair in zip(measured, pairs, strict=True):
         one = [int(pair)]
-        (each,) = metric(logits[one], task.clean_run.logits[one])
+        (each,) = distance(logits[one], task.clean_run.logits[one], logits[one])
         assert value == pytest.approx(each[task.counts[pair]].mean().item())
     assert task.measure(task.clean_run.logits, torch.arange(7)).abs().max() < 1e-6

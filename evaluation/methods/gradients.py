@@ -1,0 +1,83 @@
+"""Gradients of the metric with respect to how far each edge reads another value.
+
+The gradient of the primitive's mask is, for every edge, the metric's gradient at the edge's
+destination times the difference between the alternative and what the source writes. All first-order
+methods are that, at one run of the model or at several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from knowncircuits.errors import MethodError
+from knowncircuits.evaluation.metrics import load_metric
+from knowncircuits.evaluation.task import Task
+
+GradientsAt = Literal["clean", "corrupted"]
+Edges = Float[np.ndarray, " edge"]
+
+
+def mask_gradients(
+    task: Task,
+    tokens: Int[Tensor, "row pos"],
+    alternative: Float[Tensor, "row source pos d_model"],
+    mask: Float[Tensor, "#row edge"],
+    pairs: Int[Tensor, " row"],
+) -> Float[Tensor, "#row edge"]:
+    """The gradient of the metric, at this mask; of its sum over rows if they share one mask."""
+    mask = mask.detach().requires_grad_()
+    logits = task.model.run(tokens, alternative, mask).logits
+    (gradients,) = torch.autograd.grad(task.measure(logits, pairs).sum(), mask)
+    return gradients.detach()
+
+
+def first_order_effects(task: Task, at: GradientsAt, batch_size: int) -> Edges:
+    """Gradients at the clean or at the corrupted run, times the task's differences; mean of pairs.
+
+    To first order, how much the metric grows when an edge reads the alternative.
+
+    Cost: 2 forward passes and 1 backward pass for each pair (the two unpatched runs are the task's,
+    and made once; the third is the one that gradients flow through).
+    """
+    clean, corrupted = task.clean_run.outputs, task.corrupted_run.outputs
+    total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=clean.device)
+    mask = clean.new_zeros(1, task.graph.n_edges)
+    for pairs in batches(task.n_pairs, batch_size, clean.device):
+        # Seen from the corrupted run the same difference leads the other way, to the clean run
+        # where patched edges read the corrupted one.
+        if at == "clean":
+            tokens, other, sign = task.clean[pairs], task.alternative[pairs], 1
+        else:
+            other = clean[pairs] + (corrupted[pairs] - task.alternative[pairs])
+            tokens, sign = task.corrupted[pairs], -1
+        total += sign * mask_gradients(task, tokens, other, mask, pairs)[0].double()
+    return (total / task.n_pairs).cpu().numpy()
+
+
+def default_run(task: Task, asked: GradientsAt | None) -> GradientsAt:
+    """Where to take gradients: as asked, else at the clean run, or where it has none, the other.
+
+    Raises MethodError for gradients of a divergence at the clean run, where they are zero.
+    """
+    divergence = load_metric(task.metric).divergence
+    if asked == "clean" and divergence:
+        raise MethodError(
+            f"expected gradients_at='corrupted' with {task.metric}, which is least at the clean "
+            "run and has no gradient there, got 'clean'"
+        )
+    if asked not in (None, "clean", "corrupted"):
+        raise MethodError(f"expected gradients_at 'clean' or 'corrupted', got {asked!r}")
+    return asked or ("corrupted" if divergence else "clean")
+
+
+def batches(n: int, size: int, device: torch.device) -> Iterator[Int[Tensor, " row"]]:
+    """0 to n - 1, so many at a time."""
+    if size < 1:
+        raise MethodError(f"expected a batch_size of at least 1, got {size}")
+    yield from torch.split(torch.arange(n, device=device), size)

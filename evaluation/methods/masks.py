@@ -1,0 +1,89 @@
+"""Masks between keeping and removing, trained by gradient descent: the hard-concrete distribution.
+
+Louizos, Welling and Kingma (2018), as subnetwork probing has it (Cao, Sanh and Rush, 2021): a mask
+is drawn from a sigmoid of logistic noise, stretched beyond 0 and 1 and cut off there, so that it is
+exactly 0 or 1 with a probability that can be trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from knowncircuits.errors import MethodError
+from knowncircuits.evaluation.task import Task
+
+LOW, HIGH = -0.1, 1.1  # how far the sigmoid is stretched
+TEMPERATURE = 2 / 3
+START = 0.9  # what a mask without noise begins at
+EDGE_OF_NOISE = 1e-4  # uniform noise keeps this far from 0 and 1
+
+Masks = Float[Tensor, " mask"]
+
+
+def draw_masks(logits: Masks, uniform: Masks) -> Masks:
+    """Masks from 0 to 1 of their logits and uniform noise; gradients flow to the logits."""
+    noise = uniform.clamp(EDGE_OF_NOISE, 1 - EDGE_OF_NOISE).logit()
+    stretched = torch.sigmoid((noise + logits) / TEMPERATURE) * (HIGH - LOW) + LOW
+    return stretched.clamp(0, 1)
+
+
+def chance_kept(logits: Masks) -> Masks:
+    """The probability that a mask is not 0."""
+    return torch.sigmoid(logits - TEMPERATURE * math.log(-LOW / HIGH))
+
+
+def train_masks(
+    task: Task,
+    n_masks: int,
+    keep: Callable[[Masks], Float[Tensor, " edge"]],
+    *,
+    regularisation: float,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+) -> Float[np.ndarray, " mask"]:
+    """Train masks to keep the metric low with little kept: how likely each is kept in the end.
+
+    Every step draws one set of masks for all pairs, and descends (Adam) the mean metric plus
+    `regularisation` times the mean chance of being kept.
+
+    Args:
+        task: what to look at.
+        n_masks: how many.
+        keep: from masks, how far each edge reads the clean value.
+        regularisation: what it costs to keep everything.
+        steps: how many.
+        learning_rate: of the masks' logits.
+        seed: of the noise.
+
+    Cost: for each pair 2 forward passes, and steps forward and steps backward passes.
+
+    Raises MethodError for fewer than one step, or a regularisation below 0.
+    """
+    if steps < 1 or not regularisation >= 0:
+        raise MethodError(
+            "expected at least one step and a regularisation of at least 0, "
+            f"got {steps} and {regularisation}"
+        )
+    pairs, alternative = torch.arange(task.n_pairs), task.alternative
+    device, dtype = alternative.device, alternative.dtype
+    share = (START - LOW) / (HIGH - LOW)
+    start = math.log(share / (1 - share))
+    logits = torch.full((n_masks,), start, dtype=dtype, device=device, requires_grad=True)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(steps, n_masks, generator=generator, dtype=torch.float64)
+    optimizer = torch.optim.Adam([logits], lr=learning_rate)
+    for uniform in noise.to(device, dtype):
+        mask = 1 - keep(draw_masks(logits, uniform))
+        metric = task.measure(task.model.run(task.clean, alternative, mask[None]).logits, pairs)
+        loss = metric.mean() + regularisation * chance_kept(logits).mean()
+        (logits.grad,) = torch.autograd.grad(loss, logits)
+        optimizer.step()
+    kept: Float[np.ndarray, " mask"] = chance_kept(logits.detach().double()).cpu().numpy()
+    return kept

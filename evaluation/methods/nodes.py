@@ -1,0 +1,37 @@
+"""From edges to nodes and back: what a node's edges do together, and nodes' scores as edges'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from knowncircuits.evaluation.scores import RankBy
+from knowncircuits.graph import Graph, destination_node
+
+
+def sum_by_source(graph: Graph, edges: Float[np.ndarray, " edge"]) -> dict[str, float]:
+    """For each source the sum over its edges: for first-order effects, the effect of the node."""
+    sums = np.bincount(graph.source_of_edge, edges, len(graph.sources))
+    return dict(zip(graph.sources, sums.tolist(), strict=True))
+
+
+def spread(
+    graph: Graph, nodes: Mapping[str, float], rank_by: RankBy = "absolute"
+) -> Float[np.ndarray, " edge"]:
+    """A score for every edge from scores of nodes: that of its end that ranks lower.
+
+    A circuit of nodes has the edges whose two ends are in it, so an edge is in for as long as the
+    weaker end is. Nodes without a score, as `logits` usually is, are always in; an edge between two
+    such has the best score of all.
+    """
+
+    def rank(score: float) -> float:
+        return abs(score) if rank_by == "absolute" else score
+
+    best = max(nodes.values(), key=rank)
+    source = [nodes.get(name, best) for name in graph.sources]
+    target = [nodes.get(destination_node(name), best) for name in graph.destinations]
+    ends = zip(graph.source_of_edge, graph.destination_of_edge, strict=True)
+    return np.array([min(source[s], target[d], key=rank) for s, d in ends])
