@@ -67,7 +67,7 @@ def causal_effects(
     With metric `kl` the effect is `(kl - kl_clean) / (kl_corrupted - kl_clean)`, averaged over the
     same positions of all pairs: the KL divergence of the patched, the unpatched and the source's
     output from the one-hot label of base. Positions with denominator 0 are left out; how many is in
-    the frame's `attrs["n_excluded"]`.
+    the frame's `attrs["n_excluded"]`, and the metric in `attrs["metric"]`.
 
     Args:
         model: compiled, trained, InterpBench's, or anything with the primitive `run`. The labels of
@@ -148,7 +148,7 @@ def causal_effects(
     frame = pd.DataFrame(rows, columns=names)
     frame["status"] = frame["node"].map(statuses(subject.model.graph, subject.circuit, granularity))
     frame = frame.assign(model=name or subject.name, ablation=ablation, n=sweep.n)
-    frame.attrs["n_excluded"] = sweep.n_excluded
+    frame.attrs |= {"metric": metric, "n_excluded": sweep.n_excluded}
     return frame[[*COLUMNS, "position"] if per_position else list(COLUMNS)]
 
 

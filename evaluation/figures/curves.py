@@ -99,7 +99,7 @@ def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = 
     return look.dress(
         figure,
         title,
-        small + "effect: share of changed answers, of those that differ between base and source",
+        small + look.effect_text(frame),
         height=500 if n_rows == 1 else 170 + 300 * n_rows,
         legend_at=66,
         margin={

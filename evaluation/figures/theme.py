@@ -120,6 +120,13 @@ def plotly_scale(theme: Theme) -> list[list[object]]:
     return [[i / steps, colour] for i, colour in enumerate(theme.scale)]
 
 
+def effect_text(frame: pd.DataFrame) -> str:
+    """What an effect is, by the metric that `causal_effects` has left in the frame's `attrs`."""
+    if frame.attrs.get("metric") == "kl":
+        return "effect: KL from base's label, as a share of what the source's output is away from it"
+    return "effect: share of changed answers, of those that differ between base and source"
+
+
 def colour_of(effect: float, theme: Theme) -> str:
     """The colour of an effect; those beyond 0 and 1 have these colours."""
     from plotly.colors import sample_colorscale

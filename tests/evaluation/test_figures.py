@@ -232,3 +232,10 @@ def test_effects_as_files(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text())[0]["effect"] is None
     with pytest.raises(ResultError, match=r"ending in .csv, .json, .html, .png, .pdf, .svg, got"):
         save_effects(frame, figure, tmp_path / "a.xlsx")
+
+
+def test_the_subtitle_says_what_an_effect_is() -> None:
+    frame = effects()
+    assert "share of changed answers" in str(effects_figure(frame).layout.title)
+    frame.attrs["metric"] = "kl"
+    assert "KL from base's label" in str(effects_figure(frame).layout.title)
