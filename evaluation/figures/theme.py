@@ -123,7 +123,7 @@ def plotly_scale(theme: Theme) -> list[list[object]]:
 def effect_text(frame: pd.DataFrame) -> str:
     """What an effect is, by the metric that `causal_effects` has left in the frame's `attrs`."""
     if frame.attrs.get("metric") == "kl":
-        return "effect: KL from base's label, as a share of what the source's output is away from it"
+        return "effect: KL divergence from base's label, 1 being that of the source's output"
     return "effect: share of changed answers, of those that differ between base and source"
 
 

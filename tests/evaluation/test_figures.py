@@ -236,6 +236,6 @@ def test_effects_as_files(tmp_path: Path) -> None:
 
 def test_the_subtitle_says_what_an_effect_is() -> None:
     frame = effects()
-    assert "share of changed answers" in str(effects_figure(frame).layout.title)
+    assert "share of changed answers" in effects_figure(frame).layout.title.text
     frame.attrs["metric"] = "kl"
-    assert "KL from base's label" in str(effects_figure(frame).layout.title)
+    assert "KL divergence" in effects_figure(frame).layout.title.text
