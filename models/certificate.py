@@ -44,6 +44,11 @@ ACCURACY = 0.999
 EVERY_EDGE = 0.999  # each inside and each outside edge on its own
 ALL_OUTSIDE = 0.995  # all outside edges at once
 RANDOM_SETS = 0.995
+# An inside edge changes the low-level model's answers at least so often as a share of how often it
+# changes the compiled one's. Where an edge decides only whether there is an answer at all, positions
+# that count can agree without the edge being used. Few changes are not judged.
+FOLLOWED = 0.5
+FEWEST_CHANGES = 20
 
 ABLATIONS: tuple[Ablation, ...] = ("resample", "mean", "zero")
 RANDOM = ("random inside", "random outside", "random mixed")
@@ -102,7 +107,8 @@ class Certificate:
         checks = [("accuracy", self.accuracy, ACCURACY)]
         for side, label in (("inside", "in"), ("outside", "out")):
             checks += [(f"{side} edge {e}", a, EVERY_EDGE) for e, a in self._labelled(label)]
-        return (*unmeasured, *_misses([*checks, *_set_checks(self.sets)]))
+        unused = _unused(dict(self._labelled("in")))
+        return (*unmeasured, *_misses([*checks, *_set_checks(self.sets)]), *unused)
 
     @property
     def passed(self) -> bool:
@@ -179,7 +185,7 @@ class QuickAgreement:
         """Each threshold of the certificate that is missed on these pairs."""
         checks = [("accuracy", self.accuracy, ACCURACY)]
         checks += [(f"inside edge {edge}", a, EVERY_EDGE) for edge, a in self.inside.items()]
-        return tuple(_misses([*checks, *_set_checks(self.sets)]))
+        return (*_misses([*checks, *_set_checks(self.sets)]), *_unused(self.inside))
 
     @property
     def passed(self) -> bool:
@@ -417,6 +423,17 @@ def _misses(checks: Sequence[tuple[str, Agreement, float]]) -> Iterator[str]:
             yield (
                 f"{what}: expected agreement of at least {threshold:.1%}, got {found.share:.3%} "
                 f"of {found.positions} positions"
+            )
+
+
+def _unused(inside: Mapping[str, Agreement]) -> Iterator[str]:
+    """Inside edges that the low-level model does without."""
+    for edge, found in inside.items():
+        enough = found.high_changed >= FEWEST_CHANGES
+        if enough and found.low_changed < FOLLOWED * found.high_changed:
+            yield (
+                f"inside edge {edge}: expected to change answers at least {FOLLOWED:.0%} as often as "
+                f"in the compiled model, {found.high_effect:.3%}, got {found.low_effect:.3%}"
             )
 
 
