@@ -1,4 +1,4 @@
-"""The README's code runs and says what it claims; every command is in it and has help."""
+"""The code of the docs runs and says what it claims; every command is in the README, with help."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ import typer.main
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
+from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.methods import METHODS
 
 
-def blocks(root: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-def test_the_readmes_code(root: Path) -> None:
+@pytest.mark.parametrize(("page", "least"), [("README.md", 5), ("docs/methods.md", 4)])
+def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:
     """Blocks run one after another; a literal in the comment behind an expression is its value."""
     namespace: dict[str, object] = {}
     claims = 0
-    for block in blocks(root):
+    for block in blocks(root / page):
         lines = block.splitlines()
         for statement in ast.parse(block).body:
             code = ast.unparse(statement)
@@ -37,7 +40,15 @@ def test_the_readmes_code(root: Path) -> None:
                     claims += 1
             else:
                 exec(code, namespace)
-    assert claims >= 5
+    assert claims >= least
+
+
+def test_every_method_is_in_the_docs(root: Path) -> None:
+    text = (root / "docs" / "methods.md").read_text()
+    for name in METHODS:
+        assert f"| `{name}` |" in text
+    for name in CONTROLS:
+        assert f"`{name}`" in text
 
 
 def commands() -> dict[str, str]:
