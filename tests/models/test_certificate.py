@@ -19,6 +19,7 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.models.agreement import Agreement, measure
 from knowncircuits.models.certificate import (
+    FEWEST_CHANGES,
     Certificate,
     QuickAgreement,
     certificate_pairs,
@@ -175,6 +176,26 @@ def test_an_inside_edge_that_is_not_read_is_named() -> None:
     assert found.edges["embed->m0"].low_effect == 0 < found.edges["embed->m0"].high_effect
     assert found.edges["embed->m0"].followed == 0
     assert found.smallest_inside_effect[1] == 0
+
+
+def test_an_inside_edge_has_to_be_used_even_where_all_answers_agree() -> None:
+    """Where the compiled model says None nothing counts, so an edge that decides it can be idle."""
+    compiled = compiled_case("drop_repeated_neighbour")
+    correspondence = Correspondence.same_names(compiled.circuit, compiled.model.graph)
+    good = certify(compiled.model, compiled, correspondence, n_pairs=N_PAIRS)
+    edge = "embed->a0.h0<v>"
+    used = good.edges[edge]
+    assert good.passed
+    assert 0 < used.low_changed < used.high_changed  # which counts None giving way to an answer
+
+    def with_changes(low: int, high: int) -> Certificate:
+        changed = replace(used, low_changed=low, high_changed=high)
+        return replace(good, edges={**good.edges, edge: changed})
+
+    idle = with_changes(0, used.high_changed)
+    assert named(idle) == {f"inside edge {edge}"}
+    assert "expected to change answers, got none changed" in idle.failures[0]
+    assert with_changes(0, FEWEST_CHANGES - 1).passed  # too few to tell
 
 
 def test_edges_left_out_are_named() -> None:
