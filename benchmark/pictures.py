@@ -71,8 +71,8 @@ def _page(figure: go.Figure) -> str:
 
 def _picture(figure: go.Figure, path: Path, resolution: float) -> bytes:
     try:
-        import kaleido  # type: ignore[import-untyped]
-        from kaleido.errors import ChromeNotFoundError  # type: ignore[import-untyped]
+        import kaleido
+        from kaleido.errors import ChromeNotFoundError
     except ImportError as error:
         raise ResultError(
             f"drawing {path.name} needs kaleido: pip install 'knowncircuits[pictures]' "

@@ -149,6 +149,9 @@ def test_effects_are_what_hooks_and_loops_give(
     with torch.no_grad():
         source = model.graph.sources.index(item.partition("->")[0])
         written = model.run(ids).outputs[:, source]
+    # Whether a spread near rounding is one at all, each side may judge for itself.
+    spread = torch.linalg.svdvals((written - written.mean(0)).transpose(0, 1))
+    assume(not bool(((spread > 1e-14) & (spread < 1e-6)).any()))
     assert effects["scale"].tolist() == [float(k) for k in scales]
     for row in effects.itertuples():
         value = plain_value(written, ablation, row.scale, n_components, centred=centred)
