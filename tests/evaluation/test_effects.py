@@ -236,18 +236,22 @@ def test_a_constant_node_has_no_variance_to_patch(
 @given(st.integers(0, 2**31), st.integers(0, 1))
 @settings(max_examples=20)
 def test_variance_along_one_direction_is_all_inside(seed: int, layer: int) -> None:
-    model = random_model(CONFIG, seed)
+    model, generator = random_model(CONFIG, seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        model.W_out[layer] = torch.outer(torch.rand(8), torch.randn(6))
+        one, other = torch.randn(14, generator=generator, dtype=model.dtype).split([8, 6])
+        model.W_out[layer] = torch.outer(one, other)
     ids, node = differing_tokens(model, 6, 4, seed), f"m{layer}"
     options: dict[str, object] = {"positions": "all", "metric": "kl"}
     inside, full = (
         by_scale(model, ids, node, ablation, scales=[1, 1.0], **options)
         for ablation in ("resample-inside", "resample")
     )
-    torch.testing.assert_close(inside, full)
+    # Shares of divergences that may be as small as rounding is large.
+    torch.testing.assert_close(inside, full, atol=1e-5, rtol=1e-5)
     outside = by_scale(model, ids, node, "resample-outside", scales=[1], **options)
-    torch.testing.assert_close(outside, torch.zeros_like(outside), atol=1e-7, rtol=0)
+    torch.testing.assert_close(outside, torch.zeros_like(outside), atol=1e-5, rtol=0)
+    flips = by_scale(model, ids, node, "resample-outside", scales=[1], positions="all")
+    assert (flips == 0).all()
 
 
 @given(st.integers(0, 2**31), st.booleans())
