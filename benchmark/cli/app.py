@@ -1,0 +1,47 @@
+"""All commands, in the order of `--help`. Only here do errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from knowncircuits.cli import bench, cases, effects, models, scoring, training
+from knowncircuits.errors import KnownCircuitsError
+
+app = typer.Typer(
+    name="knowncircuits",
+    help="Score circuit-discovery methods against circuits that are known.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    scoring.score,
+    scoring.methods,
+    cases.cases,
+    cases.show,
+    cases.run,
+    cases.difficulty,
+    cases.docs,
+    training.train,
+    training.certify,
+    effects.effects,
+    effects.realism,
+):
+    app.command()(command)
+app.add_typer(models.models_app, name="models")
+app.add_typer(bench.bench_app, name="bench")
+
+
+def main() -> None:
+    """The entry point: runs a command, turns the library's errors into one line and exit code 2."""
+    # The models are so small that threads wait for each other more than they work: up to 30 times
+    # slower where another program uses a core. Whoever has reason to can set more.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        app()
+    except KnownCircuitsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

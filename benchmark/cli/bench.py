@@ -1,0 +1,87 @@
+"""The group `bench`: speed, against a baseline in the same process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from knowncircuits.cli.printing import print_frame, progress_bar
+
+bench_app = typer.Typer(help="Measure speed against a baseline in the same process.")
+
+
+@bench_app.command("patching")
+def bench_patching(
+    masks: Annotated[int, typer.Option(help="How many patched runs.")] = 256,
+) -> None:
+    """Many masks in one batch, against the same through the hooked module one by one."""
+    from knowncircuits.evaluation.bench.patching import bench_patching as bench
+
+    print_frame(bench(n_masks=masks))
+
+
+@bench_app.command("effects")
+def bench_effects(
+    inputs: Annotated[int, typer.Option(help="Inputs, of which all pairs are patched.")] = 100,
+) -> None:
+    """Effects of all nodes at twelve scales, against a hook for each node and scale."""
+    from knowncircuits.evaluation.bench.effects import bench_effects as bench
+
+    print_frame(bench(n_inputs=inputs))
+
+
+@bench_app.command("sampling")
+def bench_sampling() -> None:
+    """Inputs with outputs in one batch, against a call of the program for each."""
+    from knowncircuits.evaluation.bench.sampling import bench_sampling as bench
+
+    print_frame(bench())
+
+
+@bench_app.command("compiling")
+def bench_compiling() -> None:
+    """Seconds to compile each case, checks included; the slowest ten and the sum."""
+    from knowncircuits.evaluation.bench.compiling import bench_compiling as bench
+
+    print_frame(bench())
+
+
+@bench_app.command("methods")
+def bench_methods(
+    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs.")] = 100,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
+    ] = None,
+) -> None:
+    """Seconds and passes of every method, on a small trained model and on one of four layers."""
+    from knowncircuits.evaluation.bench.methods import bench_methods as bench
+
+    print_frame(bench(pairs, method))
+
+
+@bench_app.command("training")
+def bench_training(
+    case: Annotated[
+        list[str] | None,
+        typer.Option("--case", "-c", help="May be repeated; default: fraction_of_x, histogram."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also Adam, unbalanced inputs, and SIIT.")
+    ] = False,
+    steps: Annotated[int | None, typer.Option(help="At most; default: as `train`.")] = None,
+    pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,
+) -> None:
+    """Train and certify models from scratch on one core; what each part of the training buys."""
+    from knowncircuits.evaluation.bench import training
+
+    with progress_bar() as progress:
+        bar = progress.add_task("")
+        table = training.bench_training(
+            case or training.CASES,
+            compare=compare,
+            steps=steps,
+            n_pairs=pairs,
+            on_row=lambda text: progress.update(bar, description=text),
+        )
+    print_frame(table)

@@ -1,0 +1,248 @@
+"""Commands about causal effects: of one model, and of a trained beside a natural one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowncircuits.cli.options import (
+    CaseArgument,
+    Granularity,
+    SaveOption,
+    Theme,
+    ThemeOption,
+    VariantOption,
+    load_subject,
+    parse_options,
+)
+from knowncircuits.cli.printing import print_indexed, progress_bar, share_text
+from knowncircuits.cli.training import run_training
+from knowncircuits.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class EffectMetric(StrEnum):
+    """How the effect of an ablation is measured."""
+
+    flips = "flips"
+    kl = "kl"
+
+
+class Figure(StrEnum):
+    """Figures of effects."""
+
+    curves = "curves"
+    heatmap = "heatmap"
+    circuit = "circuit"
+
+
+AblationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="resample, mean, zero, self-inside, self-outside, resample-inside or "
+        "resample-outside; may be repeated; default: resample."
+    ),
+]
+
+
+def effects(
+    case: CaseArgument,
+    ablation: AblationOption = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers with commas; default: 0,0.1,0.2,0.5,0.7,0.8,1,1.2,1.4,2,5,10, and 1 "
+            "for edges and positions."
+        ),
+    ] = None,
+    granularity: Annotated[
+        Granularity, typer.Option(help="What is ablated, one at a time.")
+    ] = Granularity.node,
+    inputs: Annotated[int, typer.Option(help="All ordered pairs of so many are taken.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the inputs.")] = 0,
+    metric: Annotated[
+        EffectMetric, typer.Option(help="Share of changed answers, or KL divergence.")
+    ] = EffectMetric.flips,
+    per_position: Annotated[
+        bool, typer.Option("--per-position", help="At one position at a time.")
+    ] = False,
+    variant: VariantOption = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Of the compiled model, not a trained one.")
+    ] = False,
+    model: Annotated[
+        Path | None, typer.Option(help="Of your own trained model: its folder.")
+    ] = None,
+    save: SaveOption = None,
+    figure: Annotated[
+        Figure | None, typer.Option(help="What is drawn; by default what suits the effects.")
+    ] = None,
+    theme: ThemeOption = Theme.default,
+) -> None:
+    """Measure how much each node or edge matters: the effect of ablating it, at several scales.
+
+    Prints a table, and writes tables and figures by their endings: --save effects.html.
+    """
+    import pandas as pd
+
+    from knowncircuits.evaluation.effects import SCALES, causal_effects
+    from knowncircuits.evaluation.figures import check_files, draw_effects, save_effects
+
+    subject, name = load_subject(case, variant, compiled, model)
+    check_files(save or ())
+    one = per_position or granularity is Granularity.edge
+    chosen = _scales(scales) if scales else [1.0] if one else SCALES
+    frames = []
+    with progress_bar() as progress:
+        for kind in progress.track(ablation or ["resample"], description=case):
+            frame = causal_effects(
+                subject,
+                ablation=kind,
+                scales=chosen,
+                granularity=granularity.value,
+                n_inputs=inputs,
+                seed=seed,
+                metric=metric.value,
+                per_position=per_position,
+                name=name,
+            )
+            frames.append(frame)
+    table = pd.concat(frames, ignore_index=True)
+    drawn = None
+    if any(path.suffix not in (".csv", ".json") for path in save or ()):
+        drawn = draw_effects(
+            table, subject.circuit, figure.value if figure else None, theme=theme.value
+        )
+    _print_effects(table)
+    for path in save or ():
+        save_effects(table, drawn, path)
+        print(f"wrote {path}")
+
+
+def realism(
+    case: CaseArgument,
+    variant: VariantOption = None,
+    model: Annotated[Path | None, typer.Option(help="Your own trained model: its folder.")] = None,
+    natural: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the natural model, used if it is there; natural/CASE."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-x", help="NAME=VALUE of its TrainingConfig, optimizer=adam; repeatable."
+        ),
+    ] = None,
+    ablation: AblationOption = None,
+    scales: Annotated[
+        str | None, typer.Option(help="Numbers with commas; by default those of `effects`.")
+    ] = None,
+    inputs: Annotated[int, typer.Option(help="For effects, which take all their pairs.")] = 100,
+    pairs: Annotated[int, typer.Option(help="For accuracies.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Of inputs and pairs.")] = 0,
+    save: SaveOption = None,
+    theme: ThemeOption = Theme.default,
+) -> None:
+    """Compare a trained model with a natural one, which learns the same answers freely.
+
+    The natural model has the same sizes, initial weights and settings, but is trained for behaviour
+    alone. Compared are accuracy with the rest of the model ablated, weight norms and node effects;
+    figures show the effects side by side.
+    """
+    from knowncircuits.evaluation import realism as study
+    from knowncircuits.evaluation.effects import SCALES
+    from knowncircuits.evaluation.figures import check_files, effects_figure, save_effects
+
+    trained, _ = load_subject(case, variant, False, model)
+    folder = natural or Path("natural") / case
+    config = study.natural_config(trained, **parse_options(option))
+    check_files(save or ())
+    table = study.realism(
+        trained,
+        _natural(trained, config, folder),
+        ablations=ablation or ["resample"],
+        scales=_scales(scales) if scales else SCALES,
+        n_inputs=inputs,
+        n_pairs=pairs,
+        seed=seed,
+    )
+    _print_realism(table)
+    figure = None
+    if any(path.suffix not in (".csv", ".json") for path in save or ()):
+        title = f"Causal effects in {case}, trained with its circuit and naturally"
+        figure = effects_figure(study.effects_of(table), theme=theme.value, title=title)
+    for path in save or ():
+        save_effects(table, figure, path)
+        print(f"wrote {path}")
+
+
+def _scales(text: str) -> list[float]:
+    """Numbers with commas between them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"expected scales like 0,0.5,1, got {text!r}") from None
+
+
+def _natural(trained: Any, config: Any, folder: Path) -> Any:
+    """The natural model of a folder, or one that is trained and written there."""
+    from dataclasses import asdict
+
+    from knowncircuits.errors import ResultError
+    from knowncircuits.evaluation.realism import natural_trainer
+    from knowncircuits.exchange import check_writable
+    from knowncircuits.models.trained import load_trained, save_trained
+    from knowncircuits.models.zoo import freeze
+
+    if (folder / "config.json").exists():
+        found = load_trained(folder)
+        expected = asdict(config) | {"betas": list(config.betas)}
+        if found.training.get("config") != expected:
+            raise ResultError(
+                f"{folder}: expected a natural model of these settings, got another; "
+                "name another folder with --natural"
+            )
+        return found
+    check_writable(folder)
+    trainer = natural_trainer(trained, config)
+    run_training(trainer, folder / "checkpoint.pt", None)
+    found = freeze(trainer)
+    save_trained(found, folder)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    print(f"natural model: {trainer.n_steps} steps, in {folder}")
+    return found
+
+
+def _print_effects(table: pd.DataFrame) -> None:
+    """A row for each node or edge, a column for each scale or position."""
+    import pandas as pd
+
+    from knowncircuits.evaluation.effects import wide_effects
+
+    wide, across = wide_effects(table), "scales"
+    if "position" in table:
+        keys = [k for k in ("ablation", "scale") if table[k].nunique() > 1] + ["node", "status"]
+        order = pd.MultiIndex.from_frame(table[keys].drop_duplicates())
+        wide = table.pivot(index=keys, columns="position", values="effect").reindex(order)
+        wide, across = wide.rename(columns={0: "BOS"}), "positions"
+    print(
+        f"{', '.join(table['model'].unique())}: effects on up to {table['n'].max()} answers that "
+        f"differ between base and source; columns: {across}"
+    )
+    print_indexed(wide)
+
+
+def _print_realism(table: pd.DataFrame) -> None:
+    from knowncircuits.evaluation.realism import accuracies, correlations, node_table
+
+    print("agreement with the compiled model in %, as it is and with the outside ablated")
+    print_indexed(accuracies(table), share_text)
+    print("nodes: norms of their weights, and effects at scale 1")
+    print_indexed(node_table(table))
+    print("correlation over all nodes of the two models' effects, by scale")
+    print_indexed(correlations(table))

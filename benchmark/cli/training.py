@@ -1,0 +1,177 @@
+"""Commands that train one model and certify it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from knowncircuits.cli.options import CaseArgument, WandbMode, check_device, parse_options
+from knowncircuits.cli.printing import progress_bar
+from knowncircuits.errors import InputError
+
+
+class Objective(StrEnum):
+    """What a step of training minimises."""
+
+    edges = "edges"
+    nodes = "nodes"
+    behaviour = "behaviour"
+
+
+def train(
+    case: CaseArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder; by default trained/CASE.")
+    ] = None,
+    objective: Annotated[
+        Objective,
+        typer.Option(
+            help="Interchanges of sets of edges, or of single nodes (SIIT as published), or none."
+        ),
+    ] = Objective.edges,
+    steps: Annotated[
+        int | None, typer.Option(help="At most; fewer where the certificate passes before.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-x", help="NAME=VALUE of TrainingConfig, batch_size=128; may be repeated."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, inputs and drawn edges.")] = 0,
+    shuffle: Annotated[
+        int | None, typer.Option(help="Seed of a random placement, instead of the same names.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    heads: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    d_model: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
+    pairs: Annotated[int, typer.Option(help="Pairs of the certificate.")] = 20_000,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    wandb: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
+    ] = None,
+    wandb_mode: Annotated[
+        WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
+    ] = None,
+) -> None:
+    """Train a transformer to share a case's circuit, by interchanges, and certify it.
+
+    What is not said is as in the recipe of the case's shipped model, or else the default. Writes
+    the model and its certificate to OUTPUT; exits with 1 if it is not certified. Training that was
+    killed goes on where it last validated.
+    """
+    from contextlib import nullcontext
+    from dataclasses import replace
+
+    from knowncircuits.exchange import check_writable
+    from knowncircuits.models import training
+    from knowncircuits.models.certificate import read_certificate
+    from knowncircuits.models.tracking import track
+    from knowncircuits.models.zoo import freeze, plan_model
+
+    if wandb_mode and not wandb:
+        raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+    plan = replace(plan_model(case), shuffle=shuffle)
+    if objective is Objective.nodes:
+        plan = replace(plan, config=training.SIIT)
+    else:
+        plan = plan.changed({"objective": objective.value})
+    sizes = {"layers": layers, "heads": heads, "d_model": d_model, "layer_norm": layer_norm or None}
+    settings = {"seed": seed, "steps": steps, **sizes, **parse_options(option)}
+    plan = plan.changed({name: value for name, value in settings.items() if value is not None})
+    check_device(device)
+    trainer = plan.trainer(device)
+    folder = output or Path("trained") / case
+    check_writable(folder)
+    checkpoint = folder / "checkpoint.pt"
+    tracking: Any = nullcontext()
+    if wandb:
+        tracking = track(trainer, wandb, folder, mode=wandb_mode.value if wandb_mode else None)
+    with tracking as tracker:
+        run_training(trainer, checkpoint, tracker)
+        passed = run_certificate(freeze(trainer), folder, pairs, seed)
+        if tracker:
+            tracker.certified(read_certificate(folder / "certificate.json"), folder)
+    checkpoint.unlink(missing_ok=True)
+    print(f"{trainer.n_steps} steps; model and certificate in {folder}")
+    raise typer.Exit(0 if passed else 1)
+
+
+def certify(
+    folder: Annotated[Path, typer.Argument(help="The folder of a trained model.")],
+    pairs: Annotated[int, typer.Option(help="Pairs of inputs.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Of pairs and random sets of edges.")] = 0,
+) -> None:
+    """Measure every edge of a trained model anew and write its certificate.
+
+    A sample of the edges is computed again through hooks, and must agree. Exits with 1 if the
+    certificate fails.
+    """
+    from knowncircuits.models.recheck import recheck
+    from knowncircuits.models.trained import load_trained
+
+    trained = load_trained(folder)
+    passed = run_certificate(trained, folder, pairs, seed)
+    certificate = load_trained(folder).certificate
+    assert certificate is not None
+    edges = recheck(
+        trained.model, trained.compiled, trained.correspondence, certificate, n_pairs=500
+    )
+    print(f"computed again through hooks: {', '.join(edges)}")
+    raise typer.Exit(0 if passed else 1)
+
+
+def run_training(trainer: Any, checkpoint: Path, tracker: Any) -> None:
+    """Train with a progress bar, telling the tracker, if there is one, of all that happens."""
+    from knowncircuits.models import training
+
+    name = trainer.compiled.name
+    with progress_bar() as progress:
+        bar = progress.add_task(name, total=trainer.config.steps)
+        agreements = ""
+
+        def step(n: int, losses: Any) -> None:
+            patched = losses.patched + losses.strict
+            text = f"{name}: loss {losses.behaviour:.3f} + {patched:.3f}{agreements}"
+            progress.update(bar, completed=n, description=text)
+            if tracker:
+                tracker.step(n, losses)
+
+        def validation(n: int, agreement: Any) -> None:
+            nonlocal agreements
+            edge, worst = agreement.worst_inside
+            agreements = f", agreement {agreement.accuracy.share:.2%}"
+            agreements += f", {edge} {worst:.2%}" if edge else ""
+            if tracker:
+                tracker.validation(n, agreement)
+
+        training.train(trainer, checkpoint=checkpoint, on_step=step, on_validation=validation)
+
+
+def run_certificate(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
+    """Certify a model, save it with its certificate, and print what came of it."""
+    from knowncircuits.models.trained import save_trained
+    from knowncircuits.models.zoo import with_certificate
+
+    with progress_bar() as progress:
+        bar = progress.add_task("certificate")
+        trained = with_certificate(
+            trained,
+            n_pairs=pairs,
+            seed=seed,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    save_trained(trained, folder)
+    certificate = trained.certificate
+    outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
+    print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")
+    print(f"largest effect of an outside edge: {outside[1]:.3%} ({outside[0]})")
+    print(f"smallest effect of an inside edge: {inside[1]:.3%} ({inside[0]})")
+    for failure in certificate.failures:
+        print(f"failed: {failure}")
+    print("certified" if certificate.passed else "not certified")
+    return bool(certificate.passed)
