@@ -34,8 +34,8 @@ CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in fam
 # Cases whose circuit is not InterpBench's, and why.
 DIFFERENCES: dict[str, str] = {}
 
-# structural: more than MLPs on tokens; headline numbers are means over these.
-SUITES = ("all", "interpbench", "structural")
+# structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
+SUITES = ("all", "interpbench", "structural", "degenerate")
 
 
 def load_case(name: str) -> Case:
@@ -50,7 +50,7 @@ def list_cases(
 ) -> list[str]:
     """The names of the cases in a suite, or of a family, or with InterpBench's number.
 
-    The suite `structural` is that of the cases whose stored difficulty is not degenerate.
+    The suites `structural` and `degenerate` are by the stored difficulty of the cases.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)
@@ -67,6 +67,6 @@ def list_cases(
 
 
 def _belongs(case: Case, suite: str) -> bool:
-    if suite == "structural":
-        return not load_difficulty(case.name).degenerate
+    if suite in ("structural", "degenerate"):
+        return load_difficulty(case.name).degenerate == (suite == "degenerate")
     return suite == "all" or suite in case.suites

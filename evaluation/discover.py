@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import MethodError, UnknownNameError
 from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.cost import measure_cost
 from knowncircuits.evaluation.methods import METHODS, Attribution, Control, Method
 from knowncircuits.evaluation.methods.results import edge_scores
 from knowncircuits.evaluation.scores import Scores
@@ -94,21 +94,24 @@ def discover(
         chosen = _as_method(method, "the method")
         name = getattr(chosen.run, "__name__", "method")
     options = bind_options(chosen, name, options)
-    start = time.perf_counter()
-    result = chosen.run(_subject(chosen, name, task, circuit), **options)
-    seconds = time.perf_counter() - start
+    with measure_cost(task.clean.device) as cost:
+        result = chosen.run(_subject(chosen, name, task, circuit), **options)
     if not isinstance(result, Attribution):
-        result = Attribution(edge_scores(result, task.graph, name, chosen.rank_by))
+        passes = 0 if isinstance(chosen, Control) else None
+        values = edge_scores(result, task.graph, name, chosen.rank_by)
+        result = Attribution(values, passes, passes)
     return Scores(
-        task.graph,
-        result.values,
-        name,
-        chosen.rank_by,
-        options,
-        result.forward_passes,
-        result.backward_passes,
-        seconds,
-        result.details,
+        graph=task.graph,
+        values=result.values,
+        method=name,
+        rank_by=chosen.rank_by,
+        threshold=chosen.threshold,
+        options=options,
+        forward_passes=result.forward_passes,
+        backward_passes=result.backward_passes,
+        seconds=cost.seconds,
+        peak_memory=cost.peak_memory,
+        details=result.details,
     )
 
 

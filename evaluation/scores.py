@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from knowncircuits.circuit import Circuit, Label
+from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
+from knowncircuits.evaluation.ranking import auroc, average_precision, precision_at
+from knowncircuits.evaluation.views import VIEWS, view_circuit
 from knowncircuits.graph import Graph, check_edge_vector
 
 RankBy = Literal["absolute", "signed"]
@@ -24,10 +26,12 @@ class Scores:
     values: Float[np.ndarray, " edge"]  # with their signs
     method: str
     rank_by: RankBy = "absolute"
+    threshold: float | None = None  # edges that rank above are the method's own circuit
     options: Mapping[str, Any] = field(default_factory=dict)  # all, with those left as they are
-    forward_passes: int = 0  # of one example each
-    backward_passes: int = 0
+    forward_passes: int | None = None  # of one example each; None where the method does not say
+    backward_passes: int | None = None
     seconds: float = 0.0
+    peak_memory: int | None = None  # bytes beyond what was in use before; None where unknown
     details: Mapping[str, Any] = field(default_factory=dict)  # what else the method says
 
     def __post_init__(self) -> None:
@@ -46,60 +50,84 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well scores tell the edges of a circuit from the others, over its determined edges.
+class Chosen:
+    """How good the circuit is that a method itself draws, by its own threshold."""
 
-    None where it is not defined, since all determined edges are of one kind.
+    n_chosen: int  # determined items above the threshold
+    precision: float | None  # of no items None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well scores tell what is in a circuit from the rest, over what is determined.
+
+    None where it is not defined, since all determined items are of one kind.
     """
 
     auroc: float | None  # area under the ROC curve; ties count half; 0.5 at random
     average_precision: float | None  # area under the precision-recall steps; `prevalence` at random
-    precision_at_size: (
-        float | None
-    )  # and recall: of as many edges as are true, ties broken at random
-    prevalence: float  # share of true edges among the determined ones
-    n_edges: int
+    # Precision, recall and F1, which are one here, of as many items as are true.
+    precision_at_size: float | None
+    prevalence: float  # share of true items among the determined ones
+    n_items: int  # edges, or heads' edges, or nodes: see `views`
     n_determined: int
     n_true: int
+    chosen: Chosen | None = None  # where the method has a threshold
 
-    def to_dict(self) -> dict[str, float | int | None]:
+    def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
 
 
-def score(scores: Scores, circuit: Circuit) -> Score:
+def score(scores: Scores, circuit: Circuit, view: str = "edge") -> Score:
     """Compare scores with a known circuit.
 
-    Undetermined edges are left out: nobody can know them. AUROC and average precision are
-    scikit-learn's, which treat tied scores as one threshold.
+    What is undetermined is left out: nobody can know it. Tied scores are one threshold, see
+    `ranking`; ties at the true size are broken at random, and the expected precision counts.
+
+    Args:
+        scores: of every edge.
+        circuit: the truth, over the same graph.
+        view: `edge`; `no-embed`, edges that do not leave the embedding of the tokens; `head`, with
+            q, k and v of a head as one; `node`, nodes that write.
 
     Raises:
         GraphError: if the two are about different graphs.
+        UnknownNameError: for another view.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     if scores.graph != circuit.graph:
         raise GraphError(
             f"expected scores over {circuit.graph.summary()}, got {scores.graph.summary()}"
         )
-    truth = circuit.labels[circuit.determined] == Label.IN
-    ranking = scores.ranking[circuit.determined]
+    seen = view_circuit(circuit, view)
+    truth, ranks = seen.truth, seen.select(scores.ranking)
     n, n_true = len(truth), int(truth.sum())
     both = 0 < n_true < n
     return Score(
-        auroc=float(roc_auc_score(truth, ranking)) if both else None,
-        average_precision=float(average_precision_score(truth, ranking)) if both else None,
-        precision_at_size=precision_at(truth, ranking, n_true) if both else None,
+        auroc=float(auroc(truth, ranks)) if both else None,
+        average_precision=float(average_precision(truth, ranks)) if both else None,
+        precision_at_size=float(precision_at(truth, ranks, n_true)) if both else None,
         prevalence=n_true / n if n else 0.0,
-        n_edges=circuit.graph.n_edges,
+        n_items=seen.n_items,
         n_determined=n,
         n_true=n_true,
+        chosen=None if scores.threshold is None else choose(truth, ranks > scores.threshold),
     )
 
 
-def precision_at(truth: np.ndarray, ranking: np.ndarray, size: int) -> float:
-    """Expected precision of the `size` highest, where ties at the border are broken at random."""
-    border = np.sort(ranking)[::-1][size - 1]
-    above, tied = ranking > border, ranking == border
-    drawn = size - above.sum()
-    return float((truth[above].sum() + truth[tied].mean() * drawn) / size)
+def score_views(scores: Scores, circuit: Circuit) -> dict[str, Score]:
+    """The score of every view; see `score`."""
+    return {view: score(scores, circuit, view) for view in VIEWS}
+
+
+def choose(truth: Bool[np.ndarray, " item"], chosen: Bool[np.ndarray, " item"]) -> Chosen:
+    """Precision, recall and F1 of the chosen items."""
+    hits, n_chosen, n_true = (int(x.sum()) for x in (truth & chosen, chosen, truth))
+    return Chosen(
+        n_chosen,
+        hits / n_chosen if n_chosen else None,
+        hits / n_true if n_true else None,
+        2 * hits / (n_chosen + n_true) if n_chosen + n_true else None,
+    )

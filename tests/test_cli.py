@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from knowncircuits.cases import list_cases
 from knowncircuits.cli import app
-from knowncircuits.models.zoo import SHIPPED, list_models
+from knowncircuits.models.zoo import SHIPPED, VARIANTS, list_models
 
 runner = CliRunner()
 
@@ -34,12 +34,14 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert ["histogram", "1.000", "1.000", "1.000", "0.667", "13", "4"] in [r[:-1] for r in rows]
+    histogram = ["histogram", "1.000", "1.000", "1.000", "0.667", "13", "4", "1"]
+    assert histogram in [row[:-1] for row in rows]
     assert any(row[:1] == ["mean"] for row in rows)
-    assert sorted(p.name for p in (tmp_path / "results" / "exact").iterdir()) == [
-        "fraction_of_x.json",
-        "histogram.json",
-    ]
+    folder = tmp_path / "results" / "exact"
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*.json")} == {
+        "fraction_of_x/compiled/0.json",
+        "histogram/compiled/0.json",
+    }
     again = command(*arguments, cwd=tmp_path)
     assert again.stdout == done.stdout  # read back, seconds included
 
@@ -63,6 +65,9 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["cases", "--family", "cooking"], "unknown family"),
         (["score", "eap", "-c", "fraction_of_x", "--corruption", "all"], "unknown corruption"),
         (["score", "eap", "-c", "fraction_of_x", "--corruption", "variable:is"], "mean is_x"),
+        (["score", "eap", "sp", "--label", "both"], "expected --label with one method, got 2"),
+        (["score", "eap", "--label", "../up"], "a label of letters, digits and . + - _ only"),
+        (["score", "eap", "-x", "batch_size=8", "random"], "random takes no option batch_size"),
         (["score", "eap", "--variant", "seed7"], "unknown variant 'seed7'; did you mean seed"),
         (["score", "eap", "-c", "balanced_parentheses"], "no trained model seed0 of balanced_p"),
         (["score", "eap", "--compiled", "--variant", "seed0"], "expected one of --variant, --c"),
@@ -109,12 +114,30 @@ def test_score_is_on_trained_models(tmp_path: Path) -> None:
     options = ["--pairs", "10", "-o", str(tmp_path / "results")]
     done = runner.invoke(app, ["score", "eap", "--suite", "structural", *options])
     assert done.exit_code == 0, done.output
-    assert "eap on trained models (seed0)" in done.output
+    assert "eap on trained models" in done.output
     there, all_cases = list_models("structural"), list_cases("structural")
     assert {p.stem for p in (tmp_path / "results" / "eap").iterdir()} == set(there)
     (line,) = [row for row in done.output.splitlines() if row.startswith("no trained model seed0")]
     missing = line.partition(": ")[2].split(", ")
     assert sorted([*there, *missing]) == sorted(all_cases)
+
+
+def test_score_of_several_methods_models_and_draws(tmp_path: Path) -> None:
+    names = ["-c", "fraction_of_x", "-c", "identity", "-c", "histogram", "--variant", "all"]
+    options = ["--seeds", "2", "--seed", "5", "--pairs", "10", "-o", str(tmp_path)]
+    done = runner.invoke(app, ["score", "eap", "truth", "eap", *names, *options])
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.output.splitlines()]
+    assert sum(row[:2] == ["truth", "1.000"] for row in rows) == 2  # structural, degenerate
+    assert "mean of 2 structural cases" in done.output
+    assert "mean of 1 degenerate cases" in done.output
+    variants = [(n, v) for n in names[1::2] for v in VARIANTS if SHIPPED.holds(n, v)]
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json")} == {
+        f"{method}/{name}/{variant}/{seed}.json"
+        for method in ("eap", "truth")
+        for name, variant in variants
+        for seed in (5, 6)
+    }
 
 
 def test_score_on_ones_own_model(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from knowncircuits.cli.options import CaseArgument
+from knowncircuits.cli.options import CaseArgument, SuiteOption
 from knowncircuits.cli.printing import (
     console,
     number_text,
@@ -34,7 +34,7 @@ def cases(
     look: Annotated[
         Look, typer.Argument(help="list: what they compute and how hard they are; check: the data.")
     ] = Look.list,
-    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    suite: SuiteOption = "all",
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None,
     pairs: Annotated[int, typer.Option(help="check: pairs for each case.")] = 1000,
     seed: Annotated[int, typer.Option(help="check: seed of the pairs.")] = 0,

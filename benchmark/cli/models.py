@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from knowncircuits.cli.options import FolderOption, check_device
+from knowncircuits.cli.options import FolderOption, SuiteOption, check_device
 from knowncircuits.cli.printing import print_table, progress_bar, share_text
 from knowncircuits.errors import InputError
 
@@ -35,7 +35,7 @@ models_app = typer.Typer(
 
 @models_app.command("list")
 def models_list(
-    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    suite: SuiteOption = "all",
     variant: Annotated[str | None, typer.Option(help="seed0, seed1 or shuffled.")] = None,
     folder: FolderOption = None,
 ) -> None:
@@ -49,7 +49,7 @@ def models_list(
 
 @models_app.command("check")
 def models_check(
-    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    suite: SuiteOption = "all",
     variant: Annotated[str | None, typer.Option(help="seed0, seed1 or shuffled.")] = None,
     folder: FolderOption = None,
     pairs: Annotated[int | None, typer.Option(help="New pairs for each model.")] = None,
@@ -82,7 +82,7 @@ def models_train(
     case: Annotated[
         list[str] | None, typer.Argument(metavar="[CASE]...", help="Default: those of the suite.")
     ] = None,
-    suite: Annotated[str, typer.Option(help="all, interpbench or structural.")] = "all",
+    suite: SuiteOption = "all",
     variant: Annotated[str, typer.Option(help="seed0, seed1 or shuffled.")] = "seed0",
     processes: Annotated[
         int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")

@@ -58,6 +58,9 @@ class WandbMode(StrEnum):
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
 
 
+SuiteOption = Annotated[
+    str, typer.Option(help="Of cases: all, interpbench, structural or degenerate.")
+]
 VariantOption = Annotated[
     str | None, typer.Option(help="Of the trained models: seed0 (default), seed1, shuffled.")
 ]

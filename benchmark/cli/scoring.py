@@ -9,25 +9,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowncircuits.cli.options import Metric, PatchedEdges, parse_options
-from knowncircuits.cli.printing import console, number_text, print_table, progress_bar, short_text
+from knowncircuits.cli.printing import console, print_table, progress_bar, short_text
+from knowncircuits.cli.tables import print_case_scores, print_method_scores
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
+    from knowncircuits.evaluation.runs import Settings, Subject
 
 
 def score(
     method: Annotated[
-        str, typer.Argument(help="A discovery method; see `methods`. Or your own: MODULE:FUNCTION.")
+        list[str],
+        typer.Argument(
+            metavar="METHOD...",
+            help="Discovery methods; see `methods`. Or your own: MODULE:FUNCTION. Or `all`.",
+        ),
     ],
     case: Annotated[
         list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
     ] = None,
-    suite: Annotated[str, typer.Option(help="Which cases to run on.")] = "all",
+    suite: Annotated[
+        str,
+        typer.Option("--cases", "--suite", help="all, interpbench, structural or degenerate."),
+    ] = "all",
     variant: Annotated[
-        str | None, typer.Option(help="Of the trained models: seed0 (default), seed1, shuffled.")
+        list[str] | None,
+        typer.Option(
+            help="Of the trained models: seed0 (default), seed1, shuffled; may be repeated, or all."
+        ),
     ] = None,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="On compiled models, not trained ones.")
@@ -35,8 +46,9 @@ def score(
     model: Annotated[
         Path | None, typer.Option(help="On your own trained model: its folder.")
     ] = None,
-    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs for each case.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of the pairs.")] = 0,
+    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs for each model.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of pairs for each model.")] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed, of pairs and methods.")] = 0,
     metric: Annotated[
         Metric | None, typer.Option(help="Default: KL for categorical outputs, L2 for numbers.")
     ] = None,
@@ -51,46 +63,65 @@ def score(
         list[str] | None,
         typer.Option("--option", "-x", help="NAME=VALUE for the method; may be repeated."),
     ] = None,
+    label: Annotated[
+        str, typer.Option(help="What the results are called; by default as the method.")
+    ] = "",
+    processes: Annotated[
+        int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")
+    ] = 1,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the result files.")
     ] = Path("results"),
 ) -> None:
-    """Run a discovery method on trained models and score it against their circuits.
+    """Run discovery methods on trained models and score them against their circuits.
 
-    Writes OUTPUT/METHOD/CASE.json for each case. A run that was killed goes on where it was.
+    Writes OUTPUT/METHOD/CASE/VARIANT/SEED.json for each model and draw of pairs. A run that was
+    killed goes on where it was.
     """
-    from knowncircuits.evaluation.discover import bind_options, load_method
-    from knowncircuits.evaluation.runs import COMPILED, Settings, run
+    from knowncircuits.evaluation.runs import Settings, run
+    from knowncircuits.evaluation.tables import score_results
     from knowncircuits.exchange import check_writable
 
-    if sum((compiled, model is not None, variant is not None)) > 1:
+    if sum((compiled, model is not None, bool(variant))) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")
+    names = _methods(method)
+    if label and len(names) > 1:
+        raise InputError(f"expected --label with one method, got {len(names)}")
     sys.path.insert(0, "")  # as `python -m` has it, so that MODULE may lie beside
-    bind_options(load_method(method), method, given := parse_options(option))
-    subject = model or (COMPILED if compiled else variant or "seed0")
-    names = _names(subject, case, suite)
-    settings = Settings(
-        method,
-        pairs,
-        seed,
-        metric.value if metric else None,
-        given,
-        corruption,
-        subject,
-        ablation.value,
+    given = parse_options(option)
+    settings = [
+        Settings(
+            name,
+            pairs,
+            metric.value if metric else None,
+            given,
+            corruption,
+            ablation.value,
+            label,
+        )
+        for name in names
+    ]
+    _check_options(settings)
+    subjects = (
+        _models(_variants(variant, compiled), case, suite) if not model else [_own(model, case)]
     )
-    folder = output / settings.folder
-    check_writable(folder)
+    check_writable(output)
+    draws = range(seed, seed + seeds)
     with progress_bar() as progress:
-        bar = progress.add_task(method, total=len(names))
+        bar = progress.add_task("", total=len(settings) * len(subjects) * seeds)
 
         def tick(result: Any) -> None:
-            progress.update(bar, advance=1, description=f"{method}: {result.case}")
+            text = f"{result.label}: {result.case}"
+            progress.update(bar, advance=1, description=text)
 
-        table = run(settings, names, output, tick)
-    what = "compiled models" if compiled else model or f"trained models ({subject})"
-    _print_scores(f"{method} on {what}", table)
-    console().print(f"[dim]{len(table)} result files in {folder}[/dim]", highlight=False)
+        results = run(settings, subjects, output, seeds=draws, processes=processes, on_result=tick)
+    table = score_results(results)
+    what = "compiled models" if compiled else model or "trained models"
+    if len(names) == 1:
+        print_case_scores(f"{settings[0].name} on {what}", table)
+    else:
+        print_method_scores(table)
+    console().print(f"[dim]{len(results)} result files in {output}[/dim]", highlight=False)
 
 
 def methods() -> None:
@@ -107,67 +138,69 @@ def methods() -> None:
     print_table(("method", "kind", "ranks by", "options (-x)", "what it computes"), rows)
 
 
-def _names(subject: str | Path, cases: Sequence[str] | None, suite: str) -> Sequence[str]:
-    """The cases to score on; of a suite those that have a model, and the others are named."""
+def _methods(names: Sequence[str]) -> list[str]:
+    """The methods named, without repetition; `all` stands for all of ours."""
+    from knowncircuits.evaluation.discover import describe_methods
+
+    ours = [name for name, _, kind in describe_methods() if kind != "added"]
+    return list(dict.fromkeys(n for name in names for n in (ours if name == "all" else [name])))
+
+
+def _check_options(settings: Sequence[Settings]) -> None:
+    """Raise before anything runs for a method that there is not, or that does not take options."""
+    from knowncircuits.evaluation.discover import bind_options, load_method
+
+    for entry in settings:
+        bind_options(load_method(entry.method), entry.method, entry.options)
+
+
+def _variants(variants: Sequence[str] | None, compiled: bool) -> list[str]:
+    """What is run on of each case."""
+    from knowncircuits.evaluation.runs import COMPILED
+    from knowncircuits.models.zoo import VARIANTS, check_variant
+
+    if compiled:
+        return [COMPILED]
+    chosen = list(dict.fromkeys(variants or ["seed0"]))
+    if chosen == ["all"]:
+        return list(VARIANTS)
+    for variant in chosen:
+        check_variant(variant)
+    return chosen
+
+
+def _models(
+    variants: Sequence[str], cases: Sequence[str] | None, suite: str
+) -> list[tuple[str, Subject]]:
+    """The models of cases; of a suite those that there are, and cases that have none are named."""
     from knowncircuits.cases import list_cases, load_case
     from knowncircuits.evaluation.runs import COMPILED
-    from knowncircuits.models.trained import load_trained
-    from knowncircuits.models.zoo import list_models, load_model
+    from knowncircuits.models.zoo import SHIPPED, load_model
 
-    if isinstance(subject, Path):
-        trained = load_trained(subject)
-        name = trained.compiled.name
-        if cases and set(cases) != {name}:
-            raise InputError(f"expected no case but {name}, got {', '.join(cases)}")
-        if trained.certificate is None or not trained.certificate.passed:
-            print(f"not certified: {subject}; truth is what it was trained for", file=sys.stderr)
-        return [name]
-    if cases:
-        for name in cases:  # so that a name that there is not is found before anything runs
-            load_case(name) if subject == COMPILED else load_model(name, subject)
-        return list(cases)
-    names = list_cases(suite)
-    if subject == COMPILED:
-        return names
-    there = list_models(suite, subject)
+    names = list(cases or list_cases(suite))
+    if variants == [COMPILED]:
+        return [(load_case(name).name, COMPILED) for name in names]
+    there = [(n, v) for n in names for v in variants if SHIPPED.holds(load_case(n).name, v)]
+    if cases and len(variants) == 1:
+        for name in names:  # an error that says what there is instead, before anything runs
+            load_model(name, variants[0])
     if not there:
-        raise InputError(f"expected a trained model {subject} of some case of {suite}, got none")
-    if missing := [name for name in names if name not in there]:
-        print(f"no trained model {subject}: {', '.join(missing)}", file=sys.stderr)
-    return there
-
-
-def _print_scores(title: str, table: pd.DataFrame) -> None:
-    from knowncircuits.cases import list_cases
-
-    rows: list[tuple[str, ...]] = [
-        (
-            row["case"],
-            number_text(row["auroc"]),
-            number_text(row["average_precision"]),
-            number_text(row["precision_at_size"]),
-            number_text(row["prevalence"]),
-            str(row["n_edges"]),
-            str(row["n_true"]),
-            f"{row['seconds']:.2f}",
+        raise InputError(
+            f"expected a trained model {' or '.join(variants)} of some case of {suite}, got none"
         )
-        for _, row in table.iterrows()
-    ]
-    structural = table[table["case"].isin(list_cases("structural"))]
-    for what, part in (("structural", structural), ("all", table)):
-        if len(part) > 1 and not (what == "all" and len(structural) == len(table)):
-            means = part[["auroc", "average_precision", "precision_at_size", "prevalence"]].mean()
-            seconds = f"{part['seconds'].sum():.2f}"
-            rows.append((f"mean of {len(part)} {what}", *map(number_text, means), "", "", seconds))
-    header = (
-        "case",
-        "AUROC",
-        "AP",
-        "precision at size",
-        "AP at random",
-        "edges",
-        "true",
-        "seconds",
-    )
-    print(f"{title} (AUROC at random: 0.5)")
-    print_table(header, rows, numbers=range(1, 8))
+    if missing := [name for name in names if name not in dict(there)]:
+        print(f"no trained model {' or '.join(variants)}: {', '.join(missing)}", file=sys.stderr)
+    return list(there)
+
+
+def _own(folder: Path, cases: Sequence[str] | None) -> tuple[str, Subject]:
+    """A model of one's own, with a word of warning where it is not certified."""
+    from knowncircuits.models.trained import load_trained
+
+    trained = load_trained(folder)
+    name = trained.compiled.name
+    if cases and set(cases) != {name}:
+        raise InputError(f"expected no case but {name}, got {', '.join(cases)}")
+    if trained.certificate is None or not trained.certificate.passed:
+        print(f"not certified: {folder}; truth is what it was trained for", file=sys.stderr)
+    return name, folder

@@ -21,8 +21,8 @@ METHODS: dict[str, Method] = {
     "eap-ig-activations": Method(eap_ig_activations),
     "clean-corrupted": Method(clean_corrupted),
     "acdc": Method(acdc, rank_by="signed"),
-    "sp": Method(sp, rank_by="signed"),
-    "edge-sp": Method(edge_sp, rank_by="signed"),
+    "sp": Method(sp, rank_by="signed", threshold=0.5),
+    "edge-sp": Method(edge_sp, rank_by="signed", threshold=0.5),
     "nap": Method(nap),
     "nap-ig": Method(nap_ig),
 }

@@ -17,8 +17,8 @@ class Attribution:
     """Raw scores in the order of the task's edges, and what they cost in passes of one example."""
 
     values: Float[np.ndarray, " edge"]
-    forward_passes: int = 0
-    backward_passes: int = 0
+    forward_passes: int | None = None  # None where they are not counted
+    backward_passes: int | None = 0
     details: Mapping[str, Any] = field(default_factory=dict)  # what else a method has to say
 
 
@@ -32,6 +32,7 @@ class Method:
 
     run: Callable[..., Attribution | Any]
     rank_by: RankBy = "absolute"
+    threshold: float | None = None  # edges that rank above it are the method's own circuit
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,4 @@ class Control:
     run: Callable[..., Float[np.ndarray, " edge"]]
     sees_truth: bool = False  # else only the circuit's graph is looked at
     rank_by: RankBy = "signed"
+    threshold: float | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from scipy.special import bdtrc  # type: ignore[import-untyped]
+from scipy.special import bdtrc
 
 from knowncircuits.errors import KnownCircuitsError
 from knowncircuits.exchange import read_graph_file

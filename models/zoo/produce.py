@@ -7,17 +7,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any
-
-import torch
 
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
@@ -29,6 +23,7 @@ from knowncircuits.models.training import Trainer, TrainingConfig, low_level_con
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
 from knowncircuits.models.zoo.summary import Summary
+from knowncircuits.processes import run_jobs
 
 RECIPES = SHIPPED.folder / "recipes.json"
 # A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.
@@ -219,7 +214,7 @@ def make_models(
             jobs.append(_Job(plan, variant, zoo, n_pairs, device))
     check_writable(zoo.folder)
     outcomes = []
-    for outcome in _each(jobs, processes):
+    for outcome in run_jobs(_make, jobs, processes):
         _put_down(zoo, outcome)
         outcomes.append(outcome)
         on_outcome(outcome)
@@ -227,44 +222,6 @@ def make_models(
     if work.exists() and not any(work.iterdir()):
         work.rmdir()
     return outcomes
-
-
-def _each(jobs: Sequence[_Job], processes: int) -> Iterator[Outcome]:
-    """Run jobs, in this process or in several; what fails in one is raised when all are done."""
-    if processes == 1:
-        yield from map(_make, jobs)
-        return
-    failed: list[BaseException] = []
-    # Spawned, since threads do not survive a fork.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_begin) as pool:
-        try:
-            futures: list[Future[Outcome]] = [pool.submit(_make, job) for job in jobs]
-            for future in as_completed(futures):
-                error = future.exception()
-                if error is None:
-                    yield future.result()
-                else:
-                    failed.append(error)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    if failed and isinstance(failed[0], BrokenProcessPool):
-        raise ResultError("a process was killed; start again to go on") from failed[0]
-    if failed:
-        raise failed[0]
-
-
-def _begin() -> None:
-    """A process's start: one thread, and an end when the one that started it is killed."""
-    torch.set_num_threads(1)
-    parent = parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=end_with_parent, daemon=True).start()
 
 
 def _make(job: _Job) -> Outcome:

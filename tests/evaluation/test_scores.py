@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowncircuits.circuit import Circuit
-from knowncircuits.evaluation.scores import Scores, precision_at, score
+from knowncircuits.circuit import Circuit, circuit_from_edges
+from knowncircuits.evaluation.scores import Scores, score, score_views
 from knowncircuits.graph import Graph
 
 GRAPH = Graph(1, 1)
@@ -43,14 +41,32 @@ def test_auroc_counts_pairs_and_ties_half(
     assert found.average_precision == pytest.approx(area)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=1, max_size=6), st.data())
-def test_precision_is_the_mean_over_ways_to_break_ties(
-    items: list[tuple[bool, int]], data: st.DataObject
-) -> None:
-    size = data.draw(st.integers(1, len(items)))
-    precisions = []
-    for order in itertools.permutations(items):
-        chosen = sorted(order, key=lambda item: -item[1])[:size]
-        precisions.append(sum(truth for truth, _ in chosen) / size)
-    truth, ranking = (np.array(column) for column in zip(*items, strict=True))
-    assert precision_at(truth, ranking, size) == pytest.approx(np.mean(precisions))
+@given(vectors, labels, st.integers(-3, 3))
+def test_a_methods_own_circuit(values: list[int], truth: list[int], threshold: int) -> None:
+    scores = Scores(GRAPH, np.array(values, dtype=np.float64), "test", "signed", threshold)
+    found = score(scores, Circuit(GRAPH, np.array(truth, dtype=np.int8))).chosen
+    assert found is not None
+    chosen = {i for i, v in enumerate(values) if v > threshold and truth[i] >= 0}
+    true = {i for i, label in enumerate(truth) if label == 1}
+    hits = len(chosen & true)
+    precision = hits / len(chosen) if chosen else None
+    recall = hits / len(true) if true else None
+    assert (found.n_chosen, found.precision, found.recall) == (len(chosen), precision, recall)
+    if precision and recall:
+        assert found.f1 == pytest.approx(2 / (1 / precision + 1 / recall))
+    else:
+        assert found.f1 == (0.0 if chosen or true else None)
+
+
+def test_views_of_scores() -> None:
+    """The head's q, k and v are one: the highest counts."""
+    edges = ("embed->a0.h0<k>", "a0.h0->m0", "m0->logits")
+    circuit = circuit_from_edges(GRAPH, edges, [e for e in GRAPH.edges if e.startswith("pos")])
+    numbers = dict.fromkeys(GRAPH.edges, 0.0) | {"embed->a0.h0<q>": 3.0, "a0.h0->m0": -2.0}
+    found = score_views(Scores(GRAPH, GRAPH.vector(numbers), "test"), circuit)
+    assert list(found) == ["edge", "no-embed", "head", "node"]
+    assert [view.n_true for view in found.values()] == [3, 2, 3, 3]
+    assert [view.n_items for view in found.values()] == [13, 8, 9, 4]
+    assert found["head"].auroc == pytest.approx((2 * 3 + 1.5) / (3 * 3))
+    assert found["edge"].auroc == pytest.approx((2 + 4 + 2) / 15)
+    assert found["node"].auroc is None  # nothing determined is out

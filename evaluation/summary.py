@@ -1,0 +1,98 @@
+"""The table of methods: macro means, intervals, ranks and costs, degenerate cases apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from knowncircuits.cases import list_cases
+from knowncircuits.evaluation.statistics import (
+    case_means,
+    interval_over_cases,
+    interval_over_pairs,
+    rank_ranges,
+    shared_cases,
+)
+
+SUITES = ("structural", "degenerate")
+COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """Methods over the cases of a suite that all of them were run on."""
+
+    suite: str
+    n_cases: int
+    left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
+    table: pd.DataFrame  # a row for each method, the best first
+    means: pd.DataFrame  # AUROC [case, method]
+
+    @property
+    def title(self) -> str:
+        """What the table is about, in a line."""
+        left = f"; left out: {', '.join(self.left_out)}" if self.left_out else ""
+        return f"mean of {self.n_cases} {self.suite} cases (AUROC at random: 0.5){left}"
+
+
+def summarise(table: pd.DataFrame) -> list[Summary]:
+    """The structural and the degenerate cases of a table, each where there is a case to compare.
+
+    Args:
+        table: of `score_results`, with all views.
+    """
+    found = (summarise_suite(table, suite) for suite in SUITES)
+    return [summary for summary in found if summary is not None]
+
+
+def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
+    """The methods over one suite; None where no case has a score of every method.
+
+    The table has method; auroc and average_precision with `_low` and `_high` over cases and
+    `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed, head and
+    node; precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
+    forward_passes and backward_passes for each pair of inputs.
+    """
+    table = table[table["case"].isin(list_cases(suite))].copy()
+    for passes in ("forward_passes", "backward_passes"):
+        table[passes] = table[passes].astype(float) / table["n_pairs"]
+    edges = table[table["view"] == "edge"]
+    if edges.empty:
+        return None
+    means = case_means(edges)
+    shared = shared_cases(means)
+    if shared.empty:
+        return None
+    edges = edges[edges["case"].isin(shared.index)]
+    rows = pd.DataFrame(index=shared.columns)
+    for value in ("auroc", "average_precision"):
+        rows = rows.join(_with_intervals(edges, value))
+    for view in ("no-embed", "head", "node"):
+        of_view = table[(table["view"] == view) & table["case"].isin(shared.index)]
+        rows[view] = case_means(of_view).mean()
+    for value in ("precision_at_size", "f1", *COSTS):
+        rows[value] = case_means(edges.assign(**{value: edges[value].astype(float)}), value).mean()
+    ranks = rank_ranges(shared)
+    rows["rank_low"], rows["rank_high"] = zip(*(ranks[m] for m in rows.index), strict=True)
+    ordered = rows.sort_values("auroc", ascending=False, kind="stable")
+    left_out = tuple(sorted(set(means.index) - set(shared.index)))
+    ordered = ordered.rename_axis("method").reset_index()
+    return Summary(suite, len(shared), left_out, ordered, shared)
+
+
+def _with_intervals(edges: pd.DataFrame, value: str) -> pd.DataFrame:
+    means = case_means(edges, value)
+    cases, pairs = interval_over_cases(means), interval_over_pairs(edges, value)
+    rows = {}
+    for method in means.columns:
+        of_pairs = pairs[method]
+        rows[method] = {
+            value: means[method].mean(),
+            f"{value}_low": cases[method].low,
+            f"{value}_high": cases[method].high,
+            f"{value}_pairs_low": of_pairs.low if of_pairs else np.nan,
+            f"{value}_pairs_high": of_pairs.high if of_pairs else np.nan,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")

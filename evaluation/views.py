@@ -1,0 +1,73 @@
+"""What is counted when scores meet a circuit: its edges, those not out of `embed`, heads, nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from knowncircuits.circuit import Circuit, Granularity, Label, projection
+from knowncircuits.errors import UnknownNameError
+from knowncircuits.graph import split_edge
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The determined items of a circuit, each of one edge or of several.
+
+    An item of several edges has the highest rank of any of them.
+    """
+
+    truth: Bool[np.ndarray, " item"]  # whether each is in
+    edges: Int[np.ndarray, " member"]  # the items' edges, item by item
+    starts: Int[np.ndarray, " item"]  # where in `edges` each item begins
+    n_items: int  # with those that are undetermined
+
+    def select(self, rankings: Float[np.ndarray, "*batch edge"]) -> Float[np.ndarray, "*batch _"]:
+        """The rank of each item, from that of every edge; higher is more in the circuit."""
+        if not self.starts.size:
+            return rankings[..., :0]
+        highest: np.ndarray = np.maximum.reduceat(rankings[..., self.edges], self.starts, axis=-1)
+        return highest
+
+
+def view_circuit(circuit: Circuit, view: str = "edge") -> View:
+    """One of VIEWS of a circuit; raises UnknownNameError for another name."""
+    if view not in VIEWS:
+        raise UnknownNameError("view", view, VIEWS)
+    return VIEWS[view](circuit)
+
+
+def _projected(granularity: Granularity, circuit: Circuit) -> View:
+    items = projection(circuit.graph, granularity)
+    return _view(items.members, items.labels(circuit.labels))
+
+
+def _without_embed(circuit: Circuit) -> View:
+    sources = np.array([split_edge(edge)[0] for edge in circuit.graph.edges])
+    others = ~np.isin(sources, ("embed", "input"))
+    return _view(np.eye(circuit.graph.n_edges, dtype=bool)[others], circuit.labels[others])
+
+
+def _view(members: Bool[np.ndarray, "item edge"], labels: np.ndarray) -> View:
+    determined = labels != Label.UNDETERMINED
+    members = members[determined]
+    _, edges = members.nonzero()
+    sizes = members.sum(1)
+    return View(
+        truth=labels[determined] == Label.IN,
+        edges=edges,
+        starts=np.cumsum(sizes) - sizes,
+        n_items=len(labels),
+    )
+
+
+VIEWS: dict[str, Callable[[Circuit], View]] = {
+    "edge": lambda circuit: _projected("edge", circuit),
+    # Where the tokens are read is easy to see; these are the edges that are left to be found.
+    "no-embed": _without_embed,
+    "head": lambda circuit: _projected("head", circuit),  # q, k and v of a head as one
+    "node": lambda circuit: _projected("node", circuit),  # that write, by what leaves them
+}

@@ -1,0 +1,30 @@
+"""Memory and seconds of work whose needs are known."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from knowncircuits.evaluation.cost import measure_cost
+
+CPU = torch.device("cpu")
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much a process had")
+def test_peak_memory_is_what_was_in_use_at_once() -> None:
+    for size in (64, 16):  # a smaller piece of work after a larger one
+        with measure_cost(CPU) as cost:
+            for _ in range(3):
+                block = torch.ones(size, MEGABYTE, dtype=torch.uint8)
+                del block
+        assert cost.peak_memory is not None
+        assert size * 0.9 <= cost.peak_memory / MEGABYTE <= size + 8
+
+
+def test_seconds_are_those_of_the_work() -> None:
+    with measure_cost(CPU) as cost:
+        torch.ones(1000).sum()
+    assert 0 < cost.seconds < 60

@@ -1,0 +1,74 @@
+"""Tables of results against scores one by one; summaries against what they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from knowncircuits.evaluation.runs import Result, Settings, run
+from knowncircuits.evaluation.scores import score_views
+from knowncircuits.evaluation.statistics import case_means
+from knowncircuits.evaluation.summary import summarise
+from knowncircuits.evaluation.tables import score_results
+
+MODELS = [
+    ("fraction_of_x", "seed0"),
+    ("fraction_of_x", "shuffled"),
+    ("histogram", "seed0"),
+    ("identity", "seed0"),
+]
+METHODS = ("eap", "random", "truth", "inverted-truth", "depth")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
+    settings = [Settings(method, 10) for method in METHODS]
+    settings.append(Settings("sp", 10, options={"steps": 3}))
+    return run(settings, MODELS, tmp_path_factory.mktemp("results"), seeds=(0, 1))
+
+
+def test_many_results_are_scored_as_each_by_itself(results: list[Result]) -> None:
+    table = score_results(results)
+    assert len(table) == len(results) * 4
+    rows = iter(table.to_dict("records"))
+    for result in results:
+        for view, found in score_views(result.scores, result.circuit).items():
+            row = next(rows)
+            key = (result.label, result.case, result.variant, result.seed, view)
+            assert (row["method"], row["case"], row["variant"], row["seed"], row["view"]) == key
+            for name in ("auroc", "average_precision", "precision_at_size"):
+                assert row[name] == pytest.approx(getattr(found, name))
+            assert (row["n_true"], row["n_determined"]) == (found.n_true, found.n_determined)
+            f1 = found.chosen.f1 if found.chosen else None
+            assert (row["f1"] == f1) if f1 is not None else np.isnan(row["f1"] or np.nan)
+            assert row["forward_passes"] == result.scores.forward_passes
+            assert row["n_pairs"] == 10
+
+
+def test_summaries_keep_degenerate_cases_apart(results: list[Result]) -> None:
+    table = score_results(results)
+    structural, degenerate = summarise(table)
+    assert (structural.n_cases, degenerate.n_cases) == (2, 1)
+    assert structural.left_out == ()
+    rows = structural.table.set_index("method")
+    edges = table[table["view"] == "edge"]
+    means = case_means(edges[edges["case"] != "identity"])
+    assert rows["auroc"].to_dict() == pytest.approx(means.mean().to_dict())
+    assert rows["auroc"].is_monotonic_decreasing
+    assert rows.index[-1] == "inverted-truth"
+    assert (rows["auroc_low"] <= rows["auroc"]).all()
+    assert (rows["auroc"] <= rows["auroc_high"]).all()
+    assert rows.loc["truth", ["auroc", "no-embed", "head", "node"]].tolist() == [1.0] * 4
+    assert rows.loc["inverted-truth", ["auroc", "no-embed"]].tolist() == [0.0] * 2
+    assert rows.loc["eap", ["forward_passes", "backward_passes"]].tolist() == [2.0, 1.0]
+    assert rows["f1"].notna().to_dict() == {m: m == "sp" for m in rows.index}
+
+
+def test_only_cases_that_all_methods_have_are_compared(results: list[Result]) -> None:
+    some = [r for r in results if (r.label, r.case) != ("eap", "histogram")]
+    (structural, _) = summarise(score_results(some))
+    assert structural.n_cases == 1
+    assert structural.left_out == ("histogram",)
+    assert "left out: histogram" in structural.title
+    none = [r for r in results if (r.label == "eap") == (r.case == "histogram")]
+    assert [s.suite for s in summarise(score_results(none))] == ["degenerate"]

@@ -1,0 +1,54 @@
+"""Views against labels and scores gathered edge by edge."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.errors import UnknownNameError
+from knowncircuits.evaluation.views import VIEWS, view_circuit
+from knowncircuits.graph import Graph, destination_node, split_edge
+
+GRAPHS = (Graph(1, 2), Graph(2, 1, inputs=("input",)), Graph(1, 1, mlp=False))
+
+
+def item_of(edge: str, view: str) -> str | None:
+    """What an edge is part of; None where the view leaves it out."""
+    source, destination = split_edge(edge)
+    if view == "no-embed":
+        return None if source in ("embed", "input") else edge
+    return {"edge": edge, "head": f"{source}->{destination_node(destination)}", "node": source}[
+        view
+    ]
+
+
+@given(st.sampled_from(GRAPHS), st.sampled_from(list(VIEWS)), st.integers(0, 10_000))
+def test_items_have_the_label_and_the_rank_of_their_edges(
+    graph: Graph, view: str, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    labels = random.choice([-1, 0, 1], size=graph.n_edges, p=[0.4, 0.5, 0.1]).astype(np.int8)
+    ranks = random.normal(size=(2, graph.n_edges))
+    edges: dict[str, list[int]] = {}
+    for i, edge in enumerate(graph.edges):
+        if (item := item_of(edge, view)) is not None:
+            edges.setdefault(item, []).append(i)
+    of_item = {item: set(labels[places].tolist()) for item, places in edges.items()}
+    determined = [item for item, found in of_item.items() if 1 in found or -1 not in found]
+    seen = view_circuit(Circuit(graph, labels), view)
+    assert seen.n_items == len(edges)
+    got = sorted(zip(seen.truth.tolist(), *seen.select(ranks).tolist(), strict=True))
+    expected = [(1 in of_item[i], *ranks[:, edges[i]].max(1).tolist()) for i in determined]
+    assert got == sorted(expected)
+
+
+def test_a_view_of_nothing_and_one_that_there_is_not() -> None:
+    graph = Graph(1, 1)
+    circuit = Circuit(graph, np.full(graph.n_edges, Label.UNDETERMINED, dtype=np.int8))
+    seen = view_circuit(circuit)
+    assert seen.select(np.zeros((3, graph.n_edges))).shape == (3, 0)
+    with pytest.raises(UnknownNameError, match="unknown view 'edges'; did you mean edge"):
+        view_circuit(circuit, "edges")
