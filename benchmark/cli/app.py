@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from knowncircuits.cli import bench, cases, effects, models, scoring, training
+from knowncircuits.cli import bench, cases, comparison, effects, models, scoring, training
 from knowncircuits.errors import KnownCircuitsError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 for command in (
     scoring.score,
+    comparison.compare,
     scoring.methods,
     cases.cases,
     cases.show,

@@ -1,0 +1,75 @@
+"""All that is said of methods side by side, computed from the raw scores of finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.runs import Result
+from knowncircuits.evaluation.statistics import paired_tests
+from knowncircuits.evaluation.summary import Summary, summarise
+from knowncircuits.evaluation.tables import score_results
+from knowncircuits.exchange import write_text
+from knowncircuits.pictures import save_figure
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Of several methods, or of one."""
+
+    results: Sequence[Result]
+    scores: pd.DataFrame  # see `score_results`
+    summaries: Sequence[Summary]  # structural and degenerate cases apart
+    tests: Mapping[str, pd.DataFrame]  # by suite; see `paired_tests`
+
+    def write(self, folder: Path, ending: str = ".html") -> list[Path]:
+        """Write tables, and plots of the structural cases (or of what there is); returns the files.
+
+        Raises ResultError for files that cannot be written, or pictures that cannot be drawn.
+        """
+        from knowncircuits.evaluation.figures import comparison as figures
+
+        summary = self.summaries[0]
+        drawn = {
+            "curves": figures.curves_figure(self.results, summary),
+            "cases": figures.cases_figure(summary),
+            "strips": figures.strips_figure(self.results, summary),
+            "cost": figures.cost_figure(summary),
+        }
+        tables = {
+            "scores": self.scores,
+            "summary": _stack({s.suite: s.table for s in self.summaries}),
+            "tests": _stack(self.tests),
+        }
+        written = []
+        for name, table in tables.items():
+            written.append(folder / f"{name}.csv")
+            write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
+        for name, figure in drawn.items():
+            written.append(folder / f"{name}{ending}")
+            save_figure(figure, written[-1])
+        return written
+
+
+def compare_results(results: Sequence[Result]) -> Comparison:
+    """Score results anew and compare their methods, on the cases that all of them have.
+
+    Raises ResultError where there is no such case, or a method has two results for one model and
+    draw of pairs.
+    """
+    scores = score_results(results)
+    summaries = summarise(scores)
+    if not summaries:
+        methods = ", ".join(scores["method"].unique())
+        raise ResultError(f"expected a case that all methods have ({methods}), got none")
+    tests = {summary.suite: paired_tests(summary.means) for summary in summaries}
+    return Comparison(results, scores, summaries, tests)
+
+
+def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of suites as one."""
+    return pd.concat([table.assign(suite=suite) for suite, table in tables.items()])
