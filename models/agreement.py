@@ -3,7 +3,8 @@
 Both are run on base with a set E of edges reading the source's run: the low-level model with E, the
 compiled one with the images of E under the correspondence, edges without an image being dropped.
 They agree at a position if their answers are equal: the likeliest token, or the same number within
-a tolerance. What counts are the positions at which the compiled model's output is defined.
+a tolerance. What counts are the positions at which the compiled model's output is defined; all
+positions for a low-level model that has an answer "none" of its own, `says_none`.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def measure(
     """
     check_models(model, compiled, correspondence)
     found = dict.fromkeys(sets, Agreement())
+    everywhere = says_none(compiled, model.config.d_vocab_out)
     single = [name for name, rows in sets.items() if len(rows) == 1 and rows.sum() == 1]
     edges = np.array([sets[name].argmax() for name in single], dtype=np.int64)
     several = [name for name in sets if name not in set(single)]
@@ -137,7 +139,7 @@ def measure(
             for i in range(0, len(edges), EDGES):
                 some = edges[i : i + EDGES]
                 patched = low.edges(some), high.edges(correspondence.image[some])
-                counts = _counts(*patched, low.clean, high.clean, atol)
+                counts = _counts(*patched, low.clean, high.clean, atol, everywhere)
                 for name, agreement in zip(single[i : i + EDGES], counts, strict=True):
                     found[name] += agreement
             for name in several:
@@ -146,7 +148,7 @@ def measure(
                     low.edge_set(rows)[None],
                     high.edge_set(_images(rows, correspondence))[None],
                 )
-                (agreement,) = _counts(*patched, low.clean, high.clean, atol)
+                (agreement,) = _counts(*patched, low.clean, high.clean, atol, everywhere)
                 found[name] += agreement
             progress(len(base[batch]))
     return found
@@ -155,11 +157,12 @@ def measure(
 def check_models(model: Transformer, compiled: Compiled, correspondence: Correspondence) -> None:
     """Raise ModelError, with expected and got, for what cannot be compared."""
     low, high = model.config, compiled.model.config
+    outputs = low.d_vocab_out - says_none(compiled, low.d_vocab_out)
     pairs: list[tuple[str, object, object]] = [
         ("a correspondence into the model's graph", model.graph, correspondence.low),
         ("a correspondence from the compiled circuit", compiled.circuit, correspondence.high),
         ("a model of as many tokens as the compiled one", high.d_vocab, low.d_vocab),
-        ("a model of as many outputs as the compiled one", high.d_vocab_out, low.d_vocab_out),
+        ("a model of as many outputs as the compiled one", high.d_vocab_out, outputs),
     ]
     for what, expected, got in pairs:
         if expected != got:
@@ -173,16 +176,28 @@ def _describe(value: Any) -> str:
     return graph.summary() if hasattr(graph, "summary") else str(value)
 
 
-# What a model says after BOS: tokens or numbers; a compiled model's None is the token NONE.
+def says_none(compiled: Compiled, d_vocab_out: int) -> bool:
+    """Whether a low-level model of so many outputs can answer "none".
+
+    Its last output then stands for that, after those for the compiled model's values. Where the
+    compiled model says None so must it, and all positions count.
+    """
+    return not compiled.output.numerical and d_vocab_out == compiled.model.config.d_vocab_out + 1
+
+
+# What a model says after BOS: tokens or numbers; None is the token NONE.
 Answers = Float[Tensor, "pair pos"] | Int[Tensor, "pair pos"]
 AnswersOfSets = Float[Tensor, "set pair pos"] | Int[Tensor, "set pair pos"]
 NONE = -1
 
 
 def _low_answers(compiled: Compiled, logits: Tensor) -> Answers:
-    """Those of a model that has one everywhere."""
+    """Those of a model that has one everywhere, if only "none"."""
     after = logits[:, 1:]
-    return (after[..., 0] if compiled.output.numerical else after.argmax(-1)).cpu()
+    if compiled.output.numerical:
+        return after[..., 0].cpu()
+    answers = after.argmax(-1).cpu()
+    return answers.where(answers < compiled.model.config.d_vocab_out, NONE)
 
 
 def _high_answers(compiled: Compiled, logits: Tensor) -> Answers:
@@ -290,13 +305,19 @@ def _counts(
     low_clean: Answers,
     high_clean: Answers,
     atol: float,
+    everywhere: bool,
 ) -> list[Agreement]:
-    """Of each set of edges, from what both models answer under it and without."""
+    """Of each set of edges, from what both models answer under it and without.
+
+    Positions count where the compiled model has an answer, or everywhere.
+    """
 
     def equal(a: Tensor, b: Tensor) -> Tensor:
         return (a - b).abs() <= atol if a.is_floating_point() else a == b
 
-    counts = torch.ones_like(high, dtype=torch.bool) if high.is_floating_point() else high != NONE
+    counts = torch.ones_like(high, dtype=torch.bool)
+    if not (everywhere or high.is_floating_point()):
+        counts = high != NONE
     agrees = equal(low, high)
     high_changed = counts & ~equal(high, high_clean)
     counted_pairs = counts.any(-1)

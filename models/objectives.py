@@ -2,15 +2,17 @@
 
 Both draw a base and a source input, let parts of the low-level model read its run on the source,
 and train its output to equal that of the compiled model under the same interchange. `edges` is this
-project's own; `nodes` is strict interchange intervention training (SIIT) as InterpBench trains its
-models (Gupta et al., 2024), which builds on Geiger et al. (2022). `behaviour` has no interchange:
-it makes the natural models that the others are compared with.
+project's own, and `guided` the same with a guide for deep chains; `nodes` is strict interchange
+intervention training (SIIT) as InterpBench trains its models (Gupta et al., 2024), which builds on
+Geiger et al. (2022). `behaviour` has no interchange: it makes the natural models that the others
+are compared with.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -21,10 +23,12 @@ from torch.nn import functional
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import FIXED, Correspondence
 from knowncircuits.graph import Graph
+from knowncircuits.models.agreement import says_none
+from knowncircuits.models.readout import unexplained
 from knowncircuits.transformer import Transformer
 
-ObjectiveName = Literal["edges", "nodes", "behaviour"]
-Term = Literal["behaviour", "patched", "strict"]
+ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]
+Term = Literal["behaviour", "patched", "strict", "guide"]
 Tokens: TypeAlias = Int[Tensor, "pair pos"]
 
 
@@ -55,13 +59,26 @@ class EdgeInterchanges(Objective):
     Each pair has its own random set of edges, within the circuit and outside it together. Gradients
     flow through the run on the source too: with it cut off, signals and the noise of outside edges
     outgrow each other.
+
+    `guided`: what the compiled model's nodes write under the interchange is to be readable off the
+    nodes that stand for them, too. Where several steps of a chain must be there before the answer
+    shows anything of them, the answer alone does not lead to them.
     """
 
     def __init__(
-        self, compiled: Compiled, correspondence: Correspondence, device: str | torch.device
+        self,
+        compiled: Compiled,
+        correspondence: Correspondence,
+        device: str | torch.device,
+        *,
+        guided: bool = False,
     ) -> None:
         """The compiled model must be on the device."""
         self.compiled = compiled
+        nodes = {h: l for h, l in correspondence.nodes.items() if h not in FIXED}
+        self.guided = guided and bool(nodes)
+        self.high_nodes = [compiled.model.graph.sources.index(node) for node in nodes]
+        self.low_nodes = [correspondence.low.sources.index(node) for node in nodes.values()]
         inside = correspondence.inside
         self.inside = torch.from_numpy(inside.nonzero()[0]).to(device)
         self.images = torch.from_numpy(correspondence.image[inside]).to(device)
@@ -70,22 +87,26 @@ class EdgeInterchanges(Objective):
     def losses(
         self, model: Transformer, base: Tokens, source: Tokens, generator: torch.Generator
     ) -> Iterator[dict[Term, Tensor]]:
-        """Behaviour, on the source, and agreement under a set of edges, both at once."""
+        """Behaviour, on the source, agreement under a set of edges, and the guide, all at once."""
         high = self.compiled.model
         inside, outside = self.draw(len(base), generator)
         with torch.no_grad():
             high_source = high.run(source)
             mask = self.outside.new_zeros(len(base), high.graph.n_edges)
             mask[:, self.images] = inside
-            wanted = high.run(base, high_source.outputs, mask).logits
+            wanted = high.run(base, high_source.outputs, mask)
         low_source = model.run(source)
         mask = outside.clone()
         mask[:, self.inside] = inside
-        got = model.run(base, low_source.outputs, mask).logits
-        yield {
+        got = model.run(base, low_source.outputs, mask)
+        losses: dict[Term, Tensor] = {
             "behaviour": answer_loss(self.compiled, low_source.logits, high_source.logits),
-            "patched": answer_loss(self.compiled, got, wanted),
+            "patched": answer_loss(self.compiled, got.logits, wanted.logits),
         }
+        if self.guided:
+            written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
+            losses["guide"] = unexplained(*written).sum()
+        yield losses
 
     def draw(
         self, n: int, generator: torch.Generator
@@ -185,9 +206,10 @@ class Behaviour(Objective):
 
 
 OBJECTIVES: Mapping[
-    ObjectiveName, type[EdgeInterchanges] | type[NodeInterchanges] | type[Behaviour]
+    ObjectiveName, Callable[[Compiled, Correspondence, str | torch.device], Objective]
 ] = {
     "edges": EdgeInterchanges,
+    "guided": partial(EdgeInterchanges, guided=True),
     "nodes": NodeInterchanges,
     "behaviour": Behaviour,
 }
@@ -195,14 +217,21 @@ OBJECTIVES: Mapping[
 
 def answer_loss(
     compiled: Compiled,
-    logits: Float[Tensor, "pair pos out"],
+    logits: Float[Tensor, "pair pos low_out"],
     wanted: Float[Tensor, "pair pos out"],
 ) -> Float[Tensor, ""]:
-    """Where the compiled model has an answer: cross-entropy to it, or squared error."""
+    """Where the compiled model has an answer: cross-entropy to it, or squared error.
+
+    A model that can say "none" is trained to where there is no answer.
+    """
     counts = compiled.defined(wanted)
     if compiled.output.numerical:
         return (logits - wanted)[counts].square().mean()
-    return functional.cross_entropy(logits[counts], wanted.argmax(-1)[counts])
+    answers = wanted.argmax(-1)
+    if says_none(compiled, logits.shape[-1]):
+        answers = answers.where(counts, logits.shape[-1] - 1)[:, 1:]
+        return functional.cross_entropy(logits[:, 1:].flatten(0, 1), answers.flatten())
+    return functional.cross_entropy(logits[counts], answers[counts])
 
 
 def _node_masks(graph: Graph, nodes: list[str]) -> Float[Tensor, "node 1 edge"]:

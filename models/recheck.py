@@ -13,7 +13,7 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import destination_node, split_edge
-from knowncircuits.models.agreement import BATCH, Agreement, measure
+from knowncircuits.models.agreement import BATCH, Agreement, measure, says_none
 from knowncircuits.models.certificate import Certificate, certificate_pairs, edge_set
 from knowncircuits.models.hooked import HookedTwin, to_hooked
 from knowncircuits.transformer import Transformer, weights_hash
@@ -66,11 +66,12 @@ def recheck(
         logits = _logits(twin, base, source, edge)
         return compiled.decode(logits) if twin is high else _decode_low(logits, compiled)
 
+    everywhere = says_none(compiled, model.config.d_vocab_out)
     low_clean, high_clean = answers(low, None), answers(high, None)
     for edge in edges:
         low_patched, high_patched = answers(low, edge), answers(high, _image(edge, correspondence))
         rows = zip(low_patched, high_patched, low_clean, high_clean, strict=True)
-        got = sum((_count(*row, certificate.atol) for row in rows), Agreement())
+        got = sum((_count(*row, certificate.atol, everywhere) for row in rows), Agreement())
         if got != expected[edge]:
             raise ModelError(f"{edge}: expected {expected[edge]}, got {got} by hooks")
     return edges
@@ -115,22 +116,27 @@ def _logits(twin: HookedTwin, base: Tensor, source: Tensor, edge: str | None) ->
 
 
 def _decode_low(logits: Tensor, compiled: Compiled) -> Answers:
-    """As `Compiled.decode`, but for a model that has an answer everywhere."""
+    """As `Compiled.decode`, but for a model that has an answer everywhere, if only "none"."""
     if compiled.output.numerical:
         return compiled.decode(logits)
-    best = logits[:, 1:].argmax(-1).tolist()
-    return [[compiled.output.values[i] for i in row] for row in best]
+    values = [*compiled.output.values, None]
+    return [[values[i] for i in row] for row in logits[:, 1:].argmax(-1).tolist()]
 
 
 def _count(
-    low: list[Any], high: list[Any], low_clean: list[Any], high_clean: list[Any], atol: float
+    low: list[Any],
+    high: list[Any],
+    low_clean: list[Any],
+    high_clean: list[Any],
+    atol: float,
+    everywhere: bool,
 ) -> Agreement:
     """The counts of one pair."""
 
     def equal(a: Any, b: Any) -> bool:
         return abs(a - b) <= atol if isinstance(a, float) and isinstance(b, float) else a == b
 
-    at = [i for i, answer in enumerate(high) if answer is not None]
+    at = [i for i, answer in enumerate(high) if everywhere or answer is not None]
     agrees = [equal(low[i], high[i]) for i in at]
     changed = [not equal(high[i], high_clean[i]) for i in at]
     return Agreement(

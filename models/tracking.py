@@ -27,9 +27,10 @@ Mode = Literal["online", "offline", "disabled"]
 
 # The losses that an objective does not have.
 UNUSED: Mapping[ObjectiveName, tuple[Term, ...]] = {
-    "edges": ("strict",),
-    "nodes": (),
-    "behaviour": ("patched", "strict"),
+    "edges": ("strict", "guide"),
+    "guided": ("strict",),
+    "nodes": ("guide",),
+    "behaviour": ("patched", "strict", "guide"),
 }
 # The id of a run that is not done, beside the checkpoint that it goes on from.
 RUN_ID = "wandb-run-id"

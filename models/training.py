@@ -27,6 +27,7 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.exchange import write_bytes
+from knowncircuits.models.agreement import says_none
 from knowncircuits.models.balance import balanced_weights
 from knowncircuits.models.certificate import (
     QuickAgreement,
@@ -68,6 +69,7 @@ class TrainingConfig:
     behaviour_weight: float = 1.0  # of the loss where nothing is patched
     patched_weight: float = 2.0  # of the loss under interchange
     strict_weight: float = 0.4  # of `nodes`'s loss under interchange outside the circuit
+    guide_weight: float = 0.5  # of `guided`'s loss where variables cannot be read off their nodes
     n_inputs: int = 100_000  # training inputs that are drawn once
     validate_every: int = 100
     n_validation: int = 1_000  # pairs of test inputs
@@ -115,6 +117,7 @@ class Losses:
     behaviour: float = 0.0
     patched: float = 0.0
     strict: float = 0.0
+    guide: float = 0.0
     gradient_norm: float = 0.0  # before clipping; the largest, if there are several updates
 
 
@@ -125,13 +128,19 @@ def low_level_config(
     n_heads: int | None = None,
     d_model: int | None = None,
     layer_norm: bool = False,
+    none: bool = False,
 ) -> TransformerConfig:
     """Sizes for a model to be trained: InterpBench's for its cases, or those that are given.
 
     Without InterpBench's, at least two layers and four heads, and half the compiled model's width,
-    so that variables are in superposition. GELU, and no norm unless asked for.
+    so that variables are in superposition. GELU, and no norm unless asked for. With `none` the
+    model has one output more, for where the compiled one says None; see `says_none`.
+
+    Raises ModelError where `none` is asked of a model of numbers.
     """
     high = compiled.model.config
+    if none and compiled.output.numerical:
+        raise ModelError(f"expected values for an answer none, got numbers of {compiled.name}")
     derived = {
         "n_layers": max(2, high.n_layers),
         "n_heads": max(4, high.n_heads),
@@ -150,7 +159,7 @@ def low_level_config(
         d_mlp=sizes.get("d_mlp", 4 * width),
         n_ctx=high.n_ctx,
         d_vocab=high.d_vocab,
-        d_vocab_out=high.d_vocab_out,
+        d_vocab_out=high.d_vocab_out + none,
         causal=high.causal,
         activation="gelu",
         layer_norm=layer_norm,
@@ -173,7 +182,8 @@ class Trainer:
         Raises ModelError where the sizes do not fit the compiled model and the correspondence.
         """
         high = compiled.model.config
-        wanted = (correspondence.low, high.n_ctx, high.d_vocab, high.d_vocab_out, high.causal)
+        outputs = high.d_vocab_out + says_none(compiled, low.d_vocab_out)
+        wanted = (correspondence.low, high.n_ctx, high.d_vocab, outputs, high.causal)
         got = (low.graph, low.n_ctx, low.d_vocab, low.d_vocab_out, low.causal)
         if wanted != got:
             raise ModelError(
@@ -205,6 +215,7 @@ class Trainer:
             "behaviour": c.behaviour_weight,
             "patched": c.patched_weight,
             "strict": c.strict_weight,
+            "guide": c.guide_weight,
         }
         base, source = self._pairs()
         seen: dict[Term, float] = {}
@@ -377,7 +388,7 @@ def train(
     agreement = trainer.validate()
     while not trainer.done:
         losses = trainer.step()
-        if not math.isfinite(losses.behaviour + losses.patched + losses.strict):
+        if not math.isfinite(losses.behaviour + losses.patched + losses.strict + losses.guide):
             raise ModelError(
                 f"training diverged at step {trainer.n_steps} ({losses}); lower learning rates "
                 f"than {config.learning_rate:g} (Adam) and {config.muon_rate:g} (Muon) may help"

@@ -17,6 +17,7 @@ class Objective(StrEnum):
     """What a step of training minimises."""
 
     edges = "edges"
+    guided = "guided"
     nodes = "nodes"
     behaviour = "behaviour"
 
@@ -27,11 +28,12 @@ def train(
         Path | None, typer.Option("--output", "-o", help="Folder; by default trained/CASE.")
     ] = None,
     objective: Annotated[
-        Objective,
+        Objective | None,
         typer.Option(
-            help="Interchanges of sets of edges, or of single nodes (SIIT as published), or none."
+            help="Interchanges of sets of edges, the same with a guide for deep chains, of single "
+            "nodes (SIIT as published), or none. By default the recipe's."
         ),
-    ] = Objective.edges,
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="At most; fewer where the certificate passes before.")
     ] = None,
@@ -78,7 +80,7 @@ def train(
     plan = replace(plan_model(case), shuffle=shuffle)
     if objective is Objective.nodes:
         plan = replace(plan, config=training.SIIT)
-    else:
+    elif objective:
         plan = plan.changed({"objective": objective.value})
     sizes = {"layers": layers, "heads": heads, "d_model": d_model, "layer_norm": layer_norm or None}
     settings = {"seed": seed, "steps": steps, **sizes, **parse_options(option)}

@@ -27,7 +27,13 @@ from knowncircuits.processes import run_jobs
 
 RECIPES = SHIPPED.folder / "recipes.json"
 # A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.
-SIZES = {"layers": "n_layers", "heads": "n_heads", "d_model": "d_model", "layer_norm": "layer_norm"}
+SIZES = {
+    "layers": "n_layers",
+    "heads": "n_heads",
+    "d_model": "d_model",
+    "layer_norm": "layer_norm",
+    "none": "none",
+}
 SETTINGS = {field.name for field in fields(TrainingConfig)}
 
 SHUFFLES = 20  # random placements that are tried for one that moves something
