@@ -166,32 +166,49 @@ def certificate_summary(certificate: Certificate) -> dict[str, Any]:
     return summary
 
 
-def _start(trainer: Trainer, project: str, folder: Path, mode: Mode | None) -> wandb.Run:
+def start_run(
+    project: str,
+    mode: Mode | None,
+    *,
+    name: str,
+    config: Mapping[str, Any],
+    run_id: str | None = None,
+    **settings: Any,
+) -> wandb.Run:
+    """A run of W&B; `run_id` is that of one to go on with, if there is one.
+
+    Raises TrackingError if W&B is missing, not logged in or not reached.
+    """
     try:
         import wandb
     except ImportError as error:
         raise TrackingError("Weights & Biases is not installed: pip install wandb") from error
-    unfinished = folder / RUN_ID
-    if unfinished.exists() and (folder / "checkpoint.pt").exists():
-        run_id = unfinished.read_text(encoding="utf-8").strip()
-    else:
-        run_id = secrets.token_hex(4)
     try:
-        run = wandb.init(
+        return wandb.init(
             project=project,
             id=run_id,
-            resume="allow",
+            resume="allow" if run_id else None,
             mode=mode,
-            name=f"{trainer.compiled.name} {trainer.config.objective} {trainer.config.seed}",
-            config=dict(_configuration(trainer)),
+            name=name,
+            config=dict(config),
             # The progress bar is not for W&B's log of the console.
             settings=wandb.Settings(console="off"),
+            **settings,
         )
     except wandb.errors.Error as error:
         raise TrackingError(
             f"Weights & Biases: {error} (or log offline: --wandb-mode offline)"
         ) from error
-    return run
+
+
+def _start(trainer: Trainer, project: str, folder: Path, mode: Mode | None) -> wandb.Run:
+    unfinished = folder / RUN_ID
+    if unfinished.exists() and (folder / "checkpoint.pt").exists():
+        run_id = unfinished.read_text(encoding="utf-8").strip()
+    else:
+        run_id = secrets.token_hex(4)
+    name = f"{trainer.compiled.name} {trainer.config.objective} {trainer.config.seed}"
+    return start_run(project, mode, name=name, config=_configuration(trainer), run_id=run_id)
 
 
 def _configuration(trainer: Trainer) -> Mapping[str, Any]:

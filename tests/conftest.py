@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +56,20 @@ def no_shape_checks() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def wandb_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever W&B writes, it writes below the test's folder, and nothing leaves the machine."""
+    for name in list(os.environ):
+        if name.startswith("WANDB_"):
+            monkeypatch.delenv(name)
+    for name in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR"):
+        monkeypatch.setenv(f"WANDB_{name}", str(tmp_path / "home"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
+    (tmp_path / "home").mkdir()
+    yield
+    if wandb := sys.modules.get("wandb"):
+        wandb.teardown()

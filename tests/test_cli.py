@@ -57,6 +57,8 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["score", "eap", "-c", "fraction_of_x", "--pairs", "0"], "at least one pair, got 0"),
         (["score", "eap", "-o", "file/results"], "cannot write to file/results"),
         (["score", "eap", "--metric", "kll"], "kll"),
+        (["compare", "none"], "expected result files under none, got none"),
+        (["compare", "none", "-o", "file/tables"], "cannot write to file/tables"),
         (["run", "histogram"], "got one of 0"),
         (["run", "histogram", "a", "z"], "got 'z'"),
         (["run", "histogram", *"aaaaaaaaaa"], "got one of 10"),

@@ -58,6 +58,12 @@ class WandbMode(StrEnum):
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
 
 
+WandbOption = Annotated[
+    str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
+]
+WandbModeOption = Annotated[
+    WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
+]
 SuiteOption = Annotated[
     str, typer.Option(help="Of cases: all, interpbench, structural or degenerate.")
 ]
@@ -122,3 +128,9 @@ def load_subject(
     if trained.compiled.name != case:
         raise InputError(f"expected a model of {case} in {model}, got {trained.compiled.name}")
     return trained, f"{case} ({model})"
+
+
+def check_tracking(wandb: str | None, mode: WandbMode | None) -> None:
+    """Raise InputError for a mode of W&B without a project."""
+    if mode and not wandb:
+        raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")

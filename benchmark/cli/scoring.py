@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import Metric, PatchedEdges, parse_options
+from knowncircuits.cli.options import (
+    Metric,
+    PatchedEdges,
+    WandbModeOption,
+    WandbOption,
+    check_tracking,
+    parse_options,
+)
 from knowncircuits.cli.printing import console, print_table, progress_bar, short_text
 from knowncircuits.cli.tables import print_case_scores, print_method_scores
 from knowncircuits.errors import InputError
@@ -72,6 +79,8 @@ def score(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the result files.")
     ] = Path("results"),
+    wandb: WandbOption = None,
+    wandb_mode: WandbModeOption = None,
 ) -> None:
     """Run discovery methods on trained models and score them against their circuits.
 
@@ -82,6 +91,7 @@ def score(
     from knowncircuits.evaluation.tables import score_results
     from knowncircuits.exchange import check_writable
 
+    check_tracking(wandb, wandb_mode)
     if sum((compiled, model is not None, bool(variant))) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")
     names = _methods(method)
@@ -121,6 +131,12 @@ def score(
         print_case_scores(f"{settings[0].name} on {what}", table)
     else:
         print_method_scores(table)
+    if wandb:
+        from knowncircuits.evaluation.comparison import compare_results
+        from knowncircuits.evaluation.tracking import log_comparison
+
+        mode: Any = wandb_mode.value if wandb_mode else None
+        log_comparison(compare_results(results), wandb, mode=mode)
     console().print(f"[dim]{len(results)} result files in {output}[/dim]", highlight=False)
 
 

@@ -8,9 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import CaseArgument, WandbMode, check_device, parse_options
+from knowncircuits.cli.options import (
+    CaseArgument,
+    WandbModeOption,
+    WandbOption,
+    check_device,
+    check_tracking,
+    parse_options,
+)
 from knowncircuits.cli.printing import progress_bar
-from knowncircuits.errors import InputError
 
 
 class Objective(StrEnum):
@@ -53,12 +59,8 @@ def train(
     layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
     pairs: Annotated[int, typer.Option(help="Pairs of the certificate.")] = 20_000,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    wandb: Annotated[
-        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
-    ] = None,
-    wandb_mode: Annotated[
-        WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
-    ] = None,
+    wandb: WandbOption = None,
+    wandb_mode: WandbModeOption = None,
 ) -> None:
     """Train a transformer to share a case's circuit, by interchanges, and certify it.
 
@@ -75,8 +77,7 @@ def train(
     from knowncircuits.models.tracking import track
     from knowncircuits.models.zoo import freeze, plan_model
 
-    if wandb_mode and not wandb:
-        raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+    check_tracking(wandb, wandb_mode)
     plan = replace(plan_model(case), shuffle=shuffle)
     if objective is Objective.nodes:
         plan = replace(plan, config=training.SIIT)

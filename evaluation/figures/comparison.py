@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Told apart with any kind of colour blindness where neighbours differ in dash too (Okabe and Ito).
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("solid", "dash", "dashdot")
-CONTROL = {"color": "#999999", "dash": "dot", "width": 1.2}
+CONTROL_DASHES = ("dot", "dash", "longdash", "dashdot", "longdashdot")
 BINS = 100  # of a method's scores, from 0 to its highest
 
 
@@ -57,7 +57,7 @@ def curves_figure(results: Sequence[Result], summary: Summary) -> go.Figure:
     figure.update_yaxes(title="true positive rate", range=[-0.02, 1.02], row=1, col=1)
     figure.update_xaxes(title="recall", range=[-0.01, 1.01], row=1, col=2)
     figure.update_yaxes(title="precision", range=[-0.02, 1.02], row=1, col=2)
-    small = f"mean over {_cases(summary)}; controls are dotted"
+    small = f"mean over {_cases(summary)}; controls are grey"
     return look.dress(figure, "ROC and precision-recall curves", small, height=480, width=1000)
 
 
@@ -67,7 +67,9 @@ def cases_figure(summary: Summary) -> go.Figure:
 
     methods = summary.table["method"].tolist()
     means = summary.means[methods]
-    means = means.loc[means.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    judges = [m for m in methods if m not in CONTROLS] or methods
+    order = means[judges].mean(axis=1).sort_values(ascending=False, kind="stable")
+    means = means.loc[order.index]
     low = math.floor(10 * min(0.5, float(means.to_numpy().min()))) / 10
     figure = go.Figure(
         go.Heatmap(
@@ -77,7 +79,7 @@ def cases_figure(summary: Summary) -> go.Figure:
             zmin=low,
             zmax=1,
             colorscale=look.plotly_scale(look.THEMES["default"]),
-            text=[[f"{value:.2f}".lstrip("0") for value in row] for row in means.to_numpy()],
+            text=[[_short(value) for value in row] for row in means.to_numpy()],
             texttemplate="%{text}",
             textfont={"size": 10},
             hovertemplate="<b>%{x}</b> on %{y}: %{z:.3f}<extra></extra>",
@@ -194,23 +196,26 @@ def cost_figure(summary: Summary) -> go.Figure:
 
 
 def _lines(summary: Summary) -> dict[str, dict[str, object]]:
-    """A look for each method, in order; the controls' is faint."""
+    """A look for each method, in order; controls are thin and grey."""
     methods = summary.table["method"].tolist()
-    others = [method for method in methods if method not in CONTROLS]
-    looks: dict[str, dict[str, object]] = {
-        method: {
-            "color": PALETTE[i % len(PALETTE)],
-            "dash": DASHES[i // len(PALETTE) % len(DASHES)],
-            "width": 2,
-        }
-        for i, method in enumerate(others)
-    }
-    return {method: looks.get(method, CONTROL) for method in methods}
+    looks: dict[str, dict[str, object]] = {}
+    for i, method in enumerate(m for m in methods if m not in CONTROLS):
+        dash = DASHES[i // len(PALETTE) % len(DASHES)]
+        looks[method] = {"color": PALETTE[i % len(PALETTE)], "dash": dash, "width": 2}
+    for i, method in enumerate(m for m in methods if m in CONTROLS):
+        dash = CONTROL_DASHES[i % len(CONTROL_DASHES)]
+        looks[method] = {"color": "#999999", "dash": dash, "width": 1.2}
+    return {method: looks[method] for method in methods}
 
 
 def _of_cases(results: Iterable[Result], summary: Summary) -> list[Result]:
     cases = set(summary.means.index)
     return [result for result in results if result.case in cases]
+
+
+def _short(value: float) -> str:
+    """Three digits; 1 is only what rounds to no less."""
+    return f"{value:.3f}".lstrip("0").replace("1.000", "1")
 
 
 def _cases(summary: Summary) -> str:

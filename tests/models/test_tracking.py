@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -23,31 +19,10 @@ from knowncircuits.models.certificate import Certificate, certify
 from knowncircuits.models.tracking import COLUMNS, RUN_ID, certificate_rows, track
 from knowncircuits.models.trained import as_trained, save_trained
 from knowncircuits.models.training import Losses, Trainer, TrainingConfig, low_level_config, train
+from offline_wandb import runs
 
-BLOCK = 32 * 1024
+pytestmark = pytest.mark.usefixtures("wandb_home")
 SHORT = TrainingConfig(steps=4, n_inputs=200, n_validation=20, validate_every=2, batch_size=8)
-
-
-@pytest.fixture(autouse=True)
-def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever W&B writes, it writes below the test's folder, and nothing leaves the machine."""
-    for name in list(os.environ):
-        if name.startswith("WANDB_"):
-            monkeypatch.delenv(name)
-    for name in ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR"):
-        monkeypatch.setenv(f"WANDB_{name}", str(tmp_path / "home"))
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    monkeypatch.setenv("NETRC", str(tmp_path / "no.netrc"))
-    (tmp_path / "home").mkdir()
-
-
-@pytest.fixture
-def wandb_session() -> Iterator[None]:
-    yield
-    import wandb
-
-    wandb.teardown()
 
 
 def trainer(config: TrainingConfig = SHORT) -> Trainer:
@@ -57,78 +32,12 @@ def trainer(config: TrainingConfig = SHORT) -> Trainer:
     return Trainer(compiled, placement, low, config)
 
 
-def records(path: Path) -> Iterator[Any]:
-    """The records of a run: protobufs in LevelDB's log format, after a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, at, parts = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
-    while at + 7 <= len(data):
-        if BLOCK - at % BLOCK < 7:
-            at += BLOCK - at % BLOCK
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, at)
-        parts += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):  # whole, or the last of several
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
-@dataclasses.dataclass
-class Logged:
-    """What one run's file says."""
-
-    run_id: str
-    config: dict[str, Any]
-    history: list[dict[str, Any]]
-    summary: dict[str, Any]
-    artifacts: dict[str, Any]
-    exit_code: int | None
-    table: dict[str, Any] | None
-
-
-def read(folder: Path) -> Logged:
-    def values(items: Any) -> dict[str, Any]:
-        return {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
-
-    (path,) = folder.glob("run-*.wandb")
-    logged = Logged("", {}, [], {}, {}, None, None)
-    for record in records(path):
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            logged.run_id = record.run.run_id
-            logged.config = {u.key: json.loads(u.value_json) for u in record.run.config.update}
-        elif kind == "history":
-            logged.history.append(values(record.history.item))
-        elif kind == "summary":
-            logged.summary |= values(record.summary.update)
-        elif kind == "artifact":
-            contents = {entry.path for entry in record.artifact.manifest.contents}
-            logged.artifacts[record.artifact.type] = (record.artifact.name, contents)
-        elif kind == "exit":
-            logged.exit_code = record.exit.exit_code
-    for table in (folder / "files").rglob("*.table.json"):
-        logged.table = json.loads(table.read_text())
-    return logged
-
-
-def runs(tmp_path: Path) -> list[Logged]:
-    import wandb
-
-    wandb.teardown()  # its process may write on for a moment after a run has finished
-    return [read(folder) for folder in sorted((tmp_path / "home" / "wandb").glob("offline-run-*"))]
-
-
 def small_certificate(trained_by: Trainer) -> Certificate:
     return certify(
         trained_by.model, trained_by.compiled, trained_by.correspondence, n_pairs=20, batch_size=20
     )
 
 
-@pytest.mark.usefixtures("wandb_session")
 def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> None:
     done, folder = trainer(), tmp_path / "model"
     seen = []
@@ -170,9 +79,9 @@ def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> 
     for name, found in agreement.sets.items():
         assert last[f"validation/{name}"] == found.share
 
-    assert run.table is not None
-    assert run.table["columns"] == list(COLUMNS)
-    assert run.table["data"] == [list(row) for row in certificate_rows(certificate)]
+    (table,) = run.tables.values()
+    assert table["columns"] == list(COLUMNS)
+    assert table["data"] == [list(row) for row in certificate_rows(certificate)]
     assert run.summary["passed"] is False
     assert run.summary["failures"] == list(certificate.failures)
     assert run.summary["weights"] == certificate.weights
@@ -195,7 +104,6 @@ def test_the_table_has_a_row_for_everything_measured() -> None:
     assert {row["ablation"] for row in rows} == {"resample", "mean", "zero"}
 
 
-@pytest.mark.usefixtures("wandb_session")
 def test_a_killed_run_goes_on_under_its_id(tmp_path: Path) -> None:
     """If it had a checkpoint; one that had none starts anew, and so does one after the end."""
     folder = tmp_path / "model"
@@ -231,7 +139,6 @@ def test_a_killed_run_goes_on_under_its_id(tmp_path: Path) -> None:
     assert all("train/strict" in row for run in runs(tmp_path) for row in run.history)
 
 
-@pytest.mark.usefixtures("wandb_session")
 def test_a_disabled_run_writes_nothing(tmp_path: Path) -> None:
     done = trainer()
     with track(done, "circuits", tmp_path / "model", mode="disabled") as tracker:
@@ -274,7 +181,6 @@ def test_the_command_says_so_before_training(
     assert not (tmp_path / "model" / "checkpoint.pt").exists()
 
 
-@pytest.mark.usefixtures("wandb_session")
 def test_the_command_logs_and_is_tidy(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     short = ["--steps", "5", "--pairs", "50", "--objective", "nodes", "-o", str(folder)]

@@ -1,0 +1,117 @@
+"""Curves against scikit-learn, figures by what they hold, and the command by what it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import auc, precision_recall_curve, roc_curve
+from typer.testing import CliRunner
+
+from knowncircuits.circuit import Label
+from knowncircuits.cli import app
+from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.comparison import Comparison, compare_results
+from knowncircuits.evaluation.curves import GRID, mean_curves, score_curve
+from knowncircuits.evaluation.figures import comparison as figures
+from knowncircuits.evaluation.runs import Settings, run
+
+METHODS = ("eap", "random", "truth", "edge-sp")
+MODELS = [("histogram", "seed0"), ("fraction_of_x", "seed0"), ("fraction_of_x", "shuffled")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("results")
+    settings = [Settings(m, 10, options={"steps": 3} if m == "edge-sp" else {}) for m in METHODS]
+    run(settings, [*MODELS, ("identity", "seed0")], found, seeds=(0, 1))
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Comparison:
+    from knowncircuits.evaluation.runs import read_results
+
+    return compare_results(read_results(folder))
+
+
+def test_curves_are_those_of_scikit_learn(found: Comparison) -> None:
+    for result in found.results:
+        curve = score_curve(result.scores, result.circuit)
+        determined = result.circuit.determined
+        truth = result.circuit.labels[determined] == Label.IN
+        ranks = result.scores.ranking[determined]
+        false_rate, recall, _ = roc_curve(truth, ranks, drop_intermediate=False)
+        np.testing.assert_allclose(curve["false_positive_rate"], false_rate)
+        np.testing.assert_allclose(curve["recall"], recall)
+        precision, recall, _ = precision_recall_curve(truth, ranks)
+        np.testing.assert_allclose(curve["precision"][1:], precision[:-1][::-1])
+        np.testing.assert_allclose(curve["recall"], recall[::-1])
+        assert curve["n_chosen"].tolist() == [
+            (ranks >= threshold).sum() for threshold in curve["threshold"]
+        ]
+
+
+def test_areas_under_mean_curves_are_mean_areas(found: Comparison) -> None:
+    """Up to the grid, on which a curve's corners are cut."""
+    summary = found.summaries[0].table.set_index("method")
+    chosen = [r for r in found.results if r.case != "identity"]
+    curves = mean_curves(chosen)
+    for method, curve in curves.groupby("method"):
+        assert curve["at"].tolist() == GRID.tolist()
+        area = auc(curve["at"], curve["recall"])
+        assert area == pytest.approx(summary.loc[str(method), "auroc"], abs=0.005)
+        # Precision at a recall is that of the step which ends there.
+        steps = curve["precision"][1:].mean()
+        assert steps == pytest.approx(summary.loc[str(method), "average_precision"], abs=0.01)
+
+
+def test_figures_hold_every_method_case_and_edge(found: Comparison) -> None:
+    summary = found.summaries[0]
+    curves = figures.curves_figure(found.results, summary)
+    assert {trace.name for trace in curves.data} == set(METHODS)
+    looks = {(t.line.color, t.line.dash) for t in curves.data if t.showlegend is not False}
+    assert len(looks) == len(METHODS)
+    (cells,) = figures.cases_figure(summary).data
+    assert np.array(cells.z).shape == (2, 4)
+    assert dict(zip(cells.x, np.mean(cells.z, axis=0), strict=True)) == pytest.approx(
+        summary.table.set_index("method")["auroc"].to_dict()
+    )
+    inside, outside = figures.strips_figure(found.results, summary).data
+    for trace, label in ((inside, Label.IN), (outside, Label.OUT)):
+        counts = [text.split(": ")[1].split(" of ") for text in trace.text if "eap" in text]
+        edges = sum(
+            (r.circuit.labels == label).sum()
+            for r in found.results
+            if r.label == "eap" and r.case != "identity"
+        )
+        assert {int(total.split()[0]) for _, total in counts} == {edges}
+        assert sum(int(n) for n, _ in counts) == edges
+    cost = figures.cost_figure(summary)
+    assert {trace.name: trace.x[0] for trace in cost.data} == {"eap": 3.0, "edge-sp": 8.0}
+
+
+def test_the_command_prints_and_writes(folder: Path, found: Comparison, tmp_path: Path) -> None:
+    target = tmp_path / "comparison"
+    done = CliRunner().invoke(app, ["compare", str(folder), "-o", str(target)])
+    assert done.exit_code == 0, done.output
+    assert "mean of 2 structural cases" in done.output
+    assert "mean of 1 degenerate cases" in done.output
+    assert "structural: 0 of 6 pairs of methods differ" in done.output
+    tables, plots = ("scores", "summary", "tests"), ("curves", "cases", "strips", "cost")
+    assert {p.name for p in target.iterdir()} == {
+        *(f"{name}.csv" for name in tables),
+        *(f"{name}.html" for name in plots),
+    }
+    scores = pd.read_csv(target / "scores.csv")
+    assert len(scores) == len(found.scores) == 4 * 4 * 4 * 2
+    assert set(pd.read_csv(target / "tests.csv")["suite"]) == {"structural", "degenerate"}
+
+
+def test_methods_without_a_common_case(found: Comparison) -> None:
+    apart = [r for r in found.results if (r.label == "eap") == (r.case == "histogram")]
+    apart = [r for r in apart if r.case != "identity"]
+    with pytest.raises(ResultError, match="expected a case that all methods have .*eap.*got none"):
+        compare_results(apart)
