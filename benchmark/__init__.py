@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from knowncircuits.compiler import Compiled, compile_program, validate
     from knowncircuits.correspondence import Correspondence
     from knowncircuits.errors import KnownCircuitsError
+    from knowncircuits.evaluation.comparison import compare_results
+    from knowncircuits.evaluation.curves import score_curve
     from knowncircuits.evaluation.discover import discover, methods
     from knowncircuits.evaluation.effects import causal_effects, wide_effects
     from knowncircuits.evaluation.figures import (
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
         save_figure,
     )
     from knowncircuits.evaluation.realism import realism, train_natural
-    from knowncircuits.evaluation.scores import Score, Scores, score
+    from knowncircuits.evaluation.runs import read_results
+    from knowncircuits.evaluation.scores import Score, Scores, score, score_views
     from knowncircuits.evaluation.task import Task, make_task
     from knowncircuits.exchange import read_graph_file, write_graph_file
     from knowncircuits.graph import Graph
@@ -43,6 +46,8 @@ _HOMES = {
     "knowncircuits.compiler": ("Compiled", "compile_program", "validate"),
     "knowncircuits.correspondence": ("Correspondence",),
     "knowncircuits.errors": ("KnownCircuitsError",),
+    "knowncircuits.evaluation.comparison": ("compare_results",),
+    "knowncircuits.evaluation.curves": ("score_curve",),
     "knowncircuits.evaluation.discover": ("discover", "methods"),
     "knowncircuits.evaluation.effects": ("causal_effects", "wide_effects"),
     "knowncircuits.evaluation.figures": (
@@ -52,7 +57,8 @@ _HOMES = {
         "save_figure",
     ),
     "knowncircuits.evaluation.realism": ("realism", "train_natural"),
-    "knowncircuits.evaluation.scores": ("Score", "Scores", "score"),
+    "knowncircuits.evaluation.runs": ("read_results",),
+    "knowncircuits.evaluation.scores": ("Score", "Scores", "score", "score_views"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
     "knowncircuits.graph": ("Graph",),
@@ -88,6 +94,7 @@ __all__ = [
     "causal_effects",
     "certify",
     "circuit_effects_figure",
+    "compare_results",
     "compile_program",
     "discover",
     "effects_figure",
@@ -103,10 +110,13 @@ __all__ = [
     "methods",
     "read_certificate",
     "read_graph_file",
+    "read_results",
     "realism",
     "save_figure",
     "save_trained",
     "score",
+    "score_curve",
+    "score_views",
     "to_hooked",
     "to_transformer_lens",
     "train_natural",

@@ -19,7 +19,9 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 5), ("docs/methods.md", 4)])
+@pytest.mark.parametrize(
+    ("page", "least"), [("README.md", 5), ("docs/methods.md", 4), ("docs/scoring.md", 1)]
+)
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:
     """Blocks run one after another; a literal in the comment behind an expression is its value."""
     namespace: dict[str, object] = {}
