@@ -16,6 +16,7 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
+from knowncircuits.models.agreement import says_none
 from knowncircuits.transformer import Patchable, Run, Transformer
 
 if TYPE_CHECKING:
@@ -168,6 +169,8 @@ def make_task(
     clean, corrupted = compiled.to_ids(pairs.clean), compiled.to_ids(pairs.corrupted)
     with torch.no_grad():
         counts = compiled.defined(compiled.model.run(clean).logits)
+    if says_none(compiled, subject.model.config.d_vocab_out):
+        counts[:, 1:] = True
     metric = metric or ("l2" if compiled.output.numerical else "kl")
     if compiled.output.numerical and not load_metric(metric).numbers:
         fit = ", ".join(name for name, entry in METRICS.items() if entry.numbers)

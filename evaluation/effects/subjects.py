@@ -13,6 +13,7 @@ from torch import Tensor
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError
+from knowncircuits.models.agreement import says_none
 from knowncircuits.models.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
 from knowncircuits.rasp.expressions import Value
@@ -135,8 +136,12 @@ class Subject:
             if self.model is not compiled.model:
                 logits = compiled.model.run(ids.to(compiled.model.device)).logits
             numerical, defined = compiled.output.numerical, compiled.defined(logits)
-        defined[:, 0] = False
         values = logits[..., 0] if numerical else logits.argmax(-1)
+        n_outputs = clean.logits.shape[-1]
+        if compiled is not None and says_none(compiled, n_outputs):
+            values = values.where(defined, n_outputs - 1)
+            defined = torch.ones_like(defined)
+        defined[:, 0] = False
         return Labels(
             values.to(ids.device),
             defined.to(ids.device),

@@ -12,8 +12,11 @@ from knowncircuits import rasp
 from knowncircuits.cases import draw_pairs, load_case
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
+from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.metrics import METRICS
+from knowncircuits.evaluation.scores import score
 from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.models.zoo import load_model
 from knowncircuits.vocabulary import Vocabulary
 
 
@@ -153,3 +156,15 @@ def test_measure_is_a_mean_over_what_counts(name: str) -> None:
         (each,) = distance(logits[one], task.clean_run.logits[one], logits[one])
         assert value == pytest.approx(each[task.counts[pair]].mean().item())
     assert task.measure(task.clean_run.logits, torch.arange(7)).abs().max() < 1e-6
+
+
+def test_where_none_is_an_answer_all_positions_count() -> None:
+    """Of a model that can say it; else edges that only decide None would seem without effect."""
+    trained = load_model("drop_repeated_neighbour")
+    task = make_task(trained, 20)
+    assert task.counts[:, 1:].all()
+    assert not task.counts[:, 0].any()
+    compiled = make_task(trained.compiled, 20)
+    assert torch.equal(task.clean, compiled.clean)
+    assert not compiled.counts[:, 1:].all()
+    assert score(discover("exact", task), trained.circuit).average_precision == 1.0
