@@ -77,8 +77,8 @@ def circuit_faithfulness(
     gap = float(distances[0])
     if not gap > 0:
         raise TaskError(
-            f"expected a {task.metric} above 0 with every edge patched ({task.ablation}), got "
-            f"{gap:g}: faithfulness is not defined"
+            f"expected a {task.metric} above 0 with every edge of {task.name} patched "
+            f"({task.ablation}), got {gap:g}: faithfulness is not defined"
         )
     return 1 - distances[1:] / gap
 
@@ -86,11 +86,9 @@ def circuit_faithfulness(
 def _run(task: Task, circuits: Circuits, batch_size: int) -> Float[np.ndarray, " circuit"]:
     """A row for each circuit and pair, in chunks."""
     outside = torch.from_numpy(~circuits).to(task.clean_run.logits)
-    n_rows = len(circuits) * task.n_pairs
-    values = [
-        _measure(task, outside, rows)
-        for rows in torch.arange(n_rows, device=outside.device).split(batch_size)
-    ]
+    rows = torch.arange(len(circuits) * task.n_pairs, device=outside.device)
+    chunks = (rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
+    values = [_measure(task, outside, chunk) for chunk in chunks]
     means: np.ndarray = torch.cat(values).reshape(len(circuits), task.n_pairs).mean(1).numpy()
     return means
 

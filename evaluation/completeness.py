@@ -101,6 +101,8 @@ def completeness(
         TaskError: where patching every edge does not make the metric grow.
     """
     _check(task, circuit, truth, n_subsets)
+    settings = {"n_subsets": n_subsets, "seed": seed, "batch_size": batch_size}
+    reference = None if truth is None else completeness(task, true_circuit(truth), None, **settings)
     subsets, enumerated = draw_subsets(circuit, n_subsets, seed)
     removed = np.concatenate([subsets, circuit[None]])
     circuits = np.concatenate([circuit & ~removed, ~removed])
@@ -118,10 +120,7 @@ def completeness(
         worst=float(apart.max()),
         mean=float(apart[:-1].mean()),
         without_circuit=float(apart[-1]),
-        truth=truth
-        and completeness(
-            task, true_circuit(truth), n_subsets=n_subsets, seed=seed, batch_size=batch_size
-        ),
+        truth=reference,
     )
 
 
@@ -150,6 +149,8 @@ def minimality(
     Raises: as `completeness`.
     """
     _check(task, circuit, truth, n_subsets)
+    settings = {"n_subsets": n_subsets, "seed": seed, "batch_size": batch_size}
+    reference = None if truth is None else minimality(task, true_circuit(truth), None, **settings)
     subsets, _ = draw_subsets(circuit, n_subsets, seed)
     subsets[0] = False  # the empty one is always there
     places = np.flatnonzero(circuit)
@@ -168,10 +169,7 @@ def minimality(
         n_subsets=len(subsets),
         seed=seed,
         edges=dict(zip(names, most.tolist(), strict=True)),
-        truth=truth
-        and minimality(
-            task, true_circuit(truth), n_subsets=n_subsets, seed=seed, batch_size=batch_size
-        ),
+        truth=reference,
     )
 
 

@@ -16,16 +16,18 @@ if TYPE_CHECKING:
 HORIZONTAL = Sizes(thickness=58, gap=74, least=24)
 VERTICAL = Sizes(thickness=24, gap=58, least=60)
 MANY = 60  # ribbons from which on lanes lie closer
-LEAST_WIDTH = 720  # of the page, in pixels
-TOP, SIDE, BOTTOM = 138, 24, 20  # beside the diagrams
+THIN = 5.0  # pixels up to which a dashed ribbon is a dashed line
+LEAST_WIDTH = 760  # of the page, in pixels
+TOP, SIDE, BOTTOM = 122, 24, 20  # beside the diagrams
 BETWEEN = 60  # the diagrams of two positions
-LAYERS = 26  # for the names of layers
+LAYERS, NAMES = 26, 26  # for the names of layers, and of positions
 BAND = "#f6f6f4"
 
 # Blue and red, for scores above and below 0, by theme.
+MISSED = "#666666"
 SIGNS = {"default": ("#2468b0", "#c23b3b"), "colourblind": ("#0072B2", "#D55E00")}
 
-Kind = Literal["shown", "true", "false", "undetermined", "missed"]
+Kind = Literal["score", "member", "true", "false", "undetermined", "missed"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class Style:
 
 
 STYLES: dict[Kind, Style] = {
-    "shown": Style("", ""),
+    "score": Style("", ""),
+    "member": Style("", "in the circuit"),
     "true": Style("true positive", "true positive: in the circuit"),
-    "false": Style("false positive", "false positive: outside the circuit", "/", "4px,2px", 0.12),
+    "false": Style("false positive", "false positive: outside the circuit", "/", "7px,3px", 0.12),
     "undetermined": Style(
         "undetermined", "undetermined: no interchange can tell", ".", "dot", 0.12
     ),
@@ -120,7 +123,8 @@ def draw_diagrams(
     _add_layers(figure, columns, sizes, offset - BETWEEN, vertical)
     _add_legend(figure, ribbons, theme)
     length = len(columns) * (sizes.thickness + sizes.gap) - sizes.gap
-    return _fit(figure, length, offset - BETWEEN, vertical, title, small)
+    extent = offset - BETWEEN
+    return _fit(figure, length, extent, title, small, vertical=vertical, named=named)
 
 
 def draw_nothing(title: str, small: str) -> go.Figure:
@@ -141,23 +145,25 @@ def _ends(edge: str) -> tuple[str, str]:
 def _draw_ribbon(ribbon: Ribbon, layout: Layout, frame: Frame, theme: str) -> go.Scatter:
     import plotly.graph_objects as go
 
-    line, half = layout.lines[ribbon.edge], ribbon.width / 2
-    along = [a for a, _ in line]
-    one, other = [b - half for _, b in line], [b + half for _, b in line]
-    words = [f"<b>{ribbon.edge}</b>", f"score {ribbon.value:.4g}", STYLES[ribbon.kind].words]
+    line, half, style = layout.lines[ribbon.edge], ribbon.width / 2, STYLES[ribbon.kind]
+    along, across = [a for a, _ in line], [b for _, b in line]
+    colour = MISSED if ribbon.kind == "missed" else SIGNS[theme][int(ribbon.value < 0)]
+    look_of = _paint(ribbon.kind, colour)
+    if ribbon.width < THIN and style.dash != "solid":
+        stroke = {"color": colour, "width": ribbon.width, "dash": style.dash}
+        look_of = {"mode": "lines", "line": stroke, "hoveron": "points"}
+    else:
+        across = [*(b - half for b in across), *(b + half for b in across[::-1])]
+        along = [*along, *along[::-1]]
+    score = "" if ribbon.kind == "member" else f"score {ribbon.value:.4g}"
     return go.Scatter(
-        **frame.points([*along, *along[::-1]], [*one, *other[::-1]]),
-        **_paint(ribbon.kind, _colour(ribbon, theme)),
+        **frame.points(along, across),
+        **look_of,
         name=ribbon.edge,
-        text="<br>".join(filter(None, words)),
-        hoveron="fills",
+        text="<br>".join(filter(None, (f"<b>{ribbon.edge}</b>", score, style.words))),
         hoverinfo="text",
         showlegend=False,
     )
-
-
-def _colour(ribbon: Ribbon, theme: str) -> str:
-    return "#666666" if ribbon.kind == "missed" else SIGNS[theme][int(ribbon.value < 0)]
 
 
 def _paint(kind: Kind, colour: str) -> dict[str, Any]:
@@ -170,6 +176,7 @@ def _paint(kind: Kind, colour: str) -> dict[str, Any]:
         "mode": "lines",
         "fill": "toself",
         "fillcolor": fill,
+        "hoveron": "fills",
         "line": {"color": colour, "width": 0.5 if style.dash == "solid" else 1, "dash": style.dash},
     }
     if style.pattern:
@@ -267,15 +274,15 @@ def _add_layers(
 
 def _add_legend(figure: go.Figure, ribbons: Sequence[Ribbon], theme: str) -> None:
     """What colours and patterns mean, with how many edges there are of each."""
-    signs = [r.value < 0 for r in ribbons if r.kind != "missed"]
+    signs = [r.value < 0 for r in ribbons if r.kind not in ("missed", "member")]
     for negative, word in ((False, "positive"), (True, "negative")):
         if negative in signs:
-            paint = _paint("shown", SIGNS[theme][int(negative)])
+            paint = _paint("score", SIGNS[theme][int(negative)])
             _add_entry(figure, f"{word} score ({signs.count(negative)})", paint)
     for kind, style in STYLES.items():
         n = sum(ribbon.kind == kind for ribbon in ribbons)
         if n and style.name:
-            _add_entry(figure, f"{style.name} ({n})", _paint(kind, "#666666"))
+            _add_entry(figure, f"{style.name} ({n})", _paint(kind, MISSED))
 
 
 def _add_entry(figure: go.Figure, name: str, paint: dict[str, Any]) -> None:
@@ -285,14 +292,22 @@ def _add_entry(figure: go.Figure, name: str, paint: dict[str, Any]) -> None:
 
 
 def _fit(
-    figure: go.Figure, length: float, extent: float, vertical: bool, title: str, small: str
+    figure: go.Figure,
+    length: float,
+    extent: float,
+    title: str,
+    small: str,
+    *,
+    vertical: bool,
+    named: bool,
 ) -> go.Figure:
     """Axes and margins so that a unit is a pixel, with the diagrams in the middle of the page."""
     before, behind = 16.0 + LAYERS, 16.0  # across
     if vertical:
-        width, x, y = extent + before + behind, [-before, extent + behind], [-4, length + 4]
+        below = 4 + NAMES * named
+        width, x, y = extent + before + behind, [-before, extent + behind], [-below, length + 4]
     else:
-        width, x, y = length, [0, length], [-extent - behind, before]
+        width, x, y = length + 8, [-4, length + 4], [-extent - behind, before]
     spare = max(0.0, LEAST_WIDTH - 2 * SIDE - width) / 2
     figure.update_xaxes(range=[x[0] - spare, x[1] + spare], visible=False)
     figure.update_yaxes(range=y, visible=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.circuits import true_circuit
 from knowncircuits.evaluation.figures import theme as look
-from knowncircuits.evaluation.figures.diagram import Kind, Ribbon, draw_diagrams, draw_nothing
+from knowncircuits.evaluation.figures.diagram import MANY, Kind, Ribbon, draw_diagrams, draw_nothing
 from knowncircuits.evaluation.scores import Scores
 from knowncircuits.graph import Graph, destination_node, split_edge
 
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from knowncircuits.models.trained import Trained
 
 N_EDGES = 30  # that are drawn where nothing else is asked for
-THICKEST, THINNEST, MISSED = 24.0, 2.0, 5.0  # pixels
+THICKEST, MISSED = 24.0, 5.0  # pixels
+THINNEST, THINNEST_OF_MANY = 2.0, 1.0
 BROADEST = 130.0  # all ribbons of a node
 
 EdgeScores = Float[np.ndarray, "edge *pos"]
@@ -71,34 +71,45 @@ def circuit_sankey(
         UnknownNameError: for another theme.
     """
     look.load_theme(theme)
-    graph, values, absolute, name = _read(shown, graph)
+    graph, values, ranking, name = _read(shown, graph)
     if truth is not None and truth.graph != graph:
         raise GraphError(f"expected a truth of {graph.summary()}, got {truth.graph.summary()}")
-    if n_edges is not None and n_edges < 0:
-        raise GraphError(f"expected a number of edges of at least 0, got {n_edges}")
-    if threshold is None and n_edges is None and isinstance(shown, Scores | np.ndarray):
-        n_edges = N_EDGES
-    ranking = np.abs(values) if absolute else values
-    chosen = _choose(ranking, values, threshold, n_edges)
-    ribbons = _ribbons(graph, values, chosen, truth)
+    scored = isinstance(shown, Scores | np.ndarray)
+    chosen = _choose(ranking, values, threshold, n_edges, default=N_EDGES if scored else None)
+    ribbons = _ribbons(graph, values, chosen, truth, "score" if scored else "member")
     title = title or name
-    small = _summary(graph, values, ranking, chosen, threshold, truth, ribbons)
+    small = _summary(graph, values, ranking, chosen, threshold, truth)
     if not ribbons:
         return draw_nothing(title, small)
     positions = values.shape[1] > 1
     return draw_diagrams(graph, ribbons, title, small, theme, vertical=vertical, named=positions)
 
 
+def shown_edges(
+    shown: Scores | Circuit | Compiled | Trained,
+    *,
+    threshold: float | None = None,
+    n_edges: int | None = None,
+) -> list[tuple[str, float]]:
+    """The edges that `circuit_sankey` draws, the highest first, with their scores."""
+    graph, values, ranking, _ = _read(shown, None)
+    default = N_EDGES if isinstance(shown, Scores) else None
+    chosen = _choose(ranking, values, threshold, n_edges, default=default)
+    order = np.argsort(-ranking[:, 0], kind="stable")
+    return [(graph.edges[i], float(values[i, 0])) for i in order if chosen[i, 0]]
+
+
 def _read(
     shown: Scores | Circuit | Compiled | Trained | np.ndarray, graph: Graph | None
-) -> tuple[Graph, Values, bool, str]:
-    """The graph, its values [edge, pos], whether they rank by size alone, and what to call them."""
+) -> tuple[Graph, Values, Values, str]:
+    """The graph, its values [edge, pos], what they rank by, and what to call them."""
     if isinstance(shown, Scores):
-        name = f"Scores of {shown.method}"
-        return shown.graph, shown.values[:, None], shown.rank_by == "absolute", name
+        ranks = shown.ranking[:, None]
+        return shown.graph, shown.values[:, None], ranks, f"Scores of {shown.method}"
     if not isinstance(shown, np.ndarray):
         circuit = shown if isinstance(shown, Circuit) else shown.circuit
-        return circuit.graph, true_circuit(circuit)[:, None] * 1.0, True, "The circuit"
+        members = true_circuit(circuit)[:, None] * 1.0
+        return circuit.graph, members, members, "The circuit"
     if graph is None:
         raise GraphError("expected the graph of an array of scores, got none")
     values = shown[:, None] if shown.ndim == 1 else shown
@@ -109,13 +120,21 @@ def _read(
         )
     if not np.isfinite(values).all():
         raise GraphError("expected finite scores, got NaN or infinity")
-    return graph, values.astype(float), True, "Scores"
+    return graph, values.astype(float), np.abs(values).astype(float), "Scores"
 
 
 def _choose(
-    ranking: Values, values: Values, threshold: float | None, n_edges: int | None
+    ranking: Values,
+    values: Values,
+    threshold: float | None,
+    n_edges: int | None,
+    default: int | None,
 ) -> Bool[np.ndarray, "edge pos"]:
     """What is drawn: the highest, ties in the graph's order."""
+    if n_edges is not None and n_edges < 0:
+        raise GraphError(f"expected a number of edges of at least 0, got {n_edges}")
+    if threshold is None and n_edges is None:
+        n_edges = default
     passing = values != 0
     if threshold is not None:
         passing &= ranking >= threshold
@@ -127,16 +146,20 @@ def _choose(
 
 
 def _ribbons(
-    graph: Graph, values: Values, chosen: Bool[np.ndarray, "edge pos"], truth: Circuit | None
+    graph: Graph,
+    values: Values,
+    chosen: Bool[np.ndarray, "edge pos"],
+    truth: Circuit | None,
+    kind: Kind,
 ) -> list[Ribbon]:
     unit = _unit(graph, values * chosen)
+    thinnest = THINNEST if chosen.sum() <= MANY else THINNEST_OF_MANY
     ribbons = []
     for place, position in np.argwhere(chosen).tolist():
         value = float(values[place, position])
-        kind: Kind = "shown"
         if truth is not None:
             kind = KINDS[Label(int(truth.labels[place]))]
-        width = max(THINNEST, abs(value) * unit)
+        width = max(thinnest, abs(value) * unit)
         ribbons.append(Ribbon(graph.edges[place], position, value, kind, width))
     if truth is not None and values.shape[1] == 1:  # a truth says nothing of positions
         for place in np.flatnonzero(true_circuit(truth) & ~chosen[:, 0]).tolist():
@@ -164,17 +187,17 @@ def _summary(
     chosen: Bool[np.ndarray, "edge pos"],
     threshold: float | None,
     truth: Circuit | None,
-    ribbons: Sequence[Ribbon],
 ) -> str:
     """The line under the title: what is drawn of how much, and how wide."""
     n, places = int(chosen.sum()), "edges" if values.shape[1] == 1 else "edges at positions"
     at_least = "" if threshold is None else f", those of at least {threshold:g}"
     text = f"{n} of {values.size} {places}{at_least}"
-    if n:
-        text += f"; width: size of the score, at most {np.abs(values[chosen]).max():.3g}"
-    else:
+    sizes = np.abs(values[chosen])
+    if not n:
         best = int(np.argmax(ranking.max(1)))
         text += f"; the highest is {ranking.max():.3g}, of {graph.edges[best]}"
+    elif np.ptp(sizes):
+        text += f"; width: size of the score, {sizes.max():.3g} at most"
     if truth is not None and values.shape[1] > 1:
         missed = np.flatnonzero(true_circuit(truth) & ~chosen.any(1))
         text += f"; missed: {look.few([graph.edges[i] for i in missed]) or 'none'}"
