@@ -103,7 +103,8 @@ def _measure(
         frame = faithfulness(task, of_method, subject.circuit, **conventions).to_frame()
         key = label, first.case, first.variant, first.seed
         frame = frame.drop(columns=["name", "method"])
-        for place, (name, value) in enumerate(zip(KEYS, key, strict=True)):
+        named: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        for place, (name, value) in enumerate(named.items()):
             frame.insert(place, name, value)
         frames[key] = frame
     return first.case, frames

@@ -55,7 +55,7 @@ def faithfulness_figure(
     for name, (colour, symbol, dash) in zip(names, looks, strict=False):
         line = means[(means["method"] == name) & (means["axis"] > 0)]
         if name == TRUTH:
-            colour, symbol, dash = look.INK, "line-ns-open", "longdash"
+            colour, symbol, dash = look.INK, "circle-open", "longdash"
         figure.add_trace(
             go.Scatter(
                 x=100 * line["axis"],

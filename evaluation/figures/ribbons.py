@@ -67,15 +67,9 @@ def arrange(
 ) -> Layout:
     """Lay out edges of these widths, in columns of these depths (see `layer_of`)."""
     place = {depth: i for i, depth in enumerate(columns)}
-    flows = {name: [0.0, 0.0] for name in graph.nodes}
-    for edge, width in widths.items():
-        source, destination = split_edge(edge)
-        flows[source][0] += width
-        flows[destination_node(destination)][1] += width
     nodes = {
-        name: _Item(place[layer_of(name)], max(sizes.least, *flow), FIRM)
-        for name, flow in flows.items()
-        if any(flow)
+        name: _Item(place[layer_of(name)], max(sizes.least, size), FIRM)
+        for name, size in _node_sizes(graph, widths).items()
     }
     chains = {edge: _chain(edge, width, nodes) for edge, width in widths.items()}
     rows: list[list[_Item]] = [[] for _ in columns]
@@ -95,6 +89,19 @@ def arrange(
             wanted = [float(np.mean([tie.centre for tie in item.ties])) for item in row]
             _stack(row, wanted, sizes)
     return _draw(nodes, chains, widths, rows, sizes)
+
+
+def _node_sizes(graph: Graph, widths: Mapping[str, float]) -> dict[str, float]:
+    """What ribbons take at each node that has some, where they leave or where they enter."""
+    out, into = dict.fromkeys(graph.nodes, 0.0), dict.fromkeys(graph.nodes, 0.0)
+    for edge, width in widths.items():
+        source, destination = split_edge(edge)
+        out[source] += width
+        into[destination_node(destination)] += width
+    for destination in {split_edge(edge)[1] for edge in widths}:
+        into[destination_node(destination)] += BETWEEN_LETTERS
+    sizes = {node: max(out[node], into[node] - BETWEEN_LETTERS) for node in graph.nodes}
+    return {node: size for node, size in sizes.items() if size > 0}
 
 
 def _chain(edge: str, width: float, nodes: Mapping[str, _Item]) -> list[_Item]:
