@@ -116,9 +116,7 @@ def test_the_figure_has_a_line_for_each_method(table: pd.DataFrame) -> None:
 def test_what_is_refused(results: list[Result]) -> None:
     with pytest.raises(ResultError, match="at least one result"):
         faithfulness_table([])
-    with pytest.raises(
-        ResultError, match="one result of each label .*, got eap, eap"
-    ):
+    with pytest.raises(ResultError, match="one result of each label .*, got eap, eap"):
         faithfulness_table([results[0], results[0]])
     apart = {**results[0].settings, "ablation": "mean"}
     with pytest.raises(ResultError, match="one result of eap fraction_of_x seed0 0, got several"):
@@ -138,22 +136,8 @@ def test_the_command(results: list[Result], folder: Path, tmp_path: Path) -> Non
     assert "true circuit's f is at least 0.99" in done.output
     means = macro_means(faithfulness_table([r for r in results if r.label == "eap"]))
     rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.split()}
-    shares = "0.1% 0.2% 0.5% 1% 2% 5% 10% 20% 50% 100%".split()
+    shares = ["0.1%", "0.2%", "0.5%", "1%", "2%", "5%", "10%", "20%", "50%", "100%"]
     assert rows["method"] == ["method", "CPR", "CMD", *shares]
-        "method",
-        "CPR",
-        "CMD",
-        "0.1%",
-        "0.2%",
-        "0.5%",
-        "1%",
-        "2%",
-        "5%",
-        "10%",
-        "20%",
-        "50%",
-        "100%",
-    ]
     assert rows["eap"][1:] == [f"{value:.3f}" for value in means.loc["eap"]]
     table = pd.read_csv(files[0])
     assert len(json.loads(files[1].read_text())) == len(table) == 2 * 6 * len(SHARES)
