@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from knowncircuits.correspondence import Correspondence
     from knowncircuits.errors import KnownCircuitsError
     from knowncircuits.evaluation.comparison import compare_results
+    from knowncircuits.evaluation.completeness import completeness, minimality
+    from knowncircuits.evaluation.construction import greedy, top_n
     from knowncircuits.evaluation.curves import score_curve
     from knowncircuits.evaluation.discover import discover, methods
     from knowncircuits.evaluation.effects import causal_effects, wide_effects
+    from knowncircuits.evaluation.faithful_runs import faithfulness_table
+    from knowncircuits.evaluation.faithfulness import faithfulness
     from knowncircuits.evaluation.figures import (
         circuit_effects_figure,
+        circuit_sankey,
         effects_figure,
         effects_heatmap,
+        faithfulness_figure,
         save_figure,
     )
     from knowncircuits.evaluation.realism import realism, train_natural
@@ -48,12 +54,18 @@ _HOMES = {
     "knowncircuits.errors": ("KnownCircuitsError",),
     "knowncircuits.evaluation.comparison": ("compare_results",),
     "knowncircuits.evaluation.curves": ("score_curve",),
+    "knowncircuits.evaluation.completeness": ("completeness", "minimality"),
+    "knowncircuits.evaluation.construction": ("greedy", "top_n"),
     "knowncircuits.evaluation.discover": ("discover", "methods"),
     "knowncircuits.evaluation.effects": ("causal_effects", "wide_effects"),
+    "knowncircuits.evaluation.faithful_runs": ("faithfulness_table",),
+    "knowncircuits.evaluation.faithfulness": ("faithfulness",),
     "knowncircuits.evaluation.figures": (
         "circuit_effects_figure",
+        "circuit_sankey",
         "effects_figure",
         "effects_heatmap",
+        "faithfulness_figure",
         "save_figure",
     ),
     "knowncircuits.evaluation.realism": ("realism", "train_natural"),
@@ -94,12 +106,18 @@ __all__ = [
     "causal_effects",
     "certify",
     "circuit_effects_figure",
+    "circuit_sankey",
     "compare_results",
     "compile_program",
+    "completeness",
     "discover",
     "effects_figure",
     "effects_heatmap",
+    "faithfulness",
+    "faithfulness_figure",
+    "faithfulness_table",
     "from_tracr",
+    "greedy",
     "list_cases",
     "list_models",
     "load_case",
@@ -108,6 +126,7 @@ __all__ = [
     "load_trained",
     "make_task",
     "methods",
+    "minimality",
     "read_certificate",
     "read_graph_file",
     "read_results",
@@ -119,6 +138,7 @@ __all__ = [
     "score_views",
     "to_hooked",
     "to_transformer_lens",
+    "top_n",
     "train_natural",
     "validate",
     "wide_effects",

@@ -7,7 +7,17 @@ import sys
 
 import typer
 
-from knowncircuits.cli import bench, cases, comparison, effects, models, scoring, training
+from knowncircuits.cli import (
+    bench,
+    cases,
+    comparison,
+    effects,
+    faithfulness,
+    models,
+    sankey,
+    scoring,
+    training,
+)
 from knowncircuits.errors import KnownCircuitsError
 
 app = typer.Typer(
@@ -21,6 +31,8 @@ for command in (
     scoring.score,
     comparison.compare,
     scoring.methods,
+    faithfulness.faithfulness,
+    sankey.sankey,
     cases.cases,
     cases.show,
     cases.run,

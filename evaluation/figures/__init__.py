@@ -1,7 +1,8 @@
-"""Plotly figures of causal effects. They are returned, never shown; `save_figure` writes them."""
+"""Plotly figures of effects, circuits and faithfulness. Nothing is shown: see `save_figure`."""
 
 from knowncircuits.evaluation.figures.circuit import circuit_effects_figure
 from knowncircuits.evaluation.figures.curves import effects_figure
+from knowncircuits.evaluation.figures.faithfulness import faithfulness_figure
 from knowncircuits.evaluation.figures.files import (
     FigureName,
     check_files,
@@ -9,6 +10,7 @@ from knowncircuits.evaluation.figures.files import (
     save_effects,
 )
 from knowncircuits.evaluation.figures.heatmap import effects_heatmap
+from knowncircuits.evaluation.figures.sankey import circuit_sankey
 from knowncircuits.evaluation.figures.theme import THEMES
 from knowncircuits.pictures import save_figure
 
@@ -17,9 +19,11 @@ __all__ = [
     "FigureName",
     "check_files",
     "circuit_effects_figure",
+    "circuit_sankey",
     "draw_effects",
     "effects_figure",
     "effects_heatmap",
+    "faithfulness_figure",
     "save_effects",
     "save_figure",
 ]

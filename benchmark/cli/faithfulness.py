@@ -1,0 +1,136 @@
+"""The command that says how faithful circuits of growing size out of finished runs are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from knowncircuits.cli.options import SaveOption, Theme, ThemeOption
+from knowncircuits.cli.printing import number_text, print_table, progress_bar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Construction(StrEnum):
+    """How a circuit of some size is made of scores."""
+
+    top_n = "top-n"
+    greedy = "greedy"
+
+
+class Ranking(StrEnum):
+    """What makes an edge high."""
+
+    absolute = "absolute"
+    signed = "signed"
+
+
+class SizeBy(StrEnum):
+    """Which size stands for a circuit."""
+
+    nominal = "nominal"
+    actual = "actual"
+
+
+def faithfulness(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULTS...", help="Result files of `score`, or folders of them."),
+    ],
+    construction: Annotated[
+        Construction, typer.Option(help="The highest edges, or grown from logits backwards.")
+    ] = Construction.top_n,
+    rank_by: Annotated[
+        Ranking | None, typer.Option(help="By default as each method ranks.")
+    ] = None,
+    size: Annotated[
+        SizeBy, typer.Option(help="The size asked for, or what is left when pruned.")
+    ] = SizeBy.nominal,
+    prune: Annotated[
+        bool, typer.Option(help="Leave out edges on no path from an input to logits.")
+    ] = True,
+    model: Annotated[
+        Path | None, typer.Option(help="Of results of your own trained model: its folder.")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")
+    ] = 1,
+    save: SaveOption = None,
+    theme: ThemeOption = Theme.default,
+) -> None:
+    """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.
+
+    Each result is measured on the pairs that it is from, with the true circuit beside. Prints means
+    over cases, and writes tables and figures by their endings: --save faithfulness.html.
+    """
+    from knowncircuits.evaluation.faithful_runs import faithfulness_table
+    from knowncircuits.evaluation.figures import check_files, faithfulness_figure, save_effects
+    from knowncircuits.evaluation.runs import read_result, read_results
+
+    check_files(save or ())
+    found = [
+        result
+        for path in results
+        for result in ([read_result(path)] if path.is_file() else read_results(path))
+    ]
+    tasks = {(result.case, result.variant, result.seed) for result in found}
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=len(tasks))
+        table = faithfulness_table(
+            found,
+            model=model,
+            processes=processes,
+            on_task=lambda case: progress.update(bar, advance=1, description=case),
+            construction=construction.value,
+            rank_by=rank_by.value if rank_by else None,
+            size_by=size.value,
+            pruned=prune,
+        )
+    _print_faithfulness(table)
+    figure = None
+    if any(path.suffix not in (".csv", ".json") for path in save or ()):
+        figure = faithfulness_figure(table, theme=theme.value)
+    for path in save or ():
+        save_effects(table, figure, path)
+        print(f"wrote {path}")
+
+
+def _print_faithfulness(table: pd.DataFrame) -> None:
+    """Macro means, the structural and the other cases apart: a row for each method."""
+    from knowncircuits.cases import list_cases
+
+    first = table.iloc[0]
+    ranking = " or ".join(sorted(table.loc[table["method"] != "truth", "rank_by"].unique()))
+    print(
+        f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores, "
+        f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size; "
+        f"metric {' or '.join(sorted(table['metric'].unique()))}, "
+        f"ablation {' or '.join(sorted(table['ablation'].unique()))}"
+    )
+    structural = table["case"].isin(list_cases("structural"))
+    for what, part in (("structural", table[structural]), ("other", table[~structural])):
+        if len(part):
+            _print_means(f"mean of {part['case'].nunique()} {what} cases", part)
+
+
+def _print_means(title: str, table: pd.DataFrame) -> None:
+    import math
+
+    from knowncircuits.evaluation.faithful_runs import macro_means
+
+    means = macro_means(table)
+    true = table.drop_duplicates(["case", "variant", "seed"]).sort_values("true_f").iloc[0]
+    print(
+        f"{title}; CPR: area under f, CMD: area between f and 1; the true circuit's f is at least "
+        f"{math.floor(1e5 * true['true_f']) / 1e5:.5f} ({true['case']})"
+    )
+    shares = [f"{100 * share:g}%" for share in means.columns[2:]]
+    rows = [
+        (str(name), *(number_text(float(value)) for value in row))
+        for name, row in zip(means.index, means.to_numpy(), strict=True)
+    ]
+    print_table(("method", "CPR", "CMD", *shares), rows, numbers=range(1, 3 + len(shares)))

@@ -1,0 +1,119 @@
+"""The command that draws scores or a circuit as a Sankey diagram."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowncircuits.cli.options import Theme, ThemeOption, VariantOption, load_subject
+from knowncircuits.cli.printing import print_table
+from knowncircuits.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from knowncircuits.circuit import Circuit
+
+
+def sankey(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|CASE",
+            help="A .json of scores or of a circuit, ours or EAP-IG's; or a case, for its truth.",
+        ),
+    ],
+    threshold: Annotated[
+        float | None, typer.Option(help="Draw edges whose score, or its size, is at least this.")
+    ] = None,
+    edges: Annotated[
+        int | None,
+        typer.Option(min=0, help="Draw the highest so many; 30 where there is no threshold."),
+    ] = None,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Tell true and false positives and misses apart.")
+    ] = False,
+    vertical: Annotated[
+        bool, typer.Option("--vertical", help="Inputs at the bottom, not left.")
+    ] = False,
+    variant: VariantOption = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Of a case, its compiled model's circuit.")
+    ] = False,
+    save: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file: .html, .png, .pdf or .svg; may be repeated."),
+    ] = None,
+    theme: ThemeOption = Theme.default,
+) -> None:
+    """Draw scores, or a true circuit, as ribbons from inputs to logits; lists what is drawn.
+
+    Ribbons are as wide as scores are large, blue where they are positive and red where negative.
+    """
+    from knowncircuits.evaluation.figures import circuit_sankey, save_figure
+    from knowncircuits.evaluation.figures.sankey import shown_edges
+    from knowncircuits.exchange import check_writable
+    from knowncircuits.pictures import FIGURES, check_ending
+
+    for path in save or ():
+        check_ending(path, FIGURES)
+        check_writable(path.parent)
+    shown, circuit, title = _read(subject, truth, variant, compiled)
+    drawn = shown_edges(shown, threshold=threshold, n_edges=edges)
+    print(f"{title}: {len(drawn)} edges")
+    if drawn:
+        _print_edges(drawn, shown, circuit)
+    figure = circuit_sankey(
+        shown,
+        circuit,
+        threshold=threshold,
+        n_edges=edges,
+        vertical=vertical,
+        theme=theme.value,
+        title=title,
+    )
+    for path in save or ():
+        save_figure(figure, path)
+        print(f"wrote {path}")
+
+
+def _print_edges(drawn: Sequence[tuple[str, float]], shown: Any, circuit: Circuit | None) -> None:
+    """Scores, and their labels where the truth is known; or what a circuit's edges carry."""
+    from knowncircuits.evaluation.scores import Scores
+
+    if circuit is not None:
+        rows = [(edge, f"{value:.4g}", circuit.label(edge).name.lower()) for edge, value in drawn]
+        print_table(("edge", "score", "truth"), rows, numbers=[1])
+    elif isinstance(shown, Scores):
+        print_table(("edge", "score"), [(e, f"{v:.4g}") for e, v in drawn], numbers=[1])
+    else:
+        carries = shown.circuit.carries
+        print_table(("edge", "carries"), [(e, ", ".join(carries.get(e, ()))) for e, _ in drawn])
+
+
+def _read(
+    subject: str, truth: bool, variant: str | None, compiled: bool
+) -> tuple[Any, Circuit | None, str]:
+    """What is drawn, the truth that it is compared with, and a title."""
+    path = Path(subject)
+    if path.suffix != ".json":
+        if truth:
+            raise InputError(f"expected a file of scores for --truth, got the case {subject}")
+        model, name = load_subject(subject, variant, compiled, None)
+        return model, None, f"The circuit of {name}"
+    if compiled or variant:
+        raise InputError("expected --compiled and --variant with a case, got a file")
+    from knowncircuits.evaluation.scores import Scores
+    from knowncircuits.exchange import read_graph_file
+
+    file = read_graph_file(path)
+    if truth and not all("label" in entry for entry in file.document["edges"].values()):
+        raise InputError(f"{path}: expected labels of edges for --truth, got a file without them")
+    settings = file.document.get("settings", {})
+    name = settings.get("label") or settings.get("method") or path.stem
+    where = f" on {settings['case']} ({settings['variant']})" if "variant" in settings else ""
+    rank_by = file.document.get("rank_by", "absolute")
+    scores = Scores(file.graph, file.scores, name, rank_by)
+    return scores, file.circuit() if truth else None, f"Scores of {name}{where}"

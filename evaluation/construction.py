@@ -1,0 +1,140 @@
+"""Circuits of any size out of scores: the highest edges, or a circuit grown from logits backwards.
+
+As EAP-IG has them (Hanna, Pezzelle and Belinkov, 2024). A circuit is a mask over the graph's edges,
+True for those that are in. Both ways rank all edges once and take the first n of that order, so
+that a larger circuit holds every smaller one. Ties are in the graph's order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from knowncircuits.errors import GraphError, UnknownNameError
+from knowncircuits.evaluation.scores import RankBy, Scores
+from knowncircuits.graph import Graph, check_edge_vector, destination_node
+
+Construction = Literal["top-n", "greedy"]
+Members = Bool[np.ndarray, " edge"]
+Order = Int[np.ndarray, " edge"]
+
+
+def top_n(
+    scores: Scores, n: int, *, rank_by: RankBy | None = None, pruned: bool = False
+) -> Members:
+    """The n highest edges.
+
+    Args:
+        scores: of every edge.
+        n: how many edges.
+        rank_by: `absolute` or `signed`; by default as the method ranks.
+        pruned: leave out those of them that lie on no path from an input to logits.
+
+    Raises GraphError for an n that is not between 0 and the number of edges.
+    """
+    return _first(scores, n, "top-n", rank_by, pruned)
+
+
+def greedy(
+    scores: Scores, n: int, *, rank_by: RankBy | None = None, pruned: bool = False
+) -> Members:
+    """N edges, always the highest into a node that is in already; at first only logits is.
+
+    A node is in with the first edge out of it. All three inputs of a head lead into that head. So
+    every edge leads on to logits, but not every one comes from an input: `pruned` leaves those out.
+
+    Args and Raises: see `top_n`.
+    """
+    return _first(scores, n, "greedy", rank_by, pruned)
+
+
+def edge_order(
+    scores: Scores, construction: Construction = "top-n", rank_by: RankBy | None = None
+) -> Order:
+    """All edges in the order in which a construction takes them.
+
+    Raises UnknownNameError for another construction or ranking.
+    """
+    if construction not in CONSTRUCTIONS:
+        raise UnknownNameError("construction", construction, CONSTRUCTIONS)
+    chosen = rank_by or scores.rank_by
+    if chosen not in get_args(RankBy):
+        raise UnknownNameError("ranking", chosen, get_args(RankBy))
+    return CONSTRUCTIONS[construction](scores.graph, replace(scores, rank_by=chosen).ranking)
+
+
+def prune(graph: Graph, members: Members) -> Members:
+    """Those of the edges that lie on a path of them from an input to logits.
+
+    What is left out makes no difference where edges outside read another input's values: a node
+    without edges into it writes what it wrote there. Under mean and zero ablation it does not.
+    """
+    check_edge_vector(graph, members, "members")
+    sources, targets = (ends.tolist() for ends in edge_ends(graph))
+    places = np.flatnonzero(members).tolist()  # in the order of computation, by their destinations
+    reached, needed = set(range(len(graph.inputs))), {len(graph.nodes) - 1}
+    for i in places:
+        if sources[i] in reached:
+            reached.add(targets[i])
+    for i in places[::-1]:
+        if targets[i] in needed:
+            needed.add(sources[i])
+    return as_members(graph, [i for i in places if sources[i] in reached and targets[i] in needed])
+
+
+def as_members(graph: Graph, places: Sequence[int] | np.ndarray) -> Members:
+    """The mask of the edges at these places."""
+    members = np.zeros(graph.n_edges, dtype=bool)
+    members[np.asarray(places, dtype=int)] = True
+    return members
+
+
+@cache
+def edge_ends(graph: Graph) -> tuple[Order, Order]:
+    """The places among the graph's nodes of each edge's source, and of the node that it feeds."""
+    targets = [graph.nodes.index(destination_node(name)) for name in graph.destinations]
+    return graph.source_of_edge, np.array(targets)[graph.destination_of_edge]
+
+
+def _first(
+    scores: Scores, n: int, construction: Construction, rank_by: RankBy | None, pruned: bool
+) -> Members:
+    graph = scores.graph
+    if not 0 <= n <= graph.n_edges:
+        raise GraphError(f"expected 0 to {graph.n_edges} edges, got {n}")
+    members = as_members(graph, edge_order(scores, construction, rank_by)[:n])
+    return prune(graph, members) if pruned else members
+
+
+def _highest_first(graph: Graph, ranking: Float[np.ndarray, " edge"]) -> Order:
+    return np.argsort(-ranking, kind="stable")
+
+
+def _backwards(graph: Graph, ranking: Float[np.ndarray, " edge"]) -> Order:
+    sources, targets = edge_ends(graph)
+    seen, heap, order = set[int](), list[tuple[float, int]](), list[int]()
+
+    def enter(node: int) -> None:
+        seen.add(node)
+        for i in np.flatnonzero(targets == node):
+            heapq.heappush(heap, (-float(ranking[i]), int(i)))
+
+    enter(len(graph.nodes) - 1)
+    while heap:
+        _, i = heapq.heappop(heap)
+        order.append(i)
+        if sources[i] not in seen:
+            enter(int(sources[i]))
+    return np.array(order)
+
+
+CONSTRUCTIONS: dict[Construction, Callable[[Graph, Float[np.ndarray, " edge"]], Order]] = {
+    "top-n": _highest_first,
+    "greedy": _backwards,
+}

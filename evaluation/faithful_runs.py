@@ -1,0 +1,132 @@
+"""Faithfulness of finished runs: every result on the pairs that it is from, with truth beside."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.controls import truth as truth_scores
+from knowncircuits.evaluation.faithfulness import faithfulness
+from knowncircuits.evaluation.runs import OWN, Result, load_subject
+from knowncircuits.evaluation.scores import Scores
+from knowncircuits.evaluation.task import make_task
+from knowncircuits.processes import run_jobs
+from knowncircuits.transformer import weights_hash
+
+TRUTH = "truth"
+OF_TASK = ("n_pairs", "metric", "corruption", "ablation", "model")
+KEYS = ("method", "case", "variant", "seed")
+Key = tuple[str, str, str, int]
+
+
+def faithfulness_table(
+    results: Sequence[Result],
+    *,
+    model: Path | None = None,
+    processes: int = 1,
+    on_task: Callable[[str], None] = lambda case: None,
+    **conventions: Any,
+) -> pd.DataFrame:
+    """The faithfulness of many results, and of the true circuit's edges as the method `truth`.
+
+    Args:
+        results: of runs. Each is measured on the task that it is from, which is made again.
+        model: the folder of one's own trained model, for results that are about one.
+        processes: how many tasks are worked on at a time, each by one thread.
+        on_task: told of the case of each task that is done.
+        conventions: as `faithfulness` takes them.
+
+    Returns:
+        Columns method (the label), case, variant, seed, and those of `Faithfulness.to_frame`: a row
+        for each size, in the order of the results.
+
+    Raises:
+        ResultError: for no results, for scores of another model than there is now, or of one's own
+            without its folder.
+        KnownCircuitsError: as `make_task` and `faithfulness` do.
+    """
+    if not results:
+        raise ResultError("expected at least one result, got none")
+    groups: dict[tuple[Any, ...], list[Result]] = defaultdict(list)
+    for result in results:
+        task = (result.settings.get(name) for name in OF_TASK)
+        groups[result.case, result.variant, result.seed, *task].append(result)
+    found: dict[Key, pd.DataFrame] = {}
+    for case, frames in run_jobs(
+        _measure, [(g, model, conventions) for g in groups.values()], processes
+    ):
+        for key, frame in frames.items():
+            if key in found and key[0] != TRUTH:
+                raise ResultError(f"expected one result of {' '.join(map(str, key))}, got several")
+            found[key] = frame
+        on_task(case)
+    methods = list(dict.fromkeys([*(result.label for result in results), TRUTH]))
+    models = list(dict.fromkeys((r.case, r.variant, r.seed) for r in results))
+    order = sorted(found, key=lambda key: (methods.index(key[0]), models.index(key[1:])))
+    return pd.concat([found[key] for key in order], ignore_index=True)
+
+
+def _measure(
+    job: tuple[Sequence[Result], Path | None, Mapping[str, Any]],
+) -> tuple[str, dict[Key, pd.DataFrame]]:
+    """The case, and the frames of all results of one task."""
+    results, model, conventions = job
+    first = results[0]
+    subject = load_subject(first.case, _subject(first, model))
+    if weights_hash(subject.model) != first.settings["model"]:
+        raise ResultError(
+            f"expected scores of the model {first.case} ({first.variant}) that there is, got some "
+            f"of another, {str(first.settings['model'])[:12]}"
+        )
+    settings = first.settings
+    task = make_task(
+        subject,
+        settings["n_pairs"],
+        first.seed,
+        settings["metric"],
+        settings["corruption"],
+        ablation=settings["ablation"],
+    )
+    scores = {result.label: result.scores for result in results}
+    if len(scores) < len(results):
+        labels = ", ".join(result.label for result in results)
+        raise ResultError(f"expected one result of each label of {first.case}, got {labels}")
+    known = Scores(task.graph, truth_scores(subject.circuit), TRUTH, "signed")
+    scores.setdefault(TRUTH, known)
+    frames = {}
+    for label, of_method in scores.items():
+        frame = faithfulness(task, of_method, subject.circuit, **conventions).to_frame()
+        key = label, first.case, first.variant, first.seed
+        frame = frame.drop(columns=["name", "method"])
+        named: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        for place, (name, value) in enumerate(named.items()):
+            frame.insert(place, name, value)
+        frames[key] = frame
+    return first.case, frames
+
+
+def _subject(result: Result, model: Path | None) -> str | Path:
+    if result.variant != OWN:
+        return result.variant
+    if model is None:
+        raise ResultError(f"expected the folder of your own model of {result.case}, got none")
+    return model
+
+
+def macro_means(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each method: cpr, cmd and f at each share, means over models and then over cases.
+
+    Args:
+        table: of `faithfulness_table`.
+    """
+    keys = list(KEYS)
+    order = table["method"].unique()
+    areas = table.drop_duplicates(keys).set_index(keys)[["cpr", "cmd"]]
+    wide = areas.join(table.pivot(index=keys, columns="share", values="f"))
+    cases = wide.groupby(["method", "case"]).mean()
+    return cases.groupby("method").mean().reindex(order)

@@ -1,0 +1,206 @@
+"""Scores of edges, or a circuit, as a Sankey diagram: ribbons from inputs to logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.errors import GraphError
+from knowncircuits.evaluation.circuits import true_circuit
+from knowncircuits.evaluation.figures import theme as look
+from knowncircuits.evaluation.figures.diagram import MANY, Kind, Ribbon, draw_diagrams, draw_nothing
+from knowncircuits.evaluation.scores import Scores
+from knowncircuits.graph import Graph, destination_node, split_edge
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from knowncircuits.compiler import Compiled
+    from knowncircuits.models.trained import Trained
+
+N_EDGES = 30  # that are drawn where nothing else is asked for
+THICKEST, MISSED = 24.0, 5.0  # pixels
+THINNEST, THINNEST_OF_MANY = 2.0, 1.0
+BROADEST = 130.0  # all ribbons of a node
+
+EdgeScores = Float[np.ndarray, "edge *pos"]
+Values = Float[np.ndarray, "edge pos"]
+KINDS: dict[Label, Kind] = {
+    Label.IN: "true",
+    Label.OUT: "false",
+    Label.UNDETERMINED: "undetermined",
+}
+
+
+def circuit_sankey(
+    shown: Scores | Circuit | Compiled | Trained | EdgeScores,
+    truth: Circuit | None = None,
+    *,
+    graph: Graph | None = None,
+    threshold: float | None = None,
+    n_edges: int | None = None,
+    vertical: bool = False,
+    theme: str = "default",
+    title: str = "",
+) -> go.Figure:
+    """Draw the highest edges as ribbons: wide by |score|, blue if it is positive, red if negative.
+
+    Nodes stand in columns by layer. Against a true circuit, true positives are plain, false ones
+    hatched, undetermined edges dotted, and missed edges empty with a dashed outline. Hovering names
+    an edge with its value, or a node with its sums. Equal arguments give equal figures.
+
+    Args:
+        shown: scores; a circuit, or a model that has one; or an array of scores [edge] or
+            [edge, pos], which becomes a diagram for each position.
+        truth: the true circuit.
+        graph: of an array.
+        threshold: the least ranking of edges that are drawn: of |score|, or of the score itself
+            where the method ranks by sign.
+        n_edges: at most so many edges (and positions), the highest; by default 30 where there is no
+            threshold either. Of a circuit, all that are in. Edges with score 0 are never drawn.
+        vertical: inputs at the bottom and logits at the top, not left and right.
+        theme: `default` or `colourblind`.
+        title: by default it names the method, or says that it is a circuit.
+
+    Raises:
+        GraphError: for an array without a graph, scores that are not finite or do not fit it, a
+            truth of another graph, or fewer than no edges.
+        UnknownNameError: for another theme.
+    """
+    look.load_theme(theme)
+    graph, values, ranking, name = _read(shown, graph)
+    if truth is not None and truth.graph != graph:
+        raise GraphError(f"expected a truth of {graph.summary()}, got {truth.graph.summary()}")
+    scored = isinstance(shown, Scores | np.ndarray)
+    chosen = _choose(ranking, values, threshold, n_edges, default=N_EDGES if scored else None)
+    ribbons = _ribbons(graph, values, chosen, truth, "score" if scored else "member")
+    title = title or name
+    small = _summary(graph, values, ranking, chosen, threshold, truth)
+    if not ribbons:
+        return draw_nothing(title, small)
+    positions = values.shape[1] > 1
+    return draw_diagrams(graph, ribbons, title, small, theme, vertical=vertical, named=positions)
+
+
+def shown_edges(
+    shown: Scores | Circuit | Compiled | Trained,
+    *,
+    threshold: float | None = None,
+    n_edges: int | None = None,
+) -> list[tuple[str, float]]:
+    """The edges that `circuit_sankey` draws, the highest first, with their scores."""
+    graph, values, ranking, _ = _read(shown, None)
+    default = N_EDGES if isinstance(shown, Scores) else None
+    chosen = _choose(ranking, values, threshold, n_edges, default=default)
+    order = np.argsort(-ranking[:, 0], kind="stable")
+    return [(graph.edges[i], float(values[i, 0])) for i in order if chosen[i, 0]]
+
+
+def _read(
+    shown: Scores | Circuit | Compiled | Trained | np.ndarray, graph: Graph | None
+) -> tuple[Graph, Values, Values, str]:
+    """The graph, its values [edge, pos], what they rank by, and what to call them."""
+    if isinstance(shown, Scores):
+        ranks = shown.ranking[:, None]
+        return shown.graph, shown.values[:, None], ranks, f"Scores of {shown.method}"
+    if not isinstance(shown, np.ndarray):
+        circuit = shown if isinstance(shown, Circuit) else shown.circuit
+        members = true_circuit(circuit)[:, None] * 1.0
+        return circuit.graph, members, members, "The circuit"
+    if graph is None:
+        raise GraphError("expected the graph of an array of scores, got none")
+    values = shown[:, None] if shown.ndim == 1 else shown
+    if values.ndim != 2 or len(values) != graph.n_edges:
+        raise GraphError(
+            f"expected scores of shape [{graph.n_edges}] or [{graph.n_edges}, pos], "
+            f"got {list(shown.shape)}"
+        )
+    if not np.isfinite(values).all():
+        raise GraphError("expected finite scores, got NaN or infinity")
+    return graph, values.astype(float), np.abs(values).astype(float), "Scores"
+
+
+def _choose(
+    ranking: Values,
+    values: Values,
+    threshold: float | None,
+    n_edges: int | None,
+    default: int | None,
+) -> Bool[np.ndarray, "edge pos"]:
+    """What is drawn: the highest, ties in the graph's order."""
+    if n_edges is not None and n_edges < 0:
+        raise GraphError(f"expected a number of edges of at least 0, got {n_edges}")
+    if threshold is None and n_edges is None:
+        n_edges = default
+    passing = values != 0
+    if threshold is not None:
+        passing &= ranking >= threshold
+    order = np.argsort(-ranking, axis=None, kind="stable")
+    kept = order[passing.flat[order]][:n_edges]
+    chosen = np.zeros(values.shape, dtype=bool)
+    chosen.flat[kept] = True
+    return chosen
+
+
+def _ribbons(
+    graph: Graph,
+    values: Values,
+    chosen: Bool[np.ndarray, "edge pos"],
+    truth: Circuit | None,
+    kind: Kind,
+) -> list[Ribbon]:
+    unit = _unit(graph, values * chosen)
+    thinnest = THINNEST if chosen.sum() <= MANY else THINNEST_OF_MANY
+    ribbons = []
+    for place, position in np.argwhere(chosen).tolist():
+        value = float(values[place, position])
+        if truth is not None:
+            kind = KINDS[Label(int(truth.labels[place]))]
+        width = max(thinnest, abs(value) * unit)
+        ribbons.append(Ribbon(graph.edges[place], position, value, kind, width))
+    if truth is not None and values.shape[1] == 1:  # a truth says nothing of positions
+        for place in np.flatnonzero(true_circuit(truth) & ~chosen[:, 0]).tolist():
+            value = float(values[place, 0])
+            ribbons.append(Ribbon(graph.edges[place], 0, value, "missed", MISSED))
+    return ribbons
+
+
+def _unit(graph: Graph, values: Values) -> float:
+    """Pixels for a score of 1: no ribbon and no node may grow too large."""
+    sizes = np.abs(values)
+    flows: dict[tuple[str, bool], np.ndarray] = {}
+    for edge, size in zip(graph.edges, sizes, strict=True):
+        source, destination = split_edge(edge)
+        for key in ((source, True), (destination_node(destination), False)):
+            flows[key] = flows.get(key, 0) + size
+    most = max((float(flow.max()) for flow in flows.values()), default=0.0)
+    return min(THICKEST / sizes.max(), BROADEST / most) if most else 0.0
+
+
+def _summary(
+    graph: Graph,
+    values: Values,
+    ranking: Values,
+    chosen: Bool[np.ndarray, "edge pos"],
+    threshold: float | None,
+    truth: Circuit | None,
+) -> str:
+    """The line under the title: what is drawn of how much, and how wide."""
+    n, places = int(chosen.sum()), "edges" if values.shape[1] == 1 else "edges at positions"
+    at_least = "" if threshold is None else f", those of at least {threshold:g}"
+    text = f"{n} of {values.size} {places}{at_least}"
+    sizes = np.abs(values[chosen])
+    if not n:
+        best = int(np.argmax(ranking.max(1)))
+        text += f"; the highest is {ranking.max():.3g}, of {graph.edges[best]}"
+    elif np.ptp(sizes):
+        text += f"; width: size of the score, {sizes.max():.3g} at most"
+    if truth is not None and values.shape[1] > 1:
+        missed = np.flatnonzero(true_circuit(truth) & ~chosen.any(1))
+        text += f"; missed: {look.few([graph.edges[i] for i in missed]) or 'none'}"
+    if idle := np.flatnonzero(~chosen.any(0)).tolist() if n else []:
+        text += f"; nothing at positions {look.few(list(map(str, idle)))}"
+    return text
