@@ -60,8 +60,8 @@ def load_interpbench(case: Case | str | int, folder: str | Path) -> InterpBenchM
             `cybershiptrooper/InterpBench`, if there is no such folder.
 
     Raises:
-        ModelError: for files that are missing or broken, or that hold more than plain data, and for
-            models that ours cannot express.
+        ModelError: for files that are missing, out of reach or broken, or that hold more than plain
+            data, and for models that ours cannot express.
     """
     case_id, ours = _find_case(case)
     files = _find_files(folder, case_id)
@@ -89,16 +89,24 @@ def _find_case(case: Case | str | int) -> tuple[str, Case | None]:
 def _find_files(folder: str | Path, case_id: str) -> dict[str, Path]:
     root = Path(folder)
     if not root.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)):
-        from huggingface_hub import snapshot_download
-
-        wanted = [f"{case_id}/{name}" for name in FILES]
-        root = Path(snapshot_download(str(folder), allow_patterns=wanted))
+        root = _download(str(folder), [f"{case_id}/{name}" for name in FILES])
     files = {name: root / case_id / name for name in FILES}
     missing = [name for name, path in files.items() if not path.is_file()]
     if missing:
         got = ", ".join(missing)
         raise ModelError(f"expected {', '.join(FILES)} in {root / case_id}, got no {got}")
     return files
+
+
+def _download(repository: str, files: list[str]) -> Path:
+    """These files of a repository on the hub, or of its copy in the cache where there is no net."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, allow_patterns=files))
+    except (OSError, ValueError) as error:  # no such repository, no net and no copy
+        got = str(error).strip().partition("\n")[0]
+        raise ModelError(f"expected {repository} on the Hugging Face hub, got {got}") from error
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:

@@ -193,16 +193,40 @@ def test_a_model_whose_case_is_not_ours(tmp_path: Path) -> None:
     assert loaded.circuit.carries["pos->m0"] == ("indices",)
 
 
-def test_a_release_on_the_hub(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {}
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache where there is no net; nothing is in it yet."""
+    cache = tmp_path / "cache"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    return cache
 
-    def snapshot_download(repo_id: str, *, allow_patterns: list[str]) -> str:
-        asked[repo_id] = allow_patterns
-        return str(release.root)
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    kc.load_interpbench(3, "cybershiptrooper/InterpBench")
-    assert asked == {"cybershiptrooper/InterpBench": [f"3/{name}" for name in FILES]}
+def test_a_release_on_the_hub(release: Release, hub: Path) -> None:
+    """A snapshot as the hub's own library leaves it: links to blobs, and the branch's commit."""
+    commit, folder = (
+        "0123456789abcdef" * 2 + "01234567",
+        hub / "models--cybershiptrooper--InterpBench",
+    )
+    snapshot, blobs, refs = folder / "snapshots" / commit / "3", folder / "blobs", folder / "refs"
+    for place in (snapshot, blobs, refs):
+        place.mkdir(parents=True)
+    (refs / "main").write_text(commit)
+    for name in FILES:
+        (release.folder / name).rename(blobs / name)
+        (snapshot / name).symlink_to(blobs / name)
+    loaded = kc.load_interpbench(3, "cybershiptrooper/InterpBench")
+    assert loaded.circuit.edges() == INSIDE
+    assert torch.equal(loaded.model.W_U, release.model.W_U)
+    with pytest.raises(ModelError, match=rf"in .*{commit}.4, got no ll_model.pth, "):
+        kc.load_interpbench(4, "cybershiptrooper/InterpBench")
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["cybershiptrooper/InterpBench", "no..name/at-all"])
+def test_a_release_that_is_out_of_reach(name: str) -> None:
+    with pytest.raises(ModelError, match=f"expected {name} on the Hugging Face hub, got "):
+        kc.load_interpbench(3, name)
 
 
 def test_missing_files(release: Release) -> None:
