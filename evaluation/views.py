@@ -17,7 +17,9 @@ from knowncircuits.graph import split_edge
 class View:
     """The determined items of a circuit, each of one edge or of several.
 
-    An item of several edges has the highest rank of any of them.
+    An item of several edges is found with the first of them, so it has the highest rank of any. Its
+    undetermined edges do not count: nobody can say whether finding them is right. The more edges an
+    item has the higher it ranks by chance, so random scores need not come to 0.5.
     """
 
     truth: Bool[np.ndarray, " item"]  # whether each is in
@@ -42,7 +44,7 @@ def view_circuit(circuit: Circuit, view: str = "edge") -> View:
 
 def _projected(granularity: Granularity, circuit: Circuit) -> View:
     items = projection(circuit.graph, granularity)
-    return _view(items.members, items.labels(circuit.labels))
+    return _view(items.members & circuit.determined, items.labels(circuit.labels))
 
 
 def _without_embed(circuit: Circuit) -> View:
