@@ -130,7 +130,13 @@ def _print_means(title: str, table: pd.DataFrame) -> None:
     )
     shares = [f"{100 * share:g}%" for share in means.columns[2:]]
     rows = [
-        (str(name), *(number_text(float(value)) for value in row))
+        (
+            str(name),
+            *(
+                number_text(round(float(value), 3) + 0.0)  # and no -0.000
+                for value in row
+            ),
+        )
         for name, row in zip(means.index, means.to_numpy(), strict=True)
     ]
     print_table(("method", "CPR", "CMD", *shares), rows, numbers=range(1, 3 + len(shares)))
