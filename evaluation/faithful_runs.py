@@ -57,9 +57,8 @@ def faithfulness_table(
         task = (result.settings.get(name) for name in OF_TASK)
         groups[result.case, result.variant, result.seed, *task].append(result)
     found: dict[Key, pd.DataFrame] = {}
-    for case, frames in run_jobs(
-        _measure, [(g, model, conventions) for g in groups.values()], processes
-    ):
+    jobs = [(group, model, conventions) for group in groups.values()]
+    for case, frames in run_jobs(_measure, jobs, processes):
         for key, frame in frames.items():
             if key in found and key[0] != TRUTH:
                 raise ResultError(f"expected one result of {' '.join(map(str, key))}, got several")

@@ -129,8 +129,9 @@ def _print_means(title: str, table: pd.DataFrame) -> None:
         f"{math.floor(1e5 * true['true_f']) / 1e5:.5f} ({true['case']})"
     )
     shares = [f"{100 * share:g}%" for share in means.columns[2:]]
+    rounded = means.round(3) + 0.0  # and no -0.000
     rows = [
-        (str(name), *(number_text(float(value)) for value in row))
-        for name, row in zip(means.index, means.to_numpy(), strict=True)
+        (str(name), *map(number_text, row))
+        for name, row in zip(means.index, rounded.to_numpy().tolist(), strict=True)
     ]
     print_table(("method", "CPR", "CMD", *shares), rows, numbers=range(1, 3 + len(shares)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from knowncircuits.evaluation.figures import theme as look
+from knowncircuits.evaluation.figures.kinds import MISSED, SIGNS, STYLES, Ribbon, paint
 from knowncircuits.evaluation.figures.ribbons import Layout, Sizes, arrange
 from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
 
@@ -22,48 +23,6 @@ TOP, SIDE, BOTTOM = 122, 24, 20  # beside the diagrams
 BETWEEN = 60  # the diagrams of two positions
 LAYERS, NAMES = 26, 26  # for the names of layers, and of positions
 BAND = "#f6f6f4"
-
-# Blue and red, for scores above and below 0, by theme.
-MISSED = "#666666"
-SIGNS = {"default": ("#2468b0", "#c23b3b"), "colourblind": ("#0072B2", "#D55E00")}
-
-Kind = Literal["score", "member", "true", "false", "undetermined", "missed"]
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a ribbon looks beside its colour, so that every figure reads in greyscale."""
-
-    name: str  # in the legend
-    words: str  # when hovering
-    pattern: str = ""  # of plotly's fill patterns
-    dash: str = "solid"  # of the outline
-    opacity: float = 0.7
-
-
-STYLES: dict[Kind, Style] = {
-    "score": Style("", ""),
-    "member": Style("", "in the circuit"),
-    "true": Style("true positive", "true positive: in the circuit"),
-    "false": Style("false positive", "false positive: outside the circuit", "/", "7px,3px", 0.12),
-    "undetermined": Style(
-        "undetermined", "undetermined: no interchange can tell", ".", "dot", 0.12
-    ),
-    "missed": Style(
-        "missed", "missed: in the circuit, but not among these edges", "", "3px,3px", 0
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Ribbon:
-    """An edge to be drawn."""
-
-    edge: str
-    position: int
-    value: float
-    kind: Kind
-    width: float  # pixels
 
 
 @dataclass(frozen=True)
@@ -148,41 +107,22 @@ def _draw_ribbon(ribbon: Ribbon, layout: Layout, frame: Frame, theme: str) -> go
     line, half, style = layout.lines[ribbon.edge], ribbon.width / 2, STYLES[ribbon.kind]
     along, across = [a for a, _ in line], [b for _, b in line]
     colour = MISSED if ribbon.kind == "missed" else SIGNS[theme][int(ribbon.value < 0)]
-    look_of = _paint(ribbon.kind, colour)
+    drawn = paint(ribbon.kind, colour)
     if ribbon.width < THIN and style.dash != "solid":
         stroke = {"color": colour, "width": ribbon.width, "dash": style.dash}
-        look_of = {"mode": "lines", "line": stroke, "hoveron": "points"}
+        drawn = {"mode": "lines", "line": stroke, "hoveron": "points"}
     else:
         across = [*(b - half for b in across), *(b + half for b in across[::-1])]
         along = [*along, *along[::-1]]
     score = "" if ribbon.kind == "member" else f"score {ribbon.value:.4g}"
     return go.Scatter(
         **frame.points(along, across),
-        **look_of,
+        **drawn,
         name=ribbon.edge,
         text="<br>".join(filter(None, (f"<b>{ribbon.edge}</b>", score, style.words))),
         hoverinfo="text",
         showlegend=False,
     )
-
-
-def _paint(kind: Kind, colour: str) -> dict[str, Any]:
-    """Fill and outline of a kind of ribbon."""
-    from plotly.colors import hex_to_rgb
-
-    style = STYLES[kind]
-    fill = "rgba({},{},{},{})".format(*hex_to_rgb(colour), style.opacity)
-    paint: dict[str, Any] = {
-        "mode": "lines",
-        "fill": "toself",
-        "fillcolor": fill,
-        "hoveron": "fills",
-        "line": {"color": colour, "width": 0.5 if style.dash == "solid" else 1, "dash": style.dash},
-    }
-    if style.pattern:
-        pattern = {"shape": style.pattern, "fgcolor": colour, "bgcolor": fill, "size": 6}
-        paint["fillpattern"] = pattern | {"solidity": 0.25, "fillmode": "replace"}
-    return paint
 
 
 def _draw_nodes(ribbons: Sequence[Ribbon], layout: Layout, frame: Frame) -> list[go.Scatter]:
@@ -277,18 +217,18 @@ def _add_legend(figure: go.Figure, ribbons: Sequence[Ribbon], theme: str) -> Non
     signs = [r.value < 0 for r in ribbons if r.kind not in ("missed", "member")]
     for negative, word in ((False, "positive"), (True, "negative")):
         if negative in signs:
-            paint = _paint("score", SIGNS[theme][int(negative)])
-            _add_entry(figure, f"{word} score ({signs.count(negative)})", paint)
+            colour = SIGNS[theme][int(negative)]
+            _add_entry(figure, f"{word} score ({signs.count(negative)})", paint("score", colour))
     for kind, style in STYLES.items():
         n = sum(ribbon.kind == kind for ribbon in ribbons)
         if n and style.name:
-            _add_entry(figure, f"{style.name} ({n})", _paint(kind, MISSED))
+            _add_entry(figure, f"{style.name} ({n})", paint(kind, MISSED))
 
 
-def _add_entry(figure: go.Figure, name: str, paint: dict[str, Any]) -> None:
+def _add_entry(figure: go.Figure, name: str, painted: dict[str, Any]) -> None:
     import plotly.graph_objects as go
 
-    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **paint))
+    figure.add_trace(go.Scatter(x=[None], y=[None], name=name, hoverinfo="skip", **painted))
 
 
 def _fit(

@@ -11,7 +11,8 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.circuits import true_circuit
 from knowncircuits.evaluation.figures import theme as look
-from knowncircuits.evaluation.figures.diagram import MANY, Kind, Ribbon, draw_diagrams, draw_nothing
+from knowncircuits.evaluation.figures.diagram import MANY, draw_diagrams, draw_nothing
+from knowncircuits.evaluation.figures.kinds import Kind, Ribbon
 from knowncircuits.evaluation.scores import Scores
 from knowncircuits.graph import Graph, destination_node, split_edge
 

@@ -138,7 +138,7 @@ def test_the_command(results: list[Result], folder: Path, tmp_path: Path) -> Non
     rows = {line.split()[0]: line.split() for line in done.output.splitlines() if line.split()}
     shares = ["0.1%", "0.2%", "0.5%", "1%", "2%", "5%", "10%", "20%", "50%", "100%"]
     assert rows["method"] == ["method", "CPR", "CMD", *shares]
-    assert rows["eap"][1:] == [f"{value:.3f}" for value in means.loc["eap"]]
+    assert rows["eap"][1:] == [f"{round(value, 3) + 0.0:.3f}" for value in means.loc["eap"]]
     table = pd.read_csv(files[0])
     assert len(json.loads(files[1].read_text())) == len(table) == 2 * 6 * len(SHARES)
     assert "Faithfulness of circuits by size" in files[2].read_text()

@@ -277,7 +277,7 @@ def test_what_is_refused() -> None:
         circuit_distances(task, np.ones((2, 3), dtype=bool))
     same = dataclasses.replace(task, metric="logit_diff")
     vars(same)["corrupted_run"] = same.clean_run  # so that right and wrong are one answer
-    with pytest.raises(TaskError, match="expected a logit_diff above 0 with every edge patched"):
+    with pytest.raises(TaskError, match="expected a logit_diff above 0 with every edge of random"):
         faithfulness(same, scores)
     other = Graph(1, 2)
     with pytest.raises(GraphError, match="expected a graph of 2 layers, 2 heads.* got 1 layers"):

@@ -15,7 +15,8 @@ from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.figures import circuit_sankey, save_figure
-from knowncircuits.evaluation.figures.diagram import HORIZONTAL, SIGNS, STYLES, VERTICAL
+from knowncircuits.evaluation.figures.diagram import HORIZONTAL, VERTICAL
+from knowncircuits.evaluation.figures.kinds import SIGNS, STYLES
 from knowncircuits.evaluation.figures.ribbons import Layout, arrange
 from knowncircuits.evaluation.figures.sankey import shown_edges
 from knowncircuits.evaluation.scores import RankBy, Scores
