@@ -67,7 +67,7 @@ def bench_training(
         typer.Option("--case", "-c", help="May be repeated; default: fraction_of_x, histogram."),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also Adam, unbalanced inputs, and SIIT.")
+        bool, typer.Option("--compare", help="Also Adam, unbalanced inputs, SIIT, and a guide.")
     ] = False,
     steps: Annotated[int | None, typer.Option(help="At most; default: as `train`.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,

@@ -16,12 +16,13 @@ from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_lev
 from knowncircuits.models.zoo.summary import Summary
 
 CASES = ("fraction_of_x", "histogram")
-# The default, and others that each lack one part of it.
+# The default, others that each lack one part of it, and one with a guide more.
 SETTINGS: dict[str, TrainingConfig] = {
     "default": TrainingConfig(),
     "without balance": TrainingConfig(balanced=0.0),
     "Adam": TrainingConfig(optimizer="adam"),
     "nodes (SIIT)": SIIT,
+    "guided": TrainingConfig(objective="guided"),
 }
 
 
@@ -39,7 +40,7 @@ def bench_training(
     Args:
         cases: what to train.
         compare: also with other settings: Adam for all weights, inputs that are not balanced,
-            node-level SIIT.
+            node-level SIIT, a guide.
         steps: at most; by default the default's, for all settings alike.
         n_pairs: of the certificates.
         seed: of weights, inputs and edges.

@@ -80,6 +80,8 @@ class Zoo:
     def missing(self) -> dict[str, dict[str, list[Attempt]]]:
         """For cases and variants that were tried in vain every attempt, the best one first.
 
+        One of no steps says why nothing was tried.
+
         Raises ResultError for a broken file.
         """
         path = self.folder / "missing.json"
@@ -102,9 +104,9 @@ class Zoo:
     def _absence(self, name: str, variant: str) -> str:
         others = [other for other in VARIANTS if self.holds(name, other)]
         there = f" (but {', '.join(others)})" if others else ""
-        attempts = self.missing().get(name, {}).get(variant, [])
-        reason = attempts[0].get("reason") if attempts else None
-        tried = f"; tried in vain: {reason} (missing.json)" if reason else ""
+        best = next(iter(self.missing().get(name, {}).get(variant, [])), {})
+        reason, untried = best.get("reason"), best.get("steps") == 0
+        tried = f"; {'' if untried else 'tried in vain: '}{reason} (missing.json)" if reason else ""
         return (
             f"there is no trained model {variant} of {name}{there}{tried}; "
             f"`knowncircuits train {name}` trains one"

@@ -105,6 +105,9 @@ def test_a_case_without_a_model_says_why(zoo: Zoo) -> None:
     zoo.write_missing({"histogram": {"seed0": [{"reason": "3 thresholds missed"}]}})
     with pytest.raises(ModelError, match=r"tried in vain: 3 thresholds missed \(missing.json\);"):
         zoo.load("histogram")
+    zoo.write_missing({"histogram": {"seed0": [{"reason": "not trained yet", "steps": 0}]}})
+    with pytest.raises(ModelError, match=r"seed0 of histogram; not trained yet \(missing.json\);"):
+        zoo.load("histogram")
 
 
 @pytest.mark.parametrize("text", ["[", "[]", '{"histogram": {"seed0": 3}}'])
