@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from knowncircuits.compiler import Compiled, compile_program, validate
     from knowncircuits.correspondence import Correspondence
     from knowncircuits.errors import KnownCircuitsError
-    from knowncircuits.evaluation.comparison import compare_results
-    from knowncircuits.evaluation.completeness import completeness, minimality
-    from knowncircuits.evaluation.construction import greedy, top_n
-    from knowncircuits.evaluation.curves import score_curve
     from knowncircuits.evaluation.discover import discover, methods
     from knowncircuits.evaluation.effects import causal_effects, wide_effects
-    from knowncircuits.evaluation.faithful_runs import faithfulness_table
-    from knowncircuits.evaluation.faithfulness import faithfulness
+    from knowncircuits.evaluation.faithfulness.completeness import completeness, minimality
+    from knowncircuits.evaluation.faithfulness.construction import greedy, top_n
+    from knowncircuits.evaluation.faithfulness.growth import faithfulness
+    from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures import (
         circuit_effects_figure,
         circuit_sankey,
@@ -32,7 +30,9 @@ if TYPE_CHECKING:
     )
     from knowncircuits.evaluation.realism import realism, train_natural
     from knowncircuits.evaluation.runs import read_results
-    from knowncircuits.evaluation.scores import Score, Scores, score, score_views
+    from knowncircuits.evaluation.scoring.comparison import compare_results
+    from knowncircuits.evaluation.scoring.curves import score_curve
+    from knowncircuits.evaluation.scoring.scores import Score, Scores, score, score_views
     from knowncircuits.evaluation.task import Task, make_task
     from knowncircuits.exchange import read_graph_file, write_graph_file
     from knowncircuits.graph import Graph
@@ -52,14 +52,14 @@ _HOMES = {
     "knowncircuits.compiler": ("Compiled", "compile_program", "validate"),
     "knowncircuits.correspondence": ("Correspondence",),
     "knowncircuits.errors": ("KnownCircuitsError",),
-    "knowncircuits.evaluation.comparison": ("compare_results",),
-    "knowncircuits.evaluation.curves": ("score_curve",),
-    "knowncircuits.evaluation.completeness": ("completeness", "minimality"),
-    "knowncircuits.evaluation.construction": ("greedy", "top_n"),
+    "knowncircuits.evaluation.scoring.comparison": ("compare_results",),
+    "knowncircuits.evaluation.scoring.curves": ("score_curve",),
+    "knowncircuits.evaluation.faithfulness.completeness": ("completeness", "minimality"),
+    "knowncircuits.evaluation.faithfulness.construction": ("greedy", "top_n"),
     "knowncircuits.evaluation.discover": ("discover", "methods"),
     "knowncircuits.evaluation.effects": ("causal_effects", "wide_effects"),
-    "knowncircuits.evaluation.faithful_runs": ("faithfulness_table",),
-    "knowncircuits.evaluation.faithfulness": ("faithfulness",),
+    "knowncircuits.evaluation.faithfulness.runs": ("faithfulness_table",),
+    "knowncircuits.evaluation.faithfulness.growth": ("faithfulness",),
     "knowncircuits.evaluation.figures": (
         "circuit_effects_figure",
         "circuit_sankey",
@@ -70,7 +70,7 @@ _HOMES = {
     ),
     "knowncircuits.evaluation.realism": ("realism", "train_natural"),
     "knowncircuits.evaluation.runs": ("read_results",),
-    "knowncircuits.evaluation.scores": ("Score", "Scores", "score", "score_views"),
+    "knowncircuits.evaluation.scoring.scores": ("Score", "Scores", "score", "score_views"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
     "knowncircuits.graph": ("Graph",),

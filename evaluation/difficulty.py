@@ -14,7 +14,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler import Compiled
 from knowncircuits.compiler.program import flatten
 from knowncircuits.evaluation.controls import BLIND
-from knowncircuits.evaluation.scores import Scores, score
+from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import destination_node, split_edge
 

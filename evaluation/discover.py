@@ -14,7 +14,7 @@ from knowncircuits.evaluation.controls import CONTROLS
 from knowncircuits.evaluation.cost import measure_cost
 from knowncircuits.evaluation.methods import METHODS, Attribution, Control, Method
 from knowncircuits.evaluation.methods.results import edge_scores
-from knowncircuits.evaluation.scores import Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 
 GROUP = "knowncircuits.methods"  # of entry points, through which other packages add methods

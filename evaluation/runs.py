@@ -15,7 +15,7 @@ from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ResultError
 from knowncircuits.evaluation.discover import default_options, discover, load_method
-from knowncircuits.evaluation.scores import Scores, score_views
+from knowncircuits.evaluation.scoring.scores import Scores, score_views
 from knowncircuits.evaluation.task import Ablation, Task, make_task
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
 from knowncircuits.models.trained import Trained, load_trained

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from knowncircuits.evaluation.comparison import Comparison
-from knowncircuits.evaluation.curves import mean_curves
-from knowncircuits.evaluation.summary import Summary
+from knowncircuits.evaluation.scoring.comparison import Comparison
+from knowncircuits.evaluation.scoring.curves import mean_curves
+from knowncircuits.evaluation.scoring.summary import Summary
 from knowncircuits.models.tracking import Mode, start_run
 
 # The settings of a result that are not the whole run's.

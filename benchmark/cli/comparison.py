@@ -32,8 +32,8 @@ def compare(
     Scores are computed anew from the result files. With -o: scores.csv, summary.csv, tests.csv,
     and plots of curves, cases, scores and cost, of the structural cases.
     """
-    from knowncircuits.evaluation.comparison import compare_results
     from knowncircuits.evaluation.runs import read_results
+    from knowncircuits.evaluation.scoring.comparison import compare_results
     from knowncircuits.exchange import check_writable
 
     if output:

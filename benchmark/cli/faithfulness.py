@@ -67,7 +67,7 @@ def faithfulness(
     Each result is measured on the pairs that it is from, with the true circuit beside. Prints means
     over cases, and writes tables and figures by their endings: --save faithfulness.html.
     """
-    from knowncircuits.evaluation.faithful_runs import faithfulness_table
+    from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures import check_files, faithfulness_figure, save_effects
     from knowncircuits.evaluation.runs import read_result, read_results
 
@@ -120,7 +120,7 @@ def _print_faithfulness(table: pd.DataFrame) -> None:
 def _print_means(title: str, table: pd.DataFrame) -> None:
     import math
 
-    from knowncircuits.evaluation.faithful_runs import macro_means
+    from knowncircuits.evaluation.faithfulness.runs import macro_means
 
     means = macro_means(table)
     true = table.drop_duplicates(["case", "variant", "seed"]).sort_values("true_f").iloc[0]

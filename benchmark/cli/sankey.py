@@ -81,7 +81,7 @@ def sankey(
 
 def _print_edges(drawn: Sequence[tuple[str, float]], shown: Any, circuit: Circuit | None) -> None:
     """Scores, and their labels where the truth is known; or what a circuit's edges carry."""
-    from knowncircuits.evaluation.scores import Scores
+    from knowncircuits.evaluation.scoring.scores import Scores
 
     if circuit is not None:
         rows = [(edge, f"{value:.4g}", circuit.label(edge).name.lower()) for edge, value in drawn]
@@ -105,7 +105,7 @@ def _read(
         return model, None, f"The circuit of {name}"
     if compiled or variant:
         raise InputError("expected --compiled and --variant with a case, got a file")
-    from knowncircuits.evaluation.scores import Scores
+    from knowncircuits.evaluation.scoring.scores import Scores
     from knowncircuits.exchange import read_graph_file
 
     file = read_graph_file(path)

@@ -88,7 +88,7 @@ def score(
     killed goes on where it was.
     """
     from knowncircuits.evaluation.runs import Settings, run
-    from knowncircuits.evaluation.tables import score_results
+    from knowncircuits.evaluation.scoring.tables import score_results
     from knowncircuits.exchange import check_writable
 
     check_tracking(wandb, wandb_mode)
@@ -132,7 +132,7 @@ def score(
     else:
         print_method_scores(table)
     if wandb:
-        from knowncircuits.evaluation.comparison import compare_results
+        from knowncircuits.evaluation.scoring.comparison import compare_results
         from knowncircuits.evaluation.tracking import log_comparison
 
         mode: Any = wandb_mode.value if wandb_mode else None

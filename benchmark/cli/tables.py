@@ -9,7 +9,7 @@ from knowncircuits.cli.printing import number_text, print_table
 if TYPE_CHECKING:
     import pandas as pd
 
-    from knowncircuits.evaluation.summary import Summary
+    from knowncircuits.evaluation.scoring.summary import Summary
 
 VALUES = ("auroc", "average_precision", "precision_at_size", "prevalence")
 
@@ -49,7 +49,7 @@ def print_case_scores(title: str, table: pd.DataFrame) -> None:
 
 def print_method_scores(table: pd.DataFrame) -> None:
     """Of several methods: a row for each, by suite, with intervals; see `summary.summarise`."""
-    from knowncircuits.evaluation.summary import summarise
+    from knowncircuits.evaluation.scoring.summary import summarise
 
     for summary in summarise(table):
         _print_summary(summary)

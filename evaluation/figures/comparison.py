@@ -11,10 +11,10 @@ import numpy as np
 
 from knowncircuits.circuit import Label
 from knowncircuits.evaluation.controls import CONTROLS
-from knowncircuits.evaluation.curves import mean_curves
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.runs import Result
-from knowncircuits.evaluation.summary import Summary
+from knowncircuits.evaluation.scoring.curves import mean_curves
+from knowncircuits.evaluation.scoring.summary import Summary
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
-from knowncircuits.evaluation.circuits import true_circuit
+from knowncircuits.evaluation.faithfulness.circuits import true_circuit
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.figures.diagram import MANY, draw_diagrams, draw_nothing
 from knowncircuits.evaluation.figures.kinds import Kind, Ribbon
-from knowncircuits.evaluation.scores import Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph, destination_node, split_edge
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from knowncircuits.evaluation.scores import RankBy
+from knowncircuits.evaluation.scoring.scores import RankBy
 
 
 @dataclass(frozen=True, eq=False)

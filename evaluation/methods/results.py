@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.evaluation.methods.nodes import spread
-from knowncircuits.evaluation.scores import RankBy
+from knowncircuits.evaluation.scoring.scores import RankBy
 from knowncircuits.exchange import GraphFile, parse_graph, read_graph_file
 from knowncircuits.graph import Graph, check_edge_vector, split_edge
 

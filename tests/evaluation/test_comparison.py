@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from knowncircuits.circuit import Label
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.comparison import Comparison, compare_results
-from knowncircuits.evaluation.curves import GRID, mean_curves, score_curve
 from knowncircuits.evaluation.figures import comparison as figures
 from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.scoring.comparison import Comparison, compare_results
+from knowncircuits.evaluation.scoring.curves import GRID, mean_curves, score_curve
 
 METHODS = ("eap", "random", "truth", "edge-sp")
 MODELS = [("histogram", "seed0"), ("fraction_of_x", "seed0"), ("fraction_of_x", "shuffled")]

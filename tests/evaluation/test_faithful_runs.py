@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from knowncircuits.cli import app
 from knowncircuits.errors import InputError, ResultError, UnknownNameError
 from knowncircuits.evaluation.discover import discover
-from knowncircuits.evaluation.faithful_runs import faithfulness_table, macro_means
-from knowncircuits.evaluation.faithfulness import SHARES, faithfulness
+from knowncircuits.evaluation.faithfulness.growth import SHARES, faithfulness
+from knowncircuits.evaluation.faithfulness.runs import faithfulness_table, macro_means
 from knowncircuits.evaluation.figures import faithfulness_figure
 from knowncircuits.evaluation.runs import Result, Settings, run
 from knowncircuits.evaluation.task import make_task

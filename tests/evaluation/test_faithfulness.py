@@ -13,16 +13,20 @@ import torch
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import circuit_from_edges
 from knowncircuits.errors import GraphError, TaskError, UnknownNameError
-from knowncircuits.evaluation.circuits import (
+from knowncircuits.evaluation.discover import discover
+from knowncircuits.evaluation.faithfulness.circuits import (
     circuit_distances,
     circuit_faithfulness,
     true_circuit,
 )
-from knowncircuits.evaluation.completeness import completeness, draw_subsets, minimality
-from knowncircuits.evaluation.construction import greedy, prune, top_n
-from knowncircuits.evaluation.discover import discover
-from knowncircuits.evaluation.faithfulness import area, edge_counts, faithfulness
-from knowncircuits.evaluation.scores import Scores
+from knowncircuits.evaluation.faithfulness.completeness import (
+    completeness,
+    draw_subsets,
+    minimality,
+)
+from knowncircuits.evaluation.faithfulness.construction import greedy, prune, top_n
+from knowncircuits.evaluation.faithfulness.growth import area, edge_counts, faithfulness
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import ABLATIONS, Ablation, Task, make_task
 from knowncircuits.graph import Graph
 from knowncircuits.models.hooked import HookedTwin

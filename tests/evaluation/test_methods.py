@@ -15,7 +15,7 @@ from knowncircuits.evaluation.controls import CONTROLS
 from knowncircuits.evaluation.discover import discover, load_method, methods
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.metrics import METRICS
-from knowncircuits.evaluation.scores import Scores, score
+from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Ablation, Task, make_task
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.hooks import run_patched

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from knowncircuits.evaluation.ranking import auroc, average_precision, precision_at
+from knowncircuits.evaluation.scoring.ranking import auroc, average_precision, precision_at
 
 
 @st.composite

@@ -18,7 +18,7 @@ from knowncircuits.evaluation.discover import describe_methods, discover, load_m
 from knowncircuits.evaluation.methods import Attribution, Method
 from knowncircuits.evaluation.methods.eap import eap
 from knowncircuits.evaluation.methods.nodes import spread, sum_by_source
-from knowncircuits.evaluation.scores import score
+from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
 from knowncircuits.graph import Graph

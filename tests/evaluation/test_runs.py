@@ -19,7 +19,7 @@ from knowncircuits.evaluation.runs import (
     read_results,
     run,
 )
-from knowncircuits.evaluation.scores import score
+from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.zoo import SHIPPED, load_model
 

@@ -19,7 +19,7 @@ from knowncircuits.evaluation.figures.diagram import HORIZONTAL, VERTICAL
 from knowncircuits.evaluation.figures.kinds import SIGNS, STYLES
 from knowncircuits.evaluation.figures.ribbons import Layout, arrange
 from knowncircuits.evaluation.figures.sankey import shown_edges
-from knowncircuits.evaluation.scores import RankBy, Scores
+from knowncircuits.evaluation.scoring.scores import RankBy, Scores
 from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
 
 GRAPH = Graph(2, 2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowncircuits.circuit import Circuit, circuit_from_edges
-from knowncircuits.evaluation.scores import Scores, score, score_views
+from knowncircuits.evaluation.scoring.scores import Scores, score, score_views
 from knowncircuits.graph import Graph
 
 GRAPH = Graph(1, 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, mannwhitneyu, wilcoxon
 
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.statistics import (
+from knowncircuits.evaluation.scoring.statistics import (
     a12,
     case_means,
     holm,

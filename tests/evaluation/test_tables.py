@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from knowncircuits.evaluation.runs import Result, Settings, run
-from knowncircuits.evaluation.scores import score_views
-from knowncircuits.evaluation.statistics import case_means
-from knowncircuits.evaluation.summary import summarise
-from knowncircuits.evaluation.tables import score_results
+from knowncircuits.evaluation.scoring.scores import score_views
+from knowncircuits.evaluation.scoring.statistics import case_means
+from knowncircuits.evaluation.scoring.summary import summarise
+from knowncircuits.evaluation.scoring.tables import score_results
 
 MODELS = [
     ("fraction_of_x", "seed0"),

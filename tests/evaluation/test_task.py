@@ -14,7 +14,7 @@ from knowncircuits.compiler import compile_program
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.metrics import METRICS
-from knowncircuits.evaluation.scores import score
+from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.models.zoo import load_model
 from knowncircuits.vocabulary import Vocabulary

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.evaluation.views import VIEWS, view_circuit
+from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.graph import Graph, destination_node, split_edge
 
 GRAPHS = (Graph(1, 2), Graph(2, 1, inputs=("input",)), Graph(1, 1, mlp=False))

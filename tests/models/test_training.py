@@ -14,7 +14,7 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.evaluation.discover import discover
-from knowncircuits.evaluation.scores import score
+from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.models.certificate import certify
 from knowncircuits.models.trained import as_trained, load_trained, save_trained

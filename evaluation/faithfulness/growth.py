@@ -10,9 +10,18 @@ import numpy as np
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError, UnknownNameError
-from knowncircuits.evaluation.circuits import BATCH_SIZE, circuit_faithfulness, true_circuit
-from knowncircuits.evaluation.construction import Construction, as_members, edge_order, prune
-from knowncircuits.evaluation.scores import RankBy, Scores
+from knowncircuits.evaluation.faithfulness.circuits import (
+    BATCH_SIZE,
+    circuit_faithfulness,
+    true_circuit,
+)
+from knowncircuits.evaluation.faithfulness.construction import (
+    Construction,
+    as_members,
+    edge_order,
+    prune,
+)
+from knowncircuits.evaluation.scoring.scores import RankBy, Scores
 from knowncircuits.evaluation.task import Task
 
 if TYPE_CHECKING:
@@ -102,15 +111,14 @@ def faithfulness(
 
     Mueller et al. (2025), "MIB: A Mechanistic Interpretability Benchmark". The faithfulness of a
     circuit is f(C) = (m(C) - m(∅)) / (m(N) - m(∅)), m being the metric of the run in which all
-    edges outside C are patched, N the whole model; see `knowncircuits.evaluation.circuits`. CPR is
-    the area under f over the share of edges, CMD the area between f and 1; see `area`. All sizes
-    and pairs are one batch.
+    edges outside C are patched, N the whole model; see `circuits`. CPR is the area under f over the
+    share of edges, CMD the area between f and 1; see `area`. All sizes and pairs are one batch.
 
     Args:
         task: model, pairs, metric and ablation; they need not be those that the scores are from.
         scores: what the circuits are made of.
         truth: the true circuit, whose own faithfulness is returned beside.
-        construction: `top-n` or `greedy`; see `knowncircuits.evaluation.construction`.
+        construction: `top-n` or `greedy`; see `construction`.
         rank_by: `absolute` or `signed`; by default as the method ranks.
         pruned: leave out edges that lie on no path from an input to logits.
         size_by: whether f stands at the share that was asked for (`nominal`), as in MIB, or at the

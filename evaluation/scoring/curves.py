@@ -9,8 +9,8 @@ import pandas as pd
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.evaluation.runs import Result
-from knowncircuits.evaluation.scores import Scores
-from knowncircuits.evaluation.views import view_circuit
+from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.evaluation.scoring.views import view_circuit
 
 GRID = np.linspace(0, 1, 201)  # false positive rates and recalls at which curves are averaged
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knowncircuits.evaluation.ranking import auroc, average_precision, precision_at
 from knowncircuits.evaluation.runs import COSTS, Result
-from knowncircuits.evaluation.scores import Chosen, choose
-from knowncircuits.evaluation.views import VIEWS, View, view_circuit
+from knowncircuits.evaluation.scoring.ranking import auroc, average_precision, precision_at
+from knowncircuits.evaluation.scoring.scores import Chosen, choose
+from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 
 KEYS = ("method", "case", "variant", "seed")
 VALUES = ("auroc", "average_precision", "precision_at_size")

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
-from knowncircuits.evaluation.ranking import auroc, average_precision, precision_at
-from knowncircuits.evaluation.views import VIEWS, view_circuit
+from knowncircuits.evaluation.scoring.ranking import auroc, average_precision, precision_at
+from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.graph import Graph, check_edge_vector
 
 RankBy = Literal["absolute", "signed"]

@@ -11,9 +11,9 @@ import pandas as pd
 
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.controls import truth as truth_scores
-from knowncircuits.evaluation.faithfulness import faithfulness
+from knowncircuits.evaluation.faithfulness.growth import faithfulness
 from knowncircuits.evaluation.runs import OWN, Result, load_subject
-from knowncircuits.evaluation.scores import Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.processes import run_jobs
 from knowncircuits.transformer import weights_hash

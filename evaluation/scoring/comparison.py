@@ -10,9 +10,9 @@ import pandas as pd
 
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.runs import Result
-from knowncircuits.evaluation.statistics import paired_tests
-from knowncircuits.evaluation.summary import Summary, summarise
-from knowncircuits.evaluation.tables import score_results
+from knowncircuits.evaluation.scoring.statistics import paired_tests
+from knowncircuits.evaluation.scoring.summary import Summary, summarise
+from knowncircuits.evaluation.scoring.tables import score_results
 from knowncircuits.exchange import write_text
 from knowncircuits.pictures import save_figure
 

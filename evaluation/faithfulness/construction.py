@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from knowncircuits.errors import GraphError, UnknownNameError
-from knowncircuits.evaluation.scores import RankBy, Scores
+from knowncircuits.evaluation.scoring.scores import RankBy, Scores
 from knowncircuits.graph import Graph, check_edge_vector, destination_node
 
 Construction = Literal["top-n", "greedy"]

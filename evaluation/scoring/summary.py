@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.statistics import (
+from knowncircuits.evaluation.scoring.statistics import (
     case_means,
     interval_over_cases,
     interval_over_pairs,

@@ -11,7 +11,11 @@ from jaxtyping import Bool
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
-from knowncircuits.evaluation.circuits import BATCH_SIZE, circuit_faithfulness, true_circuit
+from knowncircuits.evaluation.faithfulness.circuits import (
+    BATCH_SIZE,
+    circuit_faithfulness,
+    true_circuit,
+)
 from knowncircuits.evaluation.task import Task
 
 Members = Bool[np.ndarray, " edge"]

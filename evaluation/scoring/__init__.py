@@ -1,0 +1,1 @@
+"""What scores are worth against a known circuit: areas, curves, tables, statistics."""
