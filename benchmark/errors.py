@@ -50,6 +50,16 @@ class ResultError(KnownCircuitsError):
     """Scores or result files that cannot be used."""
 
 
+class SubmissionError(KnownCircuitsError):
+    """A submission that is refused; `problems` lists everything that is wrong with it."""
+
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        self.name = name
+        self.problems = tuple(problems)
+        lines = "\n".join(f"- {problem}" for problem in problems)
+        super().__init__(f"{name} is refused:\n{lines}")
+
+
 class TrackingError(KnownCircuitsError):
     """Weights & Biases is missing, not logged in or not reached."""
 

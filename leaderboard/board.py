@@ -1,0 +1,184 @@
+"""The board: who finds circuits best, how sure that is, and at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from knowncircuits.evaluation.statistics import (
+    case_means,
+    interval_over_cases,
+    paired_tests,
+    rank_ranges,
+)
+from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.leaderboard.scoring import VALUES, score_submissions
+from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice
+from knowncircuits.leaderboard.submission import Submission
+from knowncircuits.leaderboard.truth import Certified, certified_models
+
+DRAWS = 2_000  # of a bootstrap
+COLUMNS = (
+    "method",
+    "title",
+    "kind",
+    "rank_low",
+    "rank_high",
+    "auroc",
+    "auroc_low",
+    "auroc_high",
+    "average_precision",
+    "average_precision_low",
+    "average_precision_high",
+    "cases",
+    "models",
+    "of_models",
+    "passes",
+    "seconds",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Submissions with their scores, computed anew."""
+
+    submissions: tuple[Submission, ...]  # in order of their ids
+    models: Mapping[str, Certified]
+    results: pd.DataFrame  # of `score_submissions`
+
+    @classmethod
+    def of(
+        cls, submissions: Sequence[Submission], models: Mapping[str, Certified] | None = None
+    ) -> Board:
+        """Score submissions on the certified models, by default the shipped ones."""
+        models = certified_models() if models is None else models
+        ordered = tuple(sorted(submissions, key=lambda s: s.id))
+        return cls(ordered, models, score_submissions(ordered, models))
+
+    @cached_property
+    def slices(self) -> list[Slice]:
+        """What can be averaged over."""
+        return list_slices(self.models)
+
+    @cached_property
+    def means(self) -> Mapping[tuple[str, str], pd.DataFrame]:
+        """By view and value, the mean of each case [case, method], over seeds, then models."""
+        order = list(dict.fromkeys(model.case for model in self.models.values()))
+        columns = [submission.id for submission in self.submissions]
+        found = {}
+        for view in VIEWS:
+            rows = self.results[self.results["view"] == view]
+            for value in VALUES:
+                table = case_means(rows, value) if len(rows) else pd.DataFrame()
+                found[view, value] = table.reindex(index=order, columns=columns)
+        return found
+
+    def covered(self, submission: Submission, cases: Sequence[str]) -> tuple[int, int]:
+        """How many models of these cases a submission has scores of, and how many there are."""
+        keys = [key for key, model in self.models.items() if model.case in set(cases)]
+        return sum(key in submission.scores for key in keys), len(keys)
+
+    def ranked(self, cases: Sequence[str]) -> list[str]:
+        """The ids of the methods, controls aside, that have scores of all models of these cases."""
+        found = []
+        for submission in self.submissions:
+            n, of = self.covered(submission, cases)
+            if submission.description.kind == "method" and n == of:
+                found.append(submission.id)
+        return found
+
+    def standings(self, slice_key: str = HEADLINE, view: str = "edge") -> pd.DataFrame:
+        """A row for each submission: those that are ranked, the best first; partial ones; controls.
+
+        Columns COLUMNS: the range of ranks by AUROC, which intervals of 95% over cases allow; AUROC
+        and average precision with such intervals, none for partial ones; cases that were averaged
+        over; how many models are covered and of how many; passes for each pair of inputs and
+        seconds for each model, as the submitter says.
+
+        Raises UnknownNameError for another slice or view.
+        """
+        chosen = load_slice(self.slices, slice_key)
+        means = {value: self._of_slice(chosen, view, value) for value in VALUES}
+        whole = [s.id for s in self.submissions if len(set(self.covered(s, chosen.cases))) == 1]
+        ranks = self._ranks(means["auroc"][self.ranked(chosen.cases)])
+        intervals = {value: _intervals(means[value][whole]) for value in VALUES}
+        rows = []
+        for submission in self.submissions:
+            name = submission.id
+            n, of = self.covered(submission, chosen.cases)
+            low, high = ranks.get(name, (np.nan, np.nan))
+            numbers: list[float] = []
+            for value in VALUES:
+                numbers += intervals[value].get(name, (np.nan,) * 3)
+            cases = int(means["auroc"][name].notna().sum())
+            costs = _costs(submission, chosen.cases)
+            title, kind = submission.description.title, submission.description.kind
+            rows.append((name, title, kind, low, high, *numbers, cases, n, of, *costs))
+        return _in_order(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+    def tests(self) -> pd.DataFrame:
+        """Paired tests of AUROC over the structural cases between all ranked methods."""
+        chosen = load_slice(self.slices, HEADLINE)
+        names = self.ranked(chosen.cases)
+        return paired_tests(self._of_slice(chosen, "edge", "auroc")[names])
+
+    def _of_slice(self, chosen: Slice, view: str, value: str) -> pd.DataFrame:
+        """Means [case, method]; cases of which the value is defined for no method are left out.
+
+        Whether it is defined depends on the truth alone.
+        """
+        table = self.means[view, value].loc[list(chosen.cases)]
+        return table.dropna(how="all") if len(self.submissions) else table
+
+    @staticmethod
+    def _ranks(means: pd.DataFrame) -> dict[str, tuple[int, int]]:
+        return rank_ranges(means, draws=DRAWS) if means.size else {}
+
+
+def rank_submissions(
+    submissions: Sequence[Submission], *, slice_key: str = HEADLINE, view: str = "edge"
+) -> pd.DataFrame:
+    """The board as a table; see `Board.standings`."""
+    return Board.of(submissions).standings(slice_key, view)
+
+
+def _intervals(means: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    if not means.size:
+        return {}
+    found = interval_over_cases(means, draws=DRAWS)
+    return {name: (means[name].mean(), i.low, i.high) for name, i in found.items()}
+
+
+def _costs(submission: Submission, cases: Sequence[str]) -> tuple[float, float]:
+    """Passes, forward and backward, for each pair; seconds for each model; NaN where unsaid."""
+    inside = set(cases)
+    description = submission.description
+    runs = [
+        run
+        for key, costs in description.costs.items()
+        if key.partition("/")[0] in inside
+        for run in costs
+    ]
+    if not runs:
+        return np.nan, np.nan
+    seconds = float(np.mean([run.seconds for run in runs]))
+    if any(run.forward_passes is None or run.backward_passes is None for run in runs):
+        return np.nan, seconds
+    passes = np.mean([(run.forward_passes or 0) + (run.backward_passes or 0) for run in runs])
+    return float(passes / description.conventions.n_pairs), seconds
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Ranked ones by AUROC, then average precision; then partial ones by coverage; controls last."""
+    order = table.assign(
+        group=np.where(table["kind"] == "control", 2, np.where(table["rank_low"].isna(), 1, 0)),
+        uncovered=-table["models"],
+        by_auroc=-table["auroc"].round(12),
+        by_precision=-table["average_precision"].round(12),
+    )
+    keys = ["group", "by_auroc", "by_precision", "uncovered", "method"]
+    return table.loc[order.sort_values(keys, kind="stable").index].reset_index(drop=True)

@@ -1,0 +1,291 @@
+"""Submissions from runs of ours, from EAP-IG's and MIB's JSON files, and from plain tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from knowncircuits.errors import GraphError, ResultError, SubmissionError
+from knowncircuits.evaluation.controls import CONTROLS
+from knowncircuits.evaluation.discover import load_method
+from knowncircuits.evaluation.methods import METHODS
+from knowncircuits.evaluation.methods.results import edge_scores
+from knowncircuits.exchange import read_graph_file
+from knowncircuits.leaderboard.reading import few
+from knowncircuits.leaderboard.schema import VERSION, Description
+from knowncircuits.leaderboard.submission import Submission, in_words
+from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.models.zoo import VARIANTS
+
+if TYPE_CHECKING:
+    from knowncircuits.evaluation.runs import Result
+
+# What has to be the same in all runs of a submission.
+SAME = ("label", "method", "n_pairs", "metric", "corruption", "ablation", "options", "version")
+OURS = {**METHODS, **CONTROLS}
+
+
+def make_submission(
+    folder: str | Path,
+    fields: Mapping[str, Any] | None = None,
+    models: Mapping[str, Certified] | None = None,
+) -> Submission:
+    """A submission of a folder: results of `knowncircuits score`, or files of scores.
+
+    Args:
+        folder: a method's results, or `CASE/VARIANT.json`, `CASE/VARIANT/SEED.json` or `CASE.json`
+            (of seed0) in EAP-IG's format, or the same with `.csv`: `edge,score`, or a column for
+            each seed.
+        fields: of `submission.json`, in place of what the runs say. Files of scores say little:
+            there `id`, `title`, `version`, `authors`, `rank_by` and `conventions.n_pairs` are to
+            be given.
+        models: the certified models, by default the shipped ones.
+
+    Raises:
+        SubmissionError: listing everything that is wrong.
+        ResultError: for a folder without such files, or files that cannot be read.
+    """
+    folder = Path(folder)
+    models = certified_models() if models is None else models
+    if is_run(folder):
+        from knowncircuits.evaluation.runs import read_results
+
+        return from_results(read_results(folder), fields, models)
+    return from_files(folder, fields, models)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the first JSON file of a folder is a result of a run."""
+    first = min(folder.rglob("*.json"), default=None)
+    return first is not None and "settings" in read_graph_file(first).document
+
+
+def from_results(
+    results: Sequence[Result],
+    fields: Mapping[str, Any] | None = None,
+    models: Mapping[str, Certified] | None = None,
+) -> Submission:
+    """A submission of one method's results; see `make_submission`."""
+    models = certified_models() if models is None else models
+    first = results[0]
+    problems = [
+        f"expected runs that have the same {name}, got {few(values)}"
+        for name in SAME
+        if len(values := list(dict.fromkeys(repr(r.settings.get(name)) for r in results))) > 1
+    ]
+    found: dict[str, dict[int, Result]] = defaultdict(dict)
+    for result in results:
+        found[f"{result.case}/{result.variant}"][result.seed] = result
+    hashes = {key: str(next(iter(runs.values())).settings["model"]) for key, runs in found.items()}
+    problems += _wrong_models(hashes, models)
+    problems += [
+        f"{key}: expected scores of one model, got runs of several"
+        for key, runs in found.items()
+        if len({run.settings["model"] for run in runs.values()}) > 1
+    ]
+    seeds, wrong = _seeds({key: list(runs) for key, runs in found.items()})
+    problems += wrong
+    if problems:
+        raise SubmissionError(first.label, problems)
+    ordered = {key: [found[key][seed] for seed in seeds] for key in models if key in found}
+    return _submission(
+        first.label,
+        {
+            **_about(first, len(seeds)),
+            "options": _options(results),
+            "rank_by": first.scores.rank_by,
+            "conventions": {
+                "seeds": seeds,
+                **{name: first.settings[name] for name in SAME[2:6]},
+            },
+            "benchmark": first.settings["version"],
+            "models": {key: hashes[key] for key in ordered},
+            "costs": {key: [_cost(run) for run in runs] for key, runs in ordered.items()},
+        },
+        fields,
+        {key: np.stack([run.scores.values for run in runs]) for key, runs in ordered.items()},
+    )
+
+
+def from_files(
+    folder: Path,
+    fields: Mapping[str, Any] | None = None,
+    models: Mapping[str, Certified] | None = None,
+) -> Submission:
+    """A submission of files of scores; see `make_submission`."""
+    models = certified_models() if models is None else models
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".csv"))
+    if not paths:
+        raise ResultError(f"expected files of scores in {folder}, got none")
+    rank_by = (fields or {}).get("rank_by", "absolute")
+    found: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
+    problems = []
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        try:
+            key, seed = _place(path.relative_to(folder))
+            if key not in models:
+                raise ResultError(f"{key} is no certified model")
+            for own_seed, values in _read_scores(path, models[key], rank_by).items():
+                found[key][seed if own_seed is None else own_seed] = values
+        except (ResultError, GraphError) as error:
+            problems.append(f"{name}: {error}")
+    seeds, wrong = _seeds({key: list(columns) for key, columns in found.items()})
+    if problems or wrong:
+        raise SubmissionError(folder.name, [*problems, *wrong])
+    ordered = {key: found[key] for key in models if key in found}
+    return _submission(
+        folder.name,
+        {
+            "conventions": {"seeds": seeds},
+            "benchmark": version("knowncircuits"),
+            "models": {key: models[key].weights for key in ordered},
+        },
+        fields,
+        {key: np.stack([columns[seed] for seed in seeds]) for key, columns in ordered.items()},
+    )
+
+
+def _submission(
+    name: str,
+    known: Mapping[str, Any],
+    fields: Mapping[str, Any] | None,
+    scores: Mapping[str, np.ndarray],
+) -> Submission:
+    """A submission whose description is what is known, and what is said in place of it."""
+    document: dict[str, Any] = {"schema_version": VERSION, "id": name, **known}
+    for field, value in (fields or {}).items():
+        if isinstance(value, Mapping) and field == "conventions":
+            value = {**document.get(field, {}), **value}
+        document[field] = value
+    try:
+        description = Description.model_validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        wrong = [in_words(e["loc"], e["msg"]) for e in error.errors(include_url=False)]
+        raise SubmissionError(name, wrong) from None
+    return Submission(description, scores)
+
+
+def _about(result: Result, n_seeds: int) -> dict[str, Any]:
+    """What is known of a method of ours."""
+    method = str(result.settings["method"])
+    command = {"command": command_of(result, n_seeds)}
+    if method not in OURS:
+        return command
+    text = (load_method(method).run.__doc__ or "").strip()
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return command | {
+        "title": result.label,
+        "version": version("knowncircuits"),
+        "kind": "control" if method in CONTROLS else "method",
+        "authors": [{"name": "knowncircuits"}],
+        "description": paragraph,
+    }
+
+
+def command_of(result: Result, n_seeds: int) -> str:
+    """The command that gives a result, on all models and with all seeds from 0 on."""
+    settings = result.settings
+    words = ["knowncircuits", "score", str(settings["method"]), "--variant", "all"]
+    words += ["--pairs", str(settings["n_pairs"]), "--seeds", str(n_seeds)]
+    for name, default in (("metric", None), ("corruption", "resample"), ("ablation", "resample")):
+        if settings[name] != default:
+            words += [f"--{name}", str(settings[name])]
+    for name, value in settings["options"].items():
+        words += ["-x", f"{name}={value}"]
+    if result.label != str(settings["method"]).replace(":", "."):
+        words += ["--label", result.label]
+    return shlex.join(words)
+
+
+def _options(results: Sequence[Result]) -> dict[str, Any]:
+    """All options of the method; a seed that each run has its own of is none of them."""
+    first = results[0].scores.options
+    return {
+        name: value
+        for name, value in first.items()
+        if name != "seed" or name in results[0].settings["options"]
+    }
+
+
+def _cost(result: Result) -> dict[str, Any]:
+    return {
+        "seconds": round(float(result.scores.seconds), 6),
+        "forward_passes": result.scores.forward_passes,
+        "backward_passes": result.scores.backward_passes,
+        "peak_memory_bytes": result.scores.peak_memory,
+    }
+
+
+def _wrong_models(hashes: Mapping[str, str], models: Mapping[str, Certified]) -> list[str]:
+    problems = []
+    if unknown := sorted(set(hashes) - set(models)):
+        problems.append(f"expected runs on certified models, got {few(unknown)}")
+    for key in sorted(set(hashes) & set(models)):
+        if hashes[key] != models[key].weights:
+            problems.append(
+                f"{key}: expected weights {models[key].weights[:12]}, got {hashes[key][:12]}"
+            )
+    return problems
+
+
+def _seeds(found: Mapping[str, Sequence[int]]) -> tuple[list[int], list[str]]:
+    """The seeds of all models, and models that lack some of them."""
+    seeds = sorted({seed for there in found.values() for seed in there})
+    lacking = [key for key, there in found.items() if len(there) < len(seeds)]
+    if not lacking:
+        return seeds, []
+    return seeds, [f"expected seeds {seeds} of every model, not all are there of {few(lacking)}"]
+
+
+def _place(path: Path) -> tuple[str, int]:
+    """The model and the seed that a file's place says."""
+    *folders, last = path.with_suffix("").parts
+    if not folders:
+        return f"{last}/seed0", 0
+    if len(folders) == 1 and last in VARIANTS:
+        return f"{folders[0]}/{last}", 0
+    if len(folders) == 2 and last.isascii() and last.isdecimal():
+        return "/".join(folders), int(last)
+    raise ResultError("expected CASE/VARIANT, CASE/VARIANT/SEED or CASE")
+
+
+def _read_scores(path: Path, model: Certified, rank_by: str) -> dict[int | None, np.ndarray]:
+    """Scores by seed; None where the file does not say which."""
+    graph = model.circuit.graph
+    if path.suffix == ".json":
+        return {None: edge_scores(str(path), graph, path.name, rank_by)}  # type: ignore[arg-type]
+    try:
+        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ResultError(f"expected a table: {error}") from error
+    header, rows = (rows[0], rows[1:]) if rows else ([], [])
+    columns = header[1:]
+    if not columns or header[0] != "edge" or not _named(columns):
+        raise ResultError(f"expected the header edge,score or edge,0,1,..., got {','.join(header)!r}")
+    if uneven := [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(header)]:
+        raise ResultError(f"expected {len(header)} fields in a row, got others in {few(uneven)}")
+    names = [row[0] for row in rows]
+    if len(set(names)) < len(names):
+        raise ResultError(f"duplicated edges: {few([n for n in set(names) if names.count(n) > 1])}")
+    return {
+        None if column == "score" else int(column): edge_scores(
+            {row[0]: row[i] for row in rows}, graph, path.name, rank_by  # type: ignore[arg-type]
+        )
+        for i, column in enumerate(columns, start=1)
+    }
+
+
+def _named(columns: Iterable[str]) -> bool:
+    columns = list(columns)
+    return columns == ["score"] or all(c.isascii() and c.isdecimal() for c in columns)

@@ -1,0 +1,213 @@
+"""Files of strangers: only what is expected, whole, of limited size, and never followed elsewhere.
+
+Everything that is wrong is collected as problems, in words; nothing is raised on the way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from knowncircuits.graph import Graph
+
+MAX_JSON = 4_000_000  # bytes
+MAX_CSV = 8_000_000
+MAX_BYTES = 250_000_000  # of a submission
+MAX_FILES = 6_000
+MAX_DEPTH = 8  # of objects and lists in each other
+SHOWN = 5  # of many problems of one kind
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+PLAIN = re.compile(r"[0-9eE.+-]*")
+BINARY = getattr(os, "O_BINARY", 0)
+
+
+@dataclass
+class Found:
+    """The files of a folder, by path from there, and what is wrong with it."""
+
+    files: dict[str, int] = field(default_factory=dict)  # with their sizes
+    problems: list[str] = field(default_factory=list)
+    too_much: bool = False  # not to be read at all
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names, cut short, and how many there are beside them."""
+    more = len(names) - SHOWN
+    return ", ".join(cut(name) for name in names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def cut(text: str, most: int = 60) -> str:
+    """A stranger's text in a message: what cannot be seen is escaped, and what is long is cut."""
+    text = text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def list_files(folder: Path) -> Found:
+    """All files below a folder; links and what is neither file nor folder are problems."""
+    found, folders = Found(), [("", 0)]
+    while folders:
+        prefix, depth = folders.pop()
+        try:
+            entries = sorted(os.scandir(folder / prefix), key=lambda entry: entry.name)
+        except OSError as error:
+            found.problems.append(f"{cut(prefix) or folder.name}: cannot be read: {error.strerror}")
+            continue
+        for entry in entries:
+            name = f"{prefix}{entry.name}"
+            if entry.is_symlink():
+                found.problems.append(f"{cut(name)}: expected a file, got a symbolic link")
+            elif entry.is_dir(follow_symlinks=False):
+                if depth < 2:
+                    folders.append((f"{name}/", depth + 1))
+                else:
+                    found.problems.append(f"{cut(name)}: unexpected folder")
+            elif entry.is_file(follow_symlinks=False):
+                found.files[name] = entry.stat(follow_symlinks=False).st_size
+            else:
+                found.problems.append(f"{cut(name)}: expected a file, got something else")
+            if len(found.files) + len(found.problems) > MAX_FILES:
+                found.problems.append(f"expected at most {MAX_FILES} files, got more")
+                found.too_much = True
+                return found
+    if sum(found.files.values()) > MAX_BYTES:
+        size = sum(found.files.values())
+        found.problems.append(f"expected at most {MAX_BYTES} bytes in all, got {size}")
+        found.too_much = True
+    return found
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """A plain file's contents.
+
+    Raises ValueError, in words, for a link, something that is no file, or one larger than `most`.
+    """
+    try:  # not blocking: the name may be a pipe's
+        descriptor = os.open(
+            path, os.O_RDONLY | BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        )
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("expected a file, got something else")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"expected at most {most} bytes, got more")
+    return data
+
+
+def check_json(data: bytes) -> list[str]:
+    """What is wrong with a JSON text: its encoding, depth, duplicated keys, NaN and infinity."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return [f"expected UTF-8, got byte {data[error.start]:#04x} at {error.start}"]
+    if (depth := nesting(text)) > MAX_DEPTH:
+        return [f"expected at most {MAX_DEPTH} objects and lists in each other, got {depth}"]
+    problems: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(name for name, _ in pairs)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            problems.append(f"duplicated keys: {few(twice)}")
+        return dict(pairs)
+
+    def constant(name: str) -> float:
+        problems.append(f"expected finite numbers, got {name}")
+        return 0.0
+
+    def number(digits: str) -> float:
+        value = float(digits)
+        return value if math.isfinite(value) else constant(cut(digits))
+
+    try:
+        json.loads(text, object_pairs_hook=unique, parse_constant=constant, parse_float=number)
+    except (ValueError, RecursionError) as error:
+        problems.append(f"expected JSON: {cut(str(error), 200)}")
+    return problems
+
+
+def nesting(text: str) -> int:
+    """How many objects and lists of a JSON text lie in each other."""
+    depth = deepest = 0
+    for character in STRING.sub("", text):
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def parse_scores(
+    data: bytes, graph: Graph, seeds: Sequence[int]
+) -> tuple[Float[np.ndarray, "seed edge"] | None, list[str]]:
+    """A table of scores, `edge,SEED,...`, a row for each edge, in the graph's order.
+
+    Returns:
+        The scores, or None and everything that is wrong with them.
+    """
+    try:
+        text = data.decode("ascii")
+    except UnicodeDecodeError as error:
+        return None, [f"expected ASCII, got byte {data[error.start]:#04x} at {error.start}"]
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    header = ",".join(("edge", *map(str, seeds)))
+    if lines[0] != header:
+        return None, [f"expected the header {cut(header)!r}, got {cut(lines[0])!r}"]
+    rows = [line.split(",") for line in lines[1:]]
+    uneven = [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(seeds) + 1]
+    if uneven:
+        return None, [f"expected {len(seeds) + 1} fields in a row, got others in lines {few(uneven)}"]
+    names = [row[0] for row in rows]
+    problems = _wrong_names(names, graph)
+    cells = [cell for row in rows for cell in row[1:]]
+    values = np.array(_numbers(cells), dtype=np.float64).reshape(len(rows), len(seeds))
+    for i, j in np.argwhere(~np.isfinite(values))[:SHOWN]:
+        got = cut(rows[i][j + 1])
+        problems.append(f"expected a finite number for {cut(names[i])}, seed {seeds[j]}, got {got!r}")
+    if problems:
+        return None, problems
+    if tuple(names) != graph.edges:
+        values = values[np.argsort([graph.edge_index[name] for name in names])]
+    return values.T, []
+
+
+def _numbers(cells: list[str]) -> list[float]:
+    """Decimals; NaN for what is none. The quick way first, since there are millions."""
+    if PLAIN.fullmatch("".join(cells)):
+        try:
+            return list(map(float, cells))
+        except ValueError:
+            pass
+    return [_number(cell) for cell in cells]
+
+
+def _number(cell: str) -> float:
+    """A decimal; NaN for what is none. `float` also takes underscores, and spaces around."""
+    try:
+        return math.nan if "_" in cell or cell != cell.strip() else float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _wrong_names(names: Sequence[str], graph: Graph) -> list[str]:
+    counts = Counter(names)
+    kinds = {
+        "duplicated": [name for name, count in counts.items() if count > 1],
+        "unknown": [name for name in counts if name not in graph.edge_index],
+        "missing": [edge for edge in graph.edges if edge not in counts],
+    }
+    return [f"{len(found)} {kind} edges: {few(found)}" for kind, found in kinds.items() if found]

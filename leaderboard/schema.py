@@ -1,0 +1,180 @@
+"""What `submission.json` says: a published and versioned schema, checked strictly."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from knowncircuits.evaluation.scores import RankBy
+from knowncircuits.exchange import write_text
+
+VERSION: Literal[1] = 1
+PUBLISHED = Path(__file__).with_name("submission.schema.json")
+
+# Not seen, or turning around what stands beside them: refused, as control characters are.
+UNSEEN = set("\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\ufeff") | {
+    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2060, 0x2070))
+}
+
+
+def check_text(text: str, allowed: str = "") -> str:
+    """The text, if all of it can be seen; raises ValueError for the first character that is not."""
+    for character in text:
+        control = unicodedata.category(character) in ("Cc", "Cs")
+        if (control and character not in allowed) or character in UNSEEN:
+            raise ValueError(f"expected text that can be seen, got U+{ord(character):04X}")
+    return text
+
+
+def check_long_text(text: str) -> str:
+    """As `check_text`; the text may have several lines."""
+    return check_text(text, allowed="\n\t")
+
+
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_text)
+]
+LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(check_long_text)]
+Link = Annotated[
+    str,
+    StringConstraints(max_length=500, pattern=r"^https?://[A-Za-z0-9][^\s<>\"'`\\]*$"),
+    AfterValidator(check_text),
+]
+MethodId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}$")]
+ModelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,80}/[a-z0-9_]{1,40}$")]
+WeightsHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(ge=-1e300, le=1e300)]
+Whole = Annotated[int, Field(gt=-(2**63), lt=2**63)]
+Scalar = bool | Whole | Number | Annotated[str, StringConstraints(max_length=500)] | None
+Option = Scalar | Annotated[list[Scalar], Field(max_length=1000)]
+
+
+class Part(BaseModel):
+    """What all parts have: nothing is converted, and unknown fields are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Author(Part):
+    """Who made the method, or ran it."""
+
+    name: Line
+    url: Link | None = None
+
+
+class Reference(Part):
+    """A paper, code, or the like."""
+
+    title: Line
+    url: Link
+
+
+class Conventions(Part):
+    """How the method was run: of what its scores are scores."""
+
+    n_pairs: Annotated[int, Field(ge=1, lt=2**31, description="clean/corrupted pairs")]
+    seeds: Annotated[
+        tuple[Seed, ...],
+        Field(min_length=1, max_length=20, description="of the pairs; the columns of the scores"),
+    ]
+    metric: Annotated[
+        Line | None, Field(description="null: KL for categorical outputs, L2 for numbers")
+    ] = None
+    ablation: Line = "resample"
+    corruption: Line = "resample"
+
+
+class Cost(Part):
+    """What one run cost, as the submitter says."""
+
+    seconds: Annotated[float, Field(ge=0, le=1e9)]
+    forward_passes: Annotated[
+        Count | None, Field(description="of one example each; null where they were not counted")
+    ] = None
+    backward_passes: Count | None = None
+    peak_memory_bytes: Count | None = None
+
+
+class Description(Part):
+    """`submission.json`."""
+
+    schema_version: Literal[1]
+    id: Annotated[MethodId, Field(description="the submission's folder has this name")]
+    title: Line
+    kind: Annotated[
+        Literal["method", "control"],
+        Field(description="controls look at no model, or know the truth; they are not ranked"),
+    ] = "method"
+    version: Annotated[Line, Field(description="of the method")]
+    authors: Annotated[tuple[Author, ...], Field(min_length=1, max_length=50)]
+    links: Annotated[tuple[Reference, ...], Field(max_length=10)] = ()
+    description: LongText = ""
+    command: Annotated[LongText, Field(description="what to run to get the same scores")]
+    options: Annotated[dict[Line, Option], Field(max_length=100)] = {}
+    rank_by: Annotated[
+        RankBy, Field(description="by size, or by value: higher is more in the circuit")
+    ]
+    conventions: Conventions
+    benchmark: Annotated[Line, Field(description="the version of knowncircuits it was run with")]
+    models: Annotated[
+        dict[ModelKey, WeightsHash],
+        Field(
+            min_length=1, max_length=5000, description="CASE/VARIANT: SHA-256 of the weights"
+        ),
+    ]
+    costs: Annotated[
+        dict[ModelKey, Annotated[tuple[Cost, ...], Field(max_length=20)]],
+        Field(max_length=5000, description="a run for each seed, in their order"),
+    ] = {}
+    claims: Annotated[
+        dict[Line, Number],
+        Field(max_length=20, description="numbers of one's own, never used: all are recomputed"),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Description:
+        seeds = self.conventions.seeds
+        problems = []
+        if len(set(seeds)) < len(seeds):
+            problems.append(f"conventions.seeds: expected different seeds, got {list(seeds)}")
+        if unknown := sorted(set(self.costs) - set(self.models)):
+            problems.append(f"costs: expected models of `models`, got {', '.join(unknown[:5])}")
+        problems += [
+            f"costs.{key}: expected one for each of {len(seeds)} seeds, got {len(runs)}"
+            for key, runs in self.costs.items()
+            if len(runs) != len(seeds)
+        ][:5]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema as JSON Schema (draft 2020-12), for other tools."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Description.model_json_schema(),
+        "title": "A submission to the leaderboard of knowncircuits, version 1",
+    }
+
+
+def write_schema(path: Path = PUBLISHED) -> None:
+    """Write the schema; raises ResultError if that fails."""
+    write_text(path, json.dumps(json_schema(), indent=1) + "\n")

@@ -1,0 +1,103 @@
+"""Raw scores against the certified truth: the only numbers that a board is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from knowncircuits.evaluation.ranking import auroc, average_precision
+from knowncircuits.evaluation.views import VIEWS, view_circuit
+from knowncircuits.leaderboard.submission import Submission
+from knowncircuits.leaderboard.truth import Certified, certified_models
+
+KEYS = ("method", "case", "variant", "seed", "view")
+VALUES = ("auroc", "average_precision")
+FALSE_RATES = np.linspace(0, 1, 51)  # at which ROC curves are read
+
+
+def score_submissions(
+    submissions: Sequence[Submission], models: Mapping[str, Certified] | None = None
+) -> pd.DataFrame:
+    """Score all submissions, those of one model in one go.
+
+    Args:
+        submissions: whose raw scores are compared with the truth.
+        models: the certified models, by default the shipped ones.
+
+    Returns:
+        A row for each submission, model, seed and view: method (its id), case, variant, seed,
+        view, auroc and average_precision, which are NaN where all determined items are of one kind.
+    """
+    parts: list[dict[str, object]] = []
+    for model, names, seeds, rankings in stacked(submissions, models):
+        for view in VIEWS:
+            seen = view_circuit(model.circuit, view)
+            items = seen.select(rankings)
+            parts.append(
+                {
+                    "method": names,
+                    "case": np.full(len(names), model.case, dtype=object),
+                    "variant": np.full(len(names), model.variant, dtype=object),
+                    "seed": seeds,
+                    "view": np.full(len(names), view, dtype=object),
+                    "auroc": auroc(seen.truth, items),
+                    "average_precision": average_precision(seen.truth, items),
+                }
+            )
+    columns = (*KEYS, *VALUES)
+    if not parts:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in columns})
+
+
+def stacked(
+    submissions: Sequence[Submission], models: Mapping[str, Certified] | None = None
+) -> Iterator[tuple[Certified, np.ndarray, np.ndarray, Float[np.ndarray, "row edge"]]]:
+    """Of each model the rankings of all submissions and seeds, with their ids and seeds."""
+    models = certified_models() if models is None else models
+    for key, model in models.items():
+        there = [submission for submission in submissions if key in submission.scores]
+        if not there:
+            continue
+        seeds = [submission.description.conventions.seeds for submission in there]
+        names = np.repeat(
+            np.array([submission.id for submission in there], dtype=object), [*map(len, seeds)]
+        )
+        rankings = np.concatenate([submission.ranking(key) for submission in there])
+        yield model, names, np.concatenate(seeds), rankings
+
+
+def roc(
+    truth: Bool[np.ndarray, " item"], ranking: Float[np.ndarray, " item"]
+) -> Float[np.ndarray, " rate"]:
+    """The share of true items found at each of FALSE_RATES; tied items make a straight line.
+
+    Expects items of both kinds.
+    """
+    order = np.argsort(-ranking, kind="stable")
+    last_of_tie = np.append(np.diff(ranking[order]) != 0, True)
+    hits = np.cumsum(truth[order])[last_of_tie]
+    misses = np.cumsum(~truth[order])[last_of_tie]
+    x, y = np.append(0, misses / misses[-1]), np.append(0, hits / hits[-1])
+    # Where the curve rises straight up, its upper end counts.
+    keep = np.append(np.diff(x) != 0, True)
+    curve: np.ndarray = np.interp(FALSE_RATES, x[keep], y[keep])
+    return curve
+
+
+def roc_curves(
+    submissions: Sequence[Submission], models: Mapping[str, Certified]
+) -> dict[tuple[str, str], Float[np.ndarray, " rate"]]:
+    """The ROC curve of each method on each case: the mean over seeds, then over the case's models."""
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    for model, names, _, rankings in stacked(submissions, models):
+        seen = view_circuit(model.circuit, "edge")
+        if seen.truth.all() or not seen.truth.any():
+            continue
+        curves = np.array([roc(seen.truth, row) for row in seen.select(rankings)])
+        for name in dict.fromkeys(names):
+            found.setdefault((name, model.case), []).append(curves[names == name].mean(0))
+    return {key: np.mean(curves, axis=0) for key, curves in found.items()}

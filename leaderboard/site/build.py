@@ -1,0 +1,156 @@
+"""Writes the whole site: pages, assets, and the board as data."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from knowncircuits.errors import ResultError, SubmissionError
+from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.exchange import check_writable, write_bytes, write_text
+from knowncircuits.leaderboard.board import Board
+from knowncircuits.leaderboard.effects import Curves, curves_of, shown_models
+from knowncircuits.leaderboard.schema import PUBLISHED
+from knowncircuits.leaderboard.site import cases, methods, overview
+from knowncircuits.leaderboard.site.render import FOLDER, Page, render, script_json
+from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
+from knowncircuits.leaderboard.slices import HEADLINE
+from knowncircuits.leaderboard.submission import read_submissions
+from knowncircuits.leaderboard.tables import board_csv, board_json, board_markdown
+from knowncircuits.leaderboard.truth import Certified, certified_models
+
+MARK = ".knowncircuits"  # written first; a folder without is somebody's own, and left alone
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """What came of a build."""
+
+    board: Board
+    refused: list[SubmissionError]
+    n_pages: int
+
+
+def build_site(
+    submissions: str | Path,
+    output: str | Path,
+    *,
+    models: Mapping[str, Certified] | None = None,
+    on_page: Callable[[str], None] = lambda path: None,
+) -> Built:
+    """Read submissions, score them, and write the site.
+
+    The same submissions give the same bytes. What is wrong with a submission keeps that one out,
+    and no other.
+
+    Args:
+        submissions: the folder of submissions.
+        output: the site's folder; new, or that of an earlier site, of which nothing stays.
+        models: the certified models, by default the shipped ones.
+        on_page: told of each page, and of each model whose effects are measured.
+
+    Raises:
+        ResultError: for a folder that there is not, or that cannot be written to, or that holds
+            something else than a site.
+    """
+    output = Path(output)
+    models = certified_models() if models is None else models
+    check_target(output)
+    read, refused = read_submissions(submissions, models)
+    board = Board.of(read, models)
+    curves = curves_of(shown_models(models), on_measure=on_page)
+    standings = Standings(board)
+    write_text(output / MARK, "Made by `knowncircuits leaderboard build`, which removes what is not its own.\n")
+    written = {MARK, *_write_data(standings, output)}
+    shared = _shared(standings)
+    for page in _pages(standings, refused, curves):
+        on_page(page.path)
+        write_text(output / page.path, render(page, shared))
+        written.add(page.path)
+    n_pages = sum(path.endswith(".html") for path in written)
+    written |= set(_copy_assets(output))
+    _remove_others(output, written)
+    return Built(board, refused, n_pages)
+
+
+def check_target(output: Path) -> None:
+    """Raise ResultError for a folder that holds something else than a site."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        if not (output / MARK).is_file():
+            raise ResultError(f"expected a new folder, or that of a site, got {output}")
+    check_writable(output)
+
+
+def _pages(
+    standings: Standings, refused: list[SubmissionError], curves: Mapping[str, Curves]
+) -> Iterable[Page]:
+    yield overview.index_page(standings)
+    yield overview.breakdown_page(standings)
+    yield overview.compare_page(standings)
+    yield from overview.text_pages(refused)
+    yield cases.cases_page(standings)
+    yield from cases.case_pages(standings, curves)
+    yield from methods.method_pages(standings)
+
+
+def _shared(standings: Standings) -> dict[str, object]:
+    """What all templates may use."""
+    headline = next((s.cases for s in standings.board.slices if s.key == HEADLINE), ())
+    prevalences = [standings.prevalence[case] for case in headline]
+    return {
+        "version": version("knowncircuits"),
+        "n_models": len(standings.board.models),
+        "n_cases": len(standings.models_of),
+        "n_headline": len(headline),
+        "headline": HEADLINE,
+        "at_random": float(np.mean(prevalences)) if prevalences else np.nan,
+        "views": {view: VIEW_TEXTS[view] for view in VIEWS},
+    }
+
+
+def _write_data(standings: Standings, output: Path) -> Iterable[str]:
+    board = standings.board
+    table = board.standings()
+    texts = {
+        "board.csv": board_csv(table),
+        "board.json": board_json(table),
+        "board.md": board_markdown(table),
+        "scores.csv": board_csv(board.results),
+        "assets/standings.js": _assign(overview.standings_data(standings)),
+        "assets/comparison.js": _assign(overview.comparison_data(standings)),
+    }
+    for path, text in texts.items():
+        write_text(output / path, text)
+        yield path
+
+
+def _assign(data: object) -> str:
+    """A script, since pages that are opened as files may not read data otherwise."""
+    return f"window.knowncircuits = Object.assign(window.knowncircuits ?? {{}}, {script_json(data)});\n"
+
+
+def _copy_assets(output: Path) -> Iterable[str]:
+    """Our script and style, the schema, and plotly.js from the installed package."""
+    import plotly
+
+    plotly_js = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    for path in (*sorted((FOLDER / "assets").iterdir()), PUBLISHED, plotly_js):
+        name = f"assets/{path.name}"
+        write_bytes(output / name, path.read_bytes())
+        yield name
+
+
+def _remove_others(output: Path, written: set[str]) -> None:
+    """Take away what an earlier build has left: pages of methods that are not there any more."""
+    for path in sorted(output.rglob("*"), reverse=True):
+        name = path.relative_to(output).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            if not any(other.startswith(f"{name}/") for other in written):
+                shutil.rmtree(path)
+        elif name not in written:
+            path.unlink()

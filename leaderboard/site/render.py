@@ -1,0 +1,132 @@
+"""Pages from templates: everything is escaped, numbers look alike, and the bytes are always the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from knowncircuits.leaderboard.site.drawing import interval_svg, level
+
+FOLDER = Path(__file__).parent
+# Nothing but the site's own files. `file:` since pages that are opened as files have no origin;
+# inline styles are plotly's.
+POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file: 'unsafe-inline'; "
+    "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """A page of the site."""
+
+    path: str  # from the site's folder
+    template: str
+    context: Mapping[str, Any]
+
+
+def render(page: Page, shared: Mapping[str, Any]) -> str:
+    """The page's text."""
+    root = "../" * page.path.count("/")
+    template = environment().get_template(page.template)
+    here = page.path.removesuffix(".html")
+    text = template.render(**shared, **page.context, root=root, here=here, policy=POLICY)
+    return text.rstrip("\n") + "\n"
+
+
+@cache
+def environment() -> Environment:
+    """Templates with their filters; an undefined name is an error."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "level": _level,
+        "option": _option,
+        "percent": _percent,
+        "probability": _probability,
+        "raw": _raw,
+        "score": score_text,
+        "script": script_json,
+        "short": short_text,
+        "signed": _signed,
+        "span": _span,
+    }
+    made.globals["bar"] = interval_svg
+    return made
+
+
+def script_json(data: Any) -> Markup:
+    """JSON that may stand in a script element: no `<` can end it."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def number_or_none(value: float, digits: int = 4) -> float | None:
+    """A rounded number; None, which JSON has, for NaN, which it has not."""
+    return None if math.isnan(value) else round(float(value), digits)
+
+
+def score_text(value: float) -> str:
+    """A number with three digits."""
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def short_text(value: float) -> str:
+    """Three digits that matter, and thousands apart."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def rank_text(low: float, high: float) -> str:
+    """A range of ranks."""
+    if math.isnan(low):
+        return "–"
+    return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+
+
+def _level(value: float) -> int:
+    return level(value)
+
+
+def _span(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{low:.3f}–{high:.3f}"
+
+
+def _raw(value: float) -> str:
+    """For sorting; nothing where there is no number."""
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _signed(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{'+' if value > 0 else '−' if value < 0 else ''}{abs(value):.3f}"
+
+
+def _probability(value: float) -> str:
+    return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    """A percentage, rounded down: 100 is only what is 100."""
+    return "–" if value is None else f"{int(value * 1e5) / 1e3:g}%"
+
+
+def _option(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,219 @@
+"""A submission: a folder of `submission.json` and raw scores of edges, read without trusting it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import ValidationError
+
+from knowncircuits.errors import ResultError, SubmissionError
+from knowncircuits.exchange import check_writable, write_text
+from knowncircuits.leaderboard.reading import (
+    MAX_CSV,
+    MAX_JSON,
+    check_json,
+    cut,
+    few,
+    list_files,
+    parse_scores,
+    read_bytes,
+)
+from knowncircuits.leaderboard.schema import Description
+from knowncircuits.leaderboard.truth import Certified, certified_models
+
+DESCRIPTION = "submission.json"
+TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """What a method says of every edge of certified models, and how it was run."""
+
+    description: Description
+    scores: Mapping[str, Float[np.ndarray, "seed edge"]]  # by CASE/VARIANT, with their signs
+
+    @property
+    def id(self) -> str:
+        """Its name: that of its folder."""
+        return self.description.id
+
+    def ranking(self, key: str) -> Float[np.ndarray, "seed edge"]:
+        """Higher means more in the circuit."""
+        values = self.scores[key]
+        return np.abs(values) if self.description.rank_by == "absolute" else values
+
+
+def read_submission(
+    folder: str | Path, models: Mapping[str, Certified] | None = None
+) -> Submission:
+    """Read a folder and check all of it.
+
+    Args:
+        folder: named as the submission's id.
+        models: the certified models, by default the shipped ones.
+
+    Raises:
+        SubmissionError: listing everything that is wrong.
+    """
+    folder = Path(folder)
+    models = certified_models() if models is None else models
+    if folder.is_symlink() or not folder.is_dir():
+        raise SubmissionError(cut(folder.name), ["expected a folder, got none"])
+    found = list_files(folder)
+    problems = list(found.problems)
+    unexpected = [name for name in found.files if name != DESCRIPTION and not TABLE.fullmatch(name)]
+    if unexpected:
+        problems.append(f"{len(unexpected)} unexpected files: {few(unexpected)}")
+    if found.too_much:
+        raise SubmissionError(cut(folder.name), problems)
+    description, wrong = _read_description(folder)
+    problems += wrong
+    scores: dict[str, np.ndarray] = {}
+    if description is not None:
+        if description.id != folder.resolve().name:
+            problems.append(
+                f"{DESCRIPTION}: expected id {cut(folder.resolve().name)!r}, as the folder is "
+                f"called, got {description.id!r}"
+            )
+        tables = {"/".join(match.groups()) for match in map(TABLE.fullmatch, found.files) if match}
+        problems += _wrong_models(description, tables, models)
+        seeds = description.conventions.seeds
+        for key in sorted(tables & set(models)):
+            values, wrong = _read_table(folder, key, models[key], seeds)
+            problems += [f"scores/{key}.csv: {problem}" for problem in wrong]
+            if values is not None:
+                scores[key] = values
+    if problems or description is None:
+        raise SubmissionError(cut(folder.name), problems)
+    return Submission(description, scores)
+
+
+def read_submissions(
+    folder: str | Path, models: Mapping[str, Certified] | None = None
+) -> tuple[list[Submission], list[SubmissionError]]:
+    """Read every submission in a folder, in order of their names.
+
+    Returns:
+        Those that are right, and for each other one what is wrong with it.
+
+    Raises:
+        ResultError: if there is no such folder.
+    """
+    return gather(map_folders(folder), models)
+
+
+def map_folders(folder: str | Path) -> list[Path]:
+    """The folders of submissions in a folder, in order; raises ResultError if there is none."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ResultError(f"expected a folder of submissions, got {folder}")
+    return sorted(
+        path for path in folder.iterdir() if path.is_symlink() or path.is_dir()
+        if not path.name.startswith(".")
+    )
+
+
+def gather(
+    folders: Iterable[Path], models: Mapping[str, Certified] | None = None
+) -> tuple[list[Submission], list[SubmissionError]]:
+    """Read these folders; see `read_submissions`."""
+    read: list[Submission] = []
+    refused: list[SubmissionError] = []
+    for folder in folders:
+        try:
+            read.append(read_submission(folder, models))
+        except SubmissionError as error:
+            refused.append(error)
+    return read, refused
+
+
+def write_submission(
+    submission: Submission, folder: Path, models: Mapping[str, Certified] | None = None
+) -> Path:
+    """Write a submission into `folder/ID`, numbers as the shortest decimals that read back as they are.
+
+    Files of models that it has no scores of are taken away.
+
+    Raises ResultError if that fails.
+    """
+    models = certified_models() if models is None else models
+    place = folder / submission.id
+    check_writable(place)
+    wanted = {DESCRIPTION}
+    for key, values in submission.scores.items():
+        rows = [",".join(("edge", *map(str, submission.description.conventions.seeds)))]
+        rows += [
+            ",".join((edge, *map(repr, column)))
+            for edge, column in zip(models[key].circuit.graph.edges, values.T.tolist(), strict=True)
+        ]
+        wanted.add(f"scores/{key}.csv")
+        write_text(place / "scores" / f"{key}.csv", "\n".join(rows) + "\n")
+    write_text(place / DESCRIPTION, submission.description.to_json())
+    for name in list_files(place).files:
+        if TABLE.fullmatch(name) and name not in wanted:
+            (place / name).unlink()
+    return place
+
+
+def _read_description(folder: Path) -> tuple[Description | None, list[str]]:
+    try:
+        data = read_bytes(folder / DESCRIPTION, MAX_JSON)
+    except ValueError as error:
+        return None, [f"{DESCRIPTION}: {error}"]
+    problems = [f"{DESCRIPTION}: {problem}" for problem in check_json(data)]
+    if any("UTF-8" in problem or "in each other" in problem for problem in problems):
+        return None, problems
+    try:
+        return Description.model_validate_json(data), problems
+    except ValidationError as error:
+        for found in error.errors(include_url=False, include_context=False):
+            if found["type"] != "json_invalid" or not problems:
+                problems.append(f"{DESCRIPTION}: {in_words(found['loc'], found['msg'])}")
+        return None, problems
+
+
+def in_words(place: Sequence[int | str], message: str) -> str:
+    """What is wrong with a field, and which field it is."""
+    where = ".".join(cut(str(part)) for part in place if part not in ("[key]",))
+    if message == "Extra inputs are not permitted":
+        message = "unknown field" + ("; scores are recomputed, what you found goes into claims" * (
+            where in ("auroc", "average_precision", "score", "scores", "result")
+        ))
+    message = message.removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _wrong_models(
+    description: Description, tables: set[str], models: Mapping[str, Certified]
+) -> list[str]:
+    """Models that do not exist, are others than the certified ones, or have no table."""
+    named = description.models
+    problems = []
+    if unknown := sorted(set(named) - set(models)):
+        problems.append(f"{DESCRIPTION}: {len(unknown)} models that there are not: {few(unknown)}")
+    for key in sorted(set(named) & set(models)):
+        if named[key] != models[key].weights:
+            problems.append(
+                f"{DESCRIPTION}: expected model {key} of weights {models[key].weights[:12]}, got "
+                f"{named[key][:12]}: the scores are those of another model"
+            )
+    if missing := sorted(set(named) - tables):
+        problems.append(f"{len(missing)} models without a table in scores/: {few(missing)}")
+    if unnamed := sorted(tables - set(named)):
+        problems.append(f"{len(unnamed)} tables of models that `models` lacks: {few(unnamed)}")
+    return problems
+
+
+def _read_table(
+    folder: Path, key: str, model: Certified, seeds: Sequence[int]
+) -> tuple[np.ndarray | None, list[str]]:
+    try:
+        data = read_bytes(folder / "scores" / f"{key}.csv", MAX_CSV)
+    except ValueError as error:
+        return None, [str(error)]
+    return parse_scores(data, model.circuit.graph, seeds)

@@ -1,0 +1,83 @@
+"""The board as CSV, JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from knowncircuits.exchange import write_text
+from knowncircuits.pictures import check_ending
+
+ENDINGS = (".csv", ".json", ".md")
+DIGITS = 6
+
+
+def board_csv(table: pd.DataFrame) -> str:
+    """Comma-separated, with six digits behind the point."""
+    return str(table.round(DIGITS).to_csv(index=False, lineterminator="\n"))
+
+
+def board_json(table: pd.DataFrame) -> str:
+    """A list of objects; null where there is no number."""
+    rows = [
+        {name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
+def board_markdown(table: pd.DataFrame) -> str:
+    """A table to be read, with intervals and ranges of ranks."""
+    header = ("rank", "method", "AUROC", "AP", "models", "passes per pair", "seconds per model")
+    lines = [_line(header), _line(["---:", "---", "---", "---", "---:", "---:", "---:"])]
+    for row in table.to_dict("records"):
+        low, high = row["rank_low"], row["rank_high"]
+        rank = row["kind"] if row["kind"] == "control" else "partial"
+        if not math.isnan(low):
+            rank = f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+        areas = [
+            _area(*(row[f"{value}{end}"] for end in ("", "_low", "_high")))
+            for value in ("auroc", "average_precision")
+        ]
+        models = f"{row['models']} of {row['of_models']}"
+        costs = [_short(row[name]) for name in ("passes", "seconds")]
+        lines.append(_line([rank, _escape(row["title"]), *areas, models, *costs]))
+    return "\n".join(lines) + "\n"
+
+
+FORMATS = {"csv": board_csv, "json": board_json, "markdown": board_markdown}
+
+
+def save_board(table: pd.DataFrame, path: Path) -> None:
+    """Write the board, by the file's ending; raises ResultError for another, or if that fails."""
+    check_ending(path, ENDINGS)
+    form = {".csv": board_csv, ".json": board_json, ".md": board_markdown}[path.suffix]
+    write_text(path, form(table))
+
+
+def _line(cells: tuple[str, ...] | list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _area(value: float, low: float, high: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f} ({low:.3f}–{high:.3f})"
+
+
+def _short(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _escape(text: str) -> str:
+    """What Markdown and HTML read as theirs, as text."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for character in "\\`*_[]|~":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, DIGITS)
+    return value

@@ -1,0 +1,61 @@
+"""The certified models that submissions are scored on: their circuits, without their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from knowncircuits.cases import list_cases
+from knowncircuits.circuit import Circuit
+from knowncircuits.errors import ResultError
+from knowncircuits.exchange import read_graph_file
+from knowncircuits.models.certificate import Certificate
+from knowncircuits.models.zoo import SHIPPED, VARIANTS, Zoo
+from knowncircuits.transformer import TransformerConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Certified:
+    """One certified model."""
+
+    case: str
+    variant: str
+    circuit: Circuit
+    sizes: TransformerConfig
+    certificate: Certificate
+
+    @property
+    def key(self) -> str:
+        """`CASE/VARIANT`."""
+        return f"{self.case}/{self.variant}"
+
+    @property
+    def weights(self) -> str:
+        """The hash of the weights that were certified."""
+        return self.certificate.weights
+
+
+@cache
+def certified_models(zoo: Zoo = SHIPPED) -> Mapping[str, Certified]:
+    """Every certified model by its key, in the order of the registry of cases.
+
+    Raises ResultError for a broken folder, or a circuit that is not the certificate's.
+    """
+    found = [
+        _read(zoo, name, variant)
+        for name in list_cases("all")
+        for variant in VARIANTS
+        if zoo.holds(name, variant)
+    ]
+    return {model.key: model for model in found}
+
+
+def _read(zoo: Zoo, name: str, variant: str) -> Certified:
+    path = zoo.place(name, variant) / "circuit.json"
+    sizes, certificate = zoo.describe(name, variant)
+    circuit = read_graph_file(path).circuit()
+    labels = {edge: circuit.label(edge).name.lower() for edge in circuit.graph.edges}
+    if labels != dict(certificate.labels):
+        raise ResultError(f"{path}: expected the circuit of the certificate, got another")
+    return Certified(name, variant, circuit, sizes, certificate)
