@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     from knowncircuits.evaluation.task import Task, make_task
     from knowncircuits.exchange import read_graph_file, write_graph_file
     from knowncircuits.graph import Graph
+    from knowncircuits.leaderboard.board import Board, rank_submissions
+    from knowncircuits.leaderboard.making import make_submission
+    from knowncircuits.leaderboard.site.build import build_site
+    from knowncircuits.leaderboard.submission import (
+        Submission,
+        read_submission,
+        read_submissions,
+        write_submission,
+    )
     from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
     from knowncircuits.models.certificate import Certificate, certify, read_certificate
     from knowncircuits.models.hooked import to_hooked
@@ -74,6 +83,15 @@ _HOMES = {
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
     "knowncircuits.graph": ("Graph",),
+    "knowncircuits.leaderboard.board": ("Board", "rank_submissions"),
+    "knowncircuits.leaderboard.making": ("make_submission",),
+    "knowncircuits.leaderboard.site.build": ("build_site",),
+    "knowncircuits.leaderboard.submission": (
+        "Submission",
+        "read_submission",
+        "read_submissions",
+        "write_submission",
+    ),
     "knowncircuits.models.bridge": ("BridgedModel", "to_transformer_lens"),
     "knowncircuits.models.certificate": ("Certificate", "certify", "read_certificate"),
     "knowncircuits.models.hooked": ("to_hooked",),
@@ -87,6 +105,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Board",
     "BridgedModel",
     "Case",
     "Certificate",
@@ -98,11 +117,13 @@ __all__ = [
     "Label",
     "Score",
     "Scores",
+    "Submission",
     "Task",
     "Trained",
     "Transformer",
     "TransformerConfig",
     "Vocabulary",
+    "build_site",
     "causal_effects",
     "certify",
     "circuit_effects_figure",
@@ -124,12 +145,16 @@ __all__ = [
     "load_interpbench",
     "load_model",
     "load_trained",
+    "make_submission",
     "make_task",
     "methods",
     "minimality",
+    "rank_submissions",
     "read_certificate",
     "read_graph_file",
     "read_results",
+    "read_submission",
+    "read_submissions",
     "realism",
     "save_figure",
     "save_trained",
@@ -143,6 +168,7 @@ __all__ = [
     "validate",
     "wide_effects",
     "write_graph_file",
+    "write_submission",
 ]
 
 

@@ -1,1 +1,1 @@
-"""The leaderboard: submissions, ranking and the site, still to come."""
+"""The leaderboard: submissions that anyone can verify, ranks, and the site."""

@@ -173,7 +173,7 @@ def _costs(submission: Submission, cases: Sequence[str]) -> tuple[float, float]:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Ranked ones by AUROC, then average precision; then partial ones by coverage; controls last."""
+    """Ranked ones by AUROC, then AP; then partial ones by coverage; controls last."""
     order = table.assign(
         group=np.where(table["kind"] == "control", 2, np.where(table["rank_low"].isna(), 1, 0)),
         uncovered=-table["models"],

@@ -272,7 +272,9 @@ def _read_scores(path: Path, model: Certified, rank_by: str) -> dict[int | None,
     header, rows = (rows[0], rows[1:]) if rows else ([], [])
     columns = header[1:]
     if not columns or header[0] != "edge" or not _named(columns):
-        raise ResultError(f"expected the header edge,score or edge,0,1,..., got {','.join(header)!r}")
+        raise ResultError(
+            f"expected the header edge,score or edge,0,1,..., got {','.join(header)!r}"
+        )
     if uneven := [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(header)]:
         raise ResultError(f"expected {len(header)} fields in a row, got others in {few(uneven)}")
     names = [row[0] for row in rows]
@@ -280,7 +282,10 @@ def _read_scores(path: Path, model: Certified, rank_by: str) -> dict[int | None,
         raise ResultError(f"duplicated edges: {few([n for n in set(names) if names.count(n) > 1])}")
     return {
         None if column == "score" else int(column): edge_scores(
-            {row[0]: row[i] for row in rows}, graph, path.name, rank_by  # type: ignore[arg-type]
+            {row[0]: row[i] for row in rows},
+            graph,
+            path.name,
+            rank_by,  # type: ignore[arg-type]
         )
         for i, column in enumerate(columns, start=1)
     }

@@ -44,7 +44,9 @@ class Found:
 def few(names: Sequence[str]) -> str:
     """The first names, cut short, and how many there are beside them."""
     more = len(names) - SHOWN
-    return ", ".join(cut(name) for name in names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(cut(name) for name in names[:SHOWN]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def cut(text: str, most: int = 60) -> str:
@@ -170,14 +172,18 @@ def parse_scores(
     rows = [line.split(",") for line in lines[1:]]
     uneven = [str(i) for i, row in enumerate(rows, start=2) if len(row) != len(seeds) + 1]
     if uneven:
-        return None, [f"expected {len(seeds) + 1} fields in a row, got others in lines {few(uneven)}"]
+        return None, [
+            f"expected {len(seeds) + 1} fields in a row, got others in lines {few(uneven)}"
+        ]
     names = [row[0] for row in rows]
     problems = _wrong_names(names, graph)
     cells = [cell for row in rows for cell in row[1:]]
     values = np.array(_numbers(cells), dtype=np.float64).reshape(len(rows), len(seeds))
     for i, j in np.argwhere(~np.isfinite(values))[:SHOWN]:
         got = cut(rows[i][j + 1])
-        problems.append(f"expected a finite number for {cut(names[i])}, seed {seeds[j]}, got {got!r}")
+        problems.append(
+            f"expected a finite number for {cut(names[i])}, seed {seeds[j]}, got {got!r}"
+        )
     if problems:
         return None, problems
     if tuple(names) != graph.edges:

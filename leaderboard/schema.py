@@ -42,9 +42,7 @@ def check_long_text(text: str) -> str:
     return check_text(text, allowed="\n\t")
 
 
-Line = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_text)
-]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_text)]
 LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(check_long_text)]
 Link = Annotated[
     str,
@@ -131,9 +129,7 @@ class Description(Part):
     benchmark: Annotated[Line, Field(description="the version of knowncircuits it was run with")]
     models: Annotated[
         dict[ModelKey, WeightsHash],
-        Field(
-            min_length=1, max_length=5000, description="CASE/VARIANT: SHA-256 of the weights"
-        ),
+        Field(min_length=1, max_length=5000, description="CASE/VARIANT: SHA-256 of the weights"),
     ]
     costs: Annotated[
         dict[ModelKey, Annotated[tuple[Cost, ...], Field(max_length=20)]],

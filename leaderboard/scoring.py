@@ -91,7 +91,7 @@ def roc(
 def roc_curves(
     submissions: Sequence[Submission], models: Mapping[str, Certified]
 ) -> dict[tuple[str, str], Float[np.ndarray, " rate"]]:
-    """The ROC curve of each method on each case: the mean over seeds, then over the case's models."""
+    """The ROC curve of each method on each case: the mean over seeds, then over its models."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for model, names, _, rankings in stacked(submissions, models):
         seen = view_circuit(model.circuit, "edge")

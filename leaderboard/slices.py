@@ -1,4 +1,4 @@
-"""What is averaged over: suites, families and levels of difficulty, of the cases that have models."""
+"""What is averaged over: suites, families and levels of difficulty, of cases that have models."""
 
 from __future__ import annotations
 

@@ -104,16 +104,18 @@ def read_submissions(
     Raises:
         ResultError: if there is no such folder.
     """
-    return gather(map_folders(folder), models)
+    return gather(list_folders(folder), models)
 
 
-def map_folders(folder: str | Path) -> list[Path]:
+def list_folders(folder: str | Path) -> list[Path]:
     """The folders of submissions in a folder, in order; raises ResultError if there is none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultError(f"expected a folder of submissions, got {folder}")
     return sorted(
-        path for path in folder.iterdir() if path.is_symlink() or path.is_dir()
+        path
+        for path in folder.iterdir()
+        if path.is_symlink() or path.is_dir()
         if not path.name.startswith(".")
     )
 
@@ -135,7 +137,7 @@ def gather(
 def write_submission(
     submission: Submission, folder: Path, models: Mapping[str, Certified] | None = None
 ) -> Path:
-    """Write a submission into `folder/ID`, numbers as the shortest decimals that read back as they are.
+    """Write a submission into `folder/ID`; numbers are the shortest decimals that read back alike.
 
     Files of models that it has no scores of are taken away.
 
@@ -181,9 +183,10 @@ def in_words(place: Sequence[int | str], message: str) -> str:
     """What is wrong with a field, and which field it is."""
     where = ".".join(cut(str(part)) for part in place if part not in ("[key]",))
     if message == "Extra inputs are not permitted":
-        message = "unknown field" + ("; scores are recomputed, what you found goes into claims" * (
-            where in ("auroc", "average_precision", "score", "scores", "result")
-        ))
+        message = "unknown field" + (
+            "; scores are recomputed, what you found goes into claims"
+            * (where in ("auroc", "average_precision", "score", "scores", "result"))
+        )
     message = message.removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 

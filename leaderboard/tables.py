@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,11 @@ ENDINGS = (".csv", ".json", ".md")
 DIGITS = 6
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows by the names of columns."""
+    return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
+
+
 def board_csv(table: pd.DataFrame) -> str:
     """Comma-separated, with six digits behind the point."""
     return str(table.round(DIGITS).to_csv(index=False, lineterminator="\n"))
@@ -22,19 +28,25 @@ def board_csv(table: pd.DataFrame) -> str:
 
 def board_json(table: pd.DataFrame) -> str:
     """A list of objects; null where there is no number."""
-    rows = [
-        {name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")
-    ]
+    rows = [{name: _plain(value) for name, value in row.items()} for row in records(table)]
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
 def board_markdown(table: pd.DataFrame) -> str:
     """A table to be read, with intervals and ranges of ranks."""
-    header = ("rank", "method", "AUROC", "AP", "models", "passes per pair", "seconds per model")
-    lines = [_line(header), _line(["---:", "---", "---", "---", "---:", "---:", "---:"])]
-    for row in table.to_dict("records"):
+    header, rows = cells(table)
+    lines = [header, ["---:", "---", "---", "---", "---:", "---:", "---:"]]
+    lines += [[_escape(cell) if i == 1 else cell for i, cell in enumerate(row)] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A board's header and rows, in words."""
+    header = ["rank", "method", "AUROC", "AP", "models", "passes per pair", "seconds per model"]
+    rows = []
+    for row in records(table):
         low, high = row["rank_low"], row["rank_high"]
-        rank = row["kind"] if row["kind"] == "control" else "partial"
+        rank = "control" if row["kind"] == "control" else "partial"
         if not math.isnan(low):
             rank = f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
         areas = [
@@ -43,8 +55,8 @@ def board_markdown(table: pd.DataFrame) -> str:
         ]
         models = f"{row['models']} of {row['of_models']}"
         costs = [_short(row[name]) for name in ("passes", "seconds")]
-        lines.append(_line([rank, _escape(row["title"]), *areas, models, *costs]))
-    return "\n".join(lines) + "\n"
+        rows.append([rank, row["title"], *areas, models, *costs])
+    return header, rows
 
 
 FORMATS = {"csv": board_csv, "json": board_json, "markdown": board_markdown}
@@ -55,10 +67,6 @@ def save_board(table: pd.DataFrame, path: Path) -> None:
     check_ending(path, ENDINGS)
     form = {".csv": board_csv, ".json": board_json, ".md": board_markdown}[path.suffix]
     write_text(path, form(table))
-
-
-def _line(cells: tuple[str, ...] | list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _area(value: float, low: float, high: float) -> str:

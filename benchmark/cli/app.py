@@ -13,6 +13,7 @@ from knowncircuits.cli import (
     comparison,
     effects,
     faithfulness,
+    leaderboard,
     models,
     sankey,
     scoring,
@@ -42,9 +43,11 @@ for command in (
     training.certify,
     effects.effects,
     effects.realism,
+    leaderboard.submit,
 ):
     app.command()(command)
 app.add_typer(models.models_app, name="models")
+app.add_typer(leaderboard.leaderboard_app, name="leaderboard")
 app.add_typer(bench.bench_app, name="bench")
 
 

@@ -85,3 +85,23 @@ def bench_training(
             on_row=lambda text: progress.update(bar, description=text),
         )
     print_frame(table)
+
+
+@bench_app.command("leaderboard")
+def bench_leaderboard(
+    submissions: Annotated[int, typer.Option(help="How many, of random scores.")] = 200,
+) -> None:
+    """Random submissions of all models written, read, scored, and built into a site."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from knowncircuits.leaderboard.bench import bench_leaderboard as bench
+
+    with TemporaryDirectory() as folder, progress_bar() as progress:
+        bar = progress.add_task("", total=None)
+        table = bench(
+            Path(folder),
+            submissions,
+            on_step=lambda text: progress.update(bar, advance=1, description=text),
+        )
+    print_frame(table)

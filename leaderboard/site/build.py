@@ -65,7 +65,10 @@ def build_site(
     board = Board.of(read, models)
     curves = curves_of(shown_models(models), on_measure=on_page)
     standings = Standings(board)
-    write_text(output / MARK, "Made by `knowncircuits leaderboard build`, which removes what is not its own.\n")
+    write_text(
+        output / MARK,
+        "Made by `knowncircuits leaderboard build`, which removes what is not its own.\n",
+    )
     written = {MARK, *_write_data(standings, output)}
     shared = _shared(standings)
     for page in _pages(standings, refused, curves):
@@ -80,9 +83,9 @@ def build_site(
 
 def check_target(output: Path) -> None:
     """Raise ResultError for a folder that holds something else than a site."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        if not (output / MARK).is_file():
-            raise ResultError(f"expected a new folder, or that of a site, got {output}")
+    in_use = output.exists() and (not output.is_dir() or any(output.iterdir()))
+    if in_use and not (output / MARK).is_file():
+        raise ResultError(f"expected a new folder, or that of a site, got {output}")
     check_writable(output)
 
 
@@ -131,7 +134,8 @@ def _write_data(standings: Standings, output: Path) -> Iterable[str]:
 
 def _assign(data: object) -> str:
     """A script, since pages that are opened as files may not read data otherwise."""
-    return f"window.knowncircuits = Object.assign(window.knowncircuits ?? {{}}, {script_json(data)});\n"
+    known = "window.knowncircuits"
+    return f"{known} = Object.assign({known} ?? {{}}, {script_json(data)});\n"
 
 
 def _copy_assets(output: Path) -> Iterable[str]:

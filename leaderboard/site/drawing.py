@@ -23,12 +23,12 @@ def interval_svg(value: float, low: float, high: float) -> Markup:
     """A number between 0 and 1 with its interval; it says nothing that the text beside does not."""
     if math.isnan(value):
         return Markup("")
-    a, b = _place(low), _place(high)
+    a, b, at = _place(low), _place(high), _place(value) - 1
     return Markup(
         f'<svg class="interval" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'
         f'<path class="axis" d="M2 6H{WIDTH - 2}M{WIDTH // 2} 4v4"/>'
         f'<rect class="range" x="{a}" y="3" width="{max(1.5, b - a):.4g}" height="6" rx="2"/>'
-        f'<rect class="value" x="{_place(value) - 1:.4g}" y="1" width="2" height="10" rx="1"/></svg>'
+        f'<rect class="value" x="{at:.4g}" y="1" width="2" height="10" rx="1"/></svg>'
     )
 
 
@@ -62,7 +62,7 @@ def circuit_svg(circuit: Circuit, name: str) -> Markup:
         return round((value + 0.2) / 1.4 * width, 1)
 
     def y(value: float) -> float:
-        return round(height - 34 - value / top * (height - 68), 1)
+        return round(float(height - 34 - value / top * (height - 68)), 1)
 
     parts = []
     for line in figure.data[:-1]:

@@ -1,4 +1,4 @@
-"""Plotly figures as data for the page's own script; colours are names of the style sheet's variables.
+"""Plotly figures as data for the page's script; colours are names of the style sheet's variables.
 
 Plotly reads some HTML in texts, so what strangers wrote is escaped for it.
 """
@@ -54,20 +54,19 @@ def roc_figure(curves: Mapping[str, np.ndarray]) -> Figure:
 
 
 def _line(x: Sequence[float], y: np.ndarray, name: str, colour: str, width: float) -> Figure:
+    text = "%{y:.2f} of true edges<br>%{x:.2f} of others<extra></extra>"
     return {
         "x": list(x),
         "y": [round(float(value), 4) for value in y],
         "mode": "lines",
         "line": {"color": colour, "width": width},
-        "hovertemplate": f"{name}<br>%{{y:.2f}} of true edges at %{{x:.2f}} of others<extra></extra>",
+        "hovertemplate": f"{name}<br>{text}",
     }
 
 
 def cost_figure(rows: Iterable[Mapping[str, Any]]) -> Figure | None:
     """AUROC against passes; None where no ranked method says what it cost."""
-    shown = [
-        row for row in rows if row["passes"] > 0 and not math.isnan(row["auroc"])
-    ]
+    shown = [row for row in rows if row["passes"] > 0 and not math.isnan(row["auroc"])]
     if not shown:
         return None
     few = len(shown) <= 25
@@ -121,7 +120,9 @@ def effects_figure(curves: Curves) -> Figure:
     """Effect against scale, a line for each node; the axis is that of `effects_figure`."""
     axis = ScaleAxis(curves.scales)
     places = [round(axis.place(scale), 4) for scale in curves.scales]
-    order = sorted(curves.nodes.items(), key=lambda item: list(STATUS_LOOKS)[::-1].index(item[1][0]))
+    order = sorted(
+        curves.nodes.items(), key=lambda item: list(STATUS_LOOKS)[::-1].index(item[1][0])
+    )
     traces, named = [], set()
     for node, (status, effects) in order:
         colour, dash, symbol = STATUS_LOOKS[status]
@@ -136,7 +137,7 @@ def effects_figure(curves: Curves) -> Figure:
                 "line": {"color": colour, "width": 2 if status == "in" else 1.4, "dash": dash},
                 "marker": {"symbol": symbol, "size": 6, "color": colour},
                 "customdata": list(curves.scales),
-                "hovertemplate": f"{node}<br>effect %{{y:.3f}} at k = %{{customdata}}<extra></extra>",
+                "hovertemplate": f"{node}<br>%{{y:.3f}} at k = %{{customdata}}<extra></extra>",
             }
         )
         named.add(status)

@@ -50,7 +50,9 @@ def standings_data(standings: Standings) -> dict[str, Any]:
             [number_or_none(row[f"{value}{end}"]) for end in ("", "_low", "_high")]
             for value in VALUES
         ]
-        ranks = [None if math.isnan(row[end]) else int(row[end]) for end in ("rank_low", "rank_high")]
+        ranks = [
+            None if math.isnan(row[end]) else int(row[end]) for end in ("rank_low", "rank_high")
+        ]
         costs = [_three_digits(row[name]) for name in ("passes", "seconds")]
         return [place[row["method"]], *ranks, *areas, row["models"], *costs]
 
@@ -63,16 +65,16 @@ def standings_data(standings: Standings) -> dict[str, Any]:
         }
         for s in standings.board.slices
     }
-    controls = [
-        place[s.id] for s in standings.board.submissions if s.description.kind == "control"
-    ]
+    controls = [place[s.id] for s in standings.board.submissions if s.description.kind == "control"]
     return {"standings": {"headline": HEADLINE, "ids": ids, "controls": controls, "slices": slices}}
 
 
 def breakdown_page(standings: Standings) -> Page:
     """Means by suite, family and difficulty, and by granularity."""
     board = standings.board
-    columns = [(s.title.partition(":")[0], f"{s.title}, {len(s.cases)} cases") for s in board.slices]
+    columns = [
+        (s.title.partition(":")[0], f"{s.title}, {len(s.cases)} cases") for s in board.slices
+    ]
     groups = [("", 0)][:0] + [
         (KINDS[kind], len(list(group))) for kind, group in groupby(board.slices, lambda s: s.kind)
     ]
@@ -83,7 +85,9 @@ def breakdown_page(standings: Standings) -> Page:
                 "id": row["method"],
                 "title": row["title"],
                 "state": row["state"],
-                "values": [standings.row(s.key, "edge", row["method"])[value] for s in board.slices],
+                "values": [
+                    standings.row(s.key, "edge", row["method"])[value] for s in board.slices
+                ],
             }
             for row in standings.rows(HEADLINE, "edge")
         ]

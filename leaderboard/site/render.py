@@ -1,4 +1,4 @@
-"""Pages from templates: everything is escaped, numbers look alike, and the bytes are always the same."""
+"""Pages from templates: all that is put into them is escaped, and numbers look alike."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from knowncircuits.leaderboard.scoring import VALUES
 from knowncircuits.leaderboard.site.drawing import strip_svg
 from knowncircuits.leaderboard.site.render import rank_text
 from knowncircuits.leaderboard.slices import HEADLINE
+from knowncircuits.leaderboard.tables import records
 from knowncircuits.leaderboard.truth import Certified
 
 VIEW_TEXTS = {"edge": "edges", "no-embed": "without embed", "head": "heads", "node": "nodes"}
@@ -40,7 +41,7 @@ class Standings:
         """Paired tests between all ranked methods."""
         if HEADLINE not in {s.key for s in self.board.slices}:
             return []
-        return self.board.tests().to_dict("records")
+        return records(self.board.tests())
 
     @cached_property
     def prevalence(self) -> Mapping[str, float]:
@@ -53,7 +54,7 @@ class Standings:
     @cached_property
     def _tables(self) -> Mapping[tuple[str, str], list[dict[str, Any]]]:
         return {
-            (s.key, view): [self._dress(row) for row in self.board.standings(s.key, view).to_dict("records")]
+            (s.key, view): [self._dress(row) for row in records(self.board.standings(s.key, view))]
             for s in self.board.slices
             for view in VIEWS
         }
@@ -73,7 +74,10 @@ class Standings:
     @cached_property
     def _places(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         table = self.board.means["edge", VALUES[0]]
-        return ({c: i for i, c in enumerate(table.index)}, {m: i for i, m in enumerate(table.columns)})
+        return (
+            {c: i for i, c in enumerate(table.index)},
+            {m: i for i, m in enumerate(table.columns)},
+        )
 
     def rows(self, slice_key: str, view: str) -> list[dict[str, Any]]:
         """The standings of a slice and view, in order."""
@@ -90,7 +94,8 @@ class Standings:
 
     def by_method(self, view: str, value: str, case: str) -> np.ndarray:
         """Every method's mean on a case, in the order of the submissions."""
-        return self._means[view, value][self._places[0][case]]
+        row: np.ndarray = self._means[view, value][self._places[0][case]]
+        return row
 
     def strip(self, method: str) -> Any:
         """A method's AUROC on the structural cases, from shallow to deep, as a drawing."""

@@ -1,0 +1,269 @@
+"""The group `leaderboard`, and `submit`: submissions made and checked, the board as table and site."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowncircuits.cli.options import WandbMode
+from knowncircuits.cli.printing import number_text, print_table, progress_bar
+from knowncircuits.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+leaderboard_app = typer.Typer(
+    help="The leaderboard: check submissions, rank them, build the site.", no_args_is_help=True
+)
+
+SubmissionsArgument = Annotated[
+    Path, typer.Argument(metavar="SUBMISSIONS", help="A folder of submissions.")
+]
+
+
+class Format(StrEnum):
+    """How a board is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
+
+
+def submit(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Results of `score`; or CASE/VARIANT.json (EAP-IG, MIB) or .csv (edge,score).",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of submissions; this one is OUTPUT/ID.")
+    ] = Path("submissions"),
+    name: Annotated[str | None, typer.Option("--id", help="By default DIR's name.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the method is called.")] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="NAME or NAME=URL; may be repeated.")
+    ] = None,
+    link: Annotated[list[str] | None, typer.Option(help="TITLE=URL; may be repeated.")] = None,
+    version: Annotated[str | None, typer.Option(help="Of the method.")] = None,
+    describe: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file of more fields of submission.json, description and so on."),
+    ] = None,
+) -> None:
+    """Make a submission to the leaderboard of a run, or of files of scores, and check it.
+
+    What a run does not say is given by options. Scores alone say little: there --describe has to
+    give rank_by and conventions.n_pairs.
+    """
+    from knowncircuits.leaderboard.making import make_submission
+    from knowncircuits.leaderboard.submission import read_submission, write_submission
+
+    fields: dict[str, Any] = _read_fields(describe)
+    fields |= {
+        key: value
+        for key, value in (("id", name), ("title", title), ("version", version))
+        if value is not None
+    }
+    if author:
+        fields["authors"] = [
+            dict(zip(("name", "url"), text.split("=", 1), strict=False)) for text in author
+        ]
+    if link:
+        fields["links"] = [_link(text) for text in link]
+    place = write_submission(make_submission(folder, fields), output)
+    submission = read_submission(place)
+    seeds = len(submission.description.conventions.seeds)
+    print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")
+
+
+@leaderboard_app.command()
+def validate(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Submissions, or folders of them.")
+    ],
+) -> None:
+    """Check submissions and list everything that is wrong; exits with 1 if anything is.
+
+    Numbers that a submission claims are compared with what its scores come to.
+    """
+    from knowncircuits.leaderboard.board import Board
+    from knowncircuits.leaderboard.submission import DESCRIPTION, gather, list_folders
+    from knowncircuits.leaderboard.tables import records
+
+    chosen = []
+    for folder in folders:
+        alone = (folder / DESCRIPTION).exists() or not folder.is_dir()
+        chosen += [folder] if alone else list_folders(folder)
+    if not chosen:
+        raise InputError(f"expected submissions in {', '.join(map(str, folders))}, got none")
+    read, refused = gather(chosen)
+    for error in refused:
+        print(error, file=sys.stderr)
+    rows = records(Board.of(read).standings()) if read else []
+    for row in rows:
+        areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
+        print(
+            f"{row['method']}: fine; {row['models']} of {row['of_models']} structural models, {areas}"
+        )
+        claims = next(s.description.claims for s in read if s.id == row["method"])
+        for claim, value in claims.items():
+            found = row.get(claim)
+            if isinstance(found, float) and not abs(found - value) < 5e-4:
+                print(f"  claims {claim} {value:g}; its scores come to {number_text(found)}")
+    raise typer.Exit(1 if refused else 0)
+
+
+@leaderboard_app.command()
+def build(
+    submissions: SubmissionsArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the site.")] = Path(
+        "site"
+    ),
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
+    ] = False,
+) -> None:
+    """Score submissions and write the site: static pages that work without a network.
+
+    A submission with anything wrong is reported and left out; the others are not.
+    """
+    from knowncircuits.leaderboard.site.build import build_site
+
+    with progress_bar() as progress:
+        bar = progress.add_task("reading", total=None)
+        built = build_site(
+            submissions,
+            output,
+            on_page=lambda path: progress.update(bar, advance=1, description=path),
+        )
+    for error in built.refused:
+        print(error, file=sys.stderr)
+    n = len(built.board.submissions)
+    print(
+        f"{output / 'index.html'}: {n} submissions, {len(built.refused)} refused, {built.n_pages} pages"
+    )
+    raise typer.Exit(1 if strict and built.refused else 0)
+
+
+@leaderboard_app.command()
+def serve(
+    site: Annotated[Path, typer.Argument(help="The site's folder.")] = Path("site"),
+    port: Annotated[int, typer.Option(help="0 for a free one.")] = 8000,
+) -> None:
+    """Show a site to this machine's browser, until interrupted."""
+    from knowncircuits.leaderboard.serving import address, make_server
+
+    with make_server(site, port) as server:
+        print(f"{address(server)} (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+@leaderboard_app.command()
+def table(
+    submissions: SubmissionsArgument,
+    slice_key: Annotated[
+        str,
+        typer.Option(
+            "--over",
+            metavar="SLICE",
+            help="structural, all, interpbench, degenerate, family:NAME or difficulty:LEVEL.",
+        ),
+    ] = "structural",
+    view: Annotated[str, typer.Option(help="edge, no-embed, head or node.")] = "edge",
+    form: Annotated[Format, typer.Option("--format", "-f", help="What is printed.")] = Format.table,
+    save: Annotated[
+        list[Path] | None, typer.Option(help="A file: .csv, .json or .md; may be repeated.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
+    ] = False,
+    wandb: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
+    ] = None,
+    wandb_mode: Annotated[
+        WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
+    ] = None,
+) -> None:
+    """Rank submissions and print the board."""
+    from knowncircuits.leaderboard.board import Board
+    from knowncircuits.leaderboard.submission import read_submissions
+    from knowncircuits.leaderboard.tables import ENDINGS, FORMATS, save_board
+    from knowncircuits.leaderboard.tracking import log_board
+    from knowncircuits.pictures import check_ending
+
+    if wandb_mode and not wandb:
+        raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+    for path in save or ():
+        check_ending(path, ENDINGS)
+    read, refused = read_submissions(submissions)
+    board = Board.of(read)
+    standings = board.standings(slice_key, view)
+    for error in refused:
+        print(error, file=sys.stderr)
+    if form is Format.table:
+        _print_standings(standings)
+    else:
+        print(FORMATS[form.value](standings), end="")
+    for path in save or ():
+        save_board(standings, path)
+    if wandb:
+        mode: Any = wandb_mode.value if wandb_mode else None
+        log_board(board, wandb, slice_key=slice_key, view=view, mode=mode)
+    raise typer.Exit(1 if strict and refused else 0)
+
+
+@leaderboard_app.command()
+def effects() -> None:
+    """Measure the causal-effect curves of models that have none yet, and store them."""
+    from knowncircuits.leaderboard.effects import curves_of, shown_models, write_curves
+    from knowncircuits.leaderboard.truth import certified_models
+
+    models = shown_models(certified_models())
+    measured: list[str] = []
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=None)
+
+        def tick(key: str) -> None:
+            measured.append(key)
+            progress.update(bar, advance=1, description=key)
+
+        write_curves(curves_of(models, on_measure=tick))
+    print(f"{len(models)} models, {len(measured)} of them measured now")
+
+
+def _print_standings(standings: pd.DataFrame) -> None:
+    from knowncircuits.leaderboard.tables import cells
+
+    header, rows = cells(standings)
+    print_table(header, rows, numbers=(0, *range(4, len(header))))
+
+
+def _read_fields(path: Path | None) -> dict[str, Any]:
+    import json
+
+    if path is None:
+        return {}
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: expected an object of fields, got {type(fields).__name__}")
+    return fields
+
+
+def _link(text: str) -> dict[str, str]:
+    title, equals, url = text.partition("=")
+    if not equals:
+        raise InputError(f"expected --link TITLE=URL, got {text!r}")
+    return {"title": title, "url": url}
