@@ -118,7 +118,8 @@ class Board:
             costs = _costs(submission, chosen.cases)
             title, kind = submission.description.title, submission.description.kind
             rows.append((name, title, kind, low, high, *numbers, cases, n, of, *costs))
-        return _in_order(pd.DataFrame(rows, columns=list(COLUMNS)))
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        return _in_order(table.astype({"rank_low": float, "rank_high": float}))
 
     def tests(self) -> pd.DataFrame:
         """Paired tests of AUROC over the structural cases between all ranked methods."""

@@ -173,6 +173,8 @@ def _submission(
     except ValidationError as error:
         wrong = [in_words(e["loc"], e["msg"]) for e in error.errors(include_url=False)]
         raise SubmissionError(name, wrong) from None
+    if description.contradictions:
+        raise SubmissionError(name, description.contradictions)
     return Submission(description, scores)
 
 

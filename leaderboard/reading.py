@@ -154,9 +154,14 @@ def nesting(text: str) -> int:
 
 
 def parse_scores(
-    data: bytes, graph: Graph, seeds: Sequence[int]
+    data: bytes, graph: Graph, seeds: Sequence[int] | None
 ) -> tuple[Float[np.ndarray, "seed edge"] | None, list[str]]:
     """A table of scores, `edge,SEED,...`, a row for each edge, in the graph's order.
+
+    Args:
+        data: the file.
+        graph: the model's.
+        seeds: the columns; None where it is not known which there should be.
 
     Returns:
         The scores, or None and everything that is wrong with them.
@@ -166,6 +171,8 @@ def parse_scores(
     except UnicodeDecodeError as error:
         return None, [f"expected ASCII, got byte {data[error.start]:#04x} at {error.start}"]
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    if seeds is None:
+        seeds = [int(name) for name in lines[0].split(",")[1:] if name.isdecimal()]
     header = ",".join(("edge", *map(str, seeds)))
     if lines[0] != header:
         return None, [f"expected the header {cut(header)!r}, got {cut(lines[0])!r}"]

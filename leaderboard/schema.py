@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    model_validator,
 )
 
 from knowncircuits.evaluation.scores import RankBy
@@ -140,22 +139,23 @@ class Description(Part):
         Field(max_length=20, description="numbers of one's own, never used: all are recomputed"),
     ] = {}
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Description:
-        seeds = self.conventions.seeds
+    @property
+    def contradictions(self) -> list[str]:
+        """What does not go together, in words."""
+        seeds, n = self.conventions.seeds, len(self.conventions.seeds)
         problems = []
-        if len(set(seeds)) < len(seeds):
+        if len(set(seeds)) < n:
             problems.append(f"conventions.seeds: expected different seeds, got {list(seeds)}")
-        if unknown := sorted(set(self.costs) - set(self.models)):
-            problems.append(f"costs: expected models of `models`, got {', '.join(unknown[:5])}")
         problems += [
-            f"costs.{key}: expected one for each of {len(seeds)} seeds, got {len(runs)}"
+            f"costs.{key}: expected one of `models`"
+            for key in sorted(set(self.costs) - set(self.models))
+        ]
+        problems += [
+            f"costs.{key}: expected one for each of {n} seeds, got {len(runs)}"
             for key, runs in self.costs.items()
-            if len(runs) != len(seeds)
-        ][:5]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+            if len(runs) != n
+        ]
+        return problems
 
     def to_json(self) -> str:
         """The file's text."""

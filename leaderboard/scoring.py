@@ -15,7 +15,7 @@ from knowncircuits.leaderboard.truth import Certified, certified_models
 
 KEYS = ("method", "case", "variant", "seed", "view")
 VALUES = ("auroc", "average_precision")
-FALSE_RATES = np.linspace(0, 1, 51)  # at which ROC curves are read
+FALSE_RATES = np.linspace(0, 1, 51).round(12)  # at which ROC curves are read
 
 
 def score_submissions(
@@ -81,10 +81,8 @@ def roc(
     last_of_tie = np.append(np.diff(ranking[order]) != 0, True)
     hits = np.cumsum(truth[order])[last_of_tie]
     misses = np.cumsum(~truth[order])[last_of_tie]
-    x, y = np.append(0, misses / misses[-1]), np.append(0, hits / hits[-1])
-    # Where the curve rises straight up, its upper end counts.
-    keep = np.append(np.diff(x) != 0, True)
-    curve: np.ndarray = np.interp(FALSE_RATES, x[keep], y[keep])
+    x, y = np.append(0, misses / misses[-1]).round(12), np.append(0, hits / hits[-1])
+    curve: np.ndarray = np.interp(FALSE_RATES, x, y)  # where it rises straight up, its upper end
     return curve
 
 

@@ -73,21 +73,17 @@ def read_submission(
         raise SubmissionError(cut(folder.name), problems)
     description, wrong = _read_description(folder)
     problems += wrong
-    scores: dict[str, np.ndarray] = {}
+    tables = {"/".join(match.groups()) for match in map(TABLE.fullmatch, found.files) if match}
+    seeds = None
     if description is not None:
-        if description.id != folder.resolve().name:
-            problems.append(
-                f"{DESCRIPTION}: expected id {cut(folder.resolve().name)!r}, as the folder is "
-                f"called, got {description.id!r}"
-            )
-        tables = {"/".join(match.groups()) for match in map(TABLE.fullmatch, found.files) if match}
-        problems += _wrong_models(description, tables, models)
         seeds = description.conventions.seeds
-        for key in sorted(tables & set(models)):
-            values, wrong = _read_table(folder, key, models[key], seeds)
-            problems += [f"scores/{key}.csv: {problem}" for problem in wrong]
-            if values is not None:
-                scores[key] = values
+        problems += _contradictions(description, folder.resolve().name, tables, models)
+    scores: dict[str, np.ndarray] = {}
+    for key in sorted(tables & set(models)):
+        values, wrong = _read_table(folder, key, models[key], seeds)
+        problems += [f"scores/{key}.csv: {problem}" for problem in wrong]
+        if values is not None:
+            scores[key] = values
     if problems or description is None:
         raise SubmissionError(cut(folder.name), problems)
     return Submission(description, scores)
@@ -191,20 +187,25 @@ def in_words(place: Sequence[int | str], message: str) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _wrong_models(
-    description: Description, tables: set[str], models: Mapping[str, Certified]
+def _contradictions(
+    description: Description, folder: str, tables: set[str], models: Mapping[str, Certified]
 ) -> list[str]:
-    """Models that do not exist, are others than the certified ones, or have no table."""
+    """What does not fit the folder's name, its tables, or the certified models."""
     named = description.models
-    problems = []
+    problems = [f"{DESCRIPTION}: {problem}" for problem in description.contradictions]
+    if description.id != folder:
+        problems.append(
+            f"{DESCRIPTION}: expected id {cut(folder)!r}, as the folder is called, got "
+            f"{description.id!r}"
+        )
     if unknown := sorted(set(named) - set(models)):
         problems.append(f"{DESCRIPTION}: {len(unknown)} models that there are not: {few(unknown)}")
-    for key in sorted(set(named) & set(models)):
-        if named[key] != models[key].weights:
-            problems.append(
-                f"{DESCRIPTION}: expected model {key} of weights {models[key].weights[:12]}, got "
-                f"{named[key][:12]}: the scores are those of another model"
-            )
+    problems += [
+        f"{DESCRIPTION}: expected model {key} of weights {models[key].weights[:12]}, got "
+        f"{named[key][:12]}: the scores are those of another model"
+        for key in sorted(set(named) & set(models))
+        if named[key] != models[key].weights
+    ]
     if missing := sorted(set(named) - tables):
         problems.append(f"{len(missing)} models without a table in scores/: {few(missing)}")
     if unnamed := sorted(tables - set(named)):
@@ -213,7 +214,7 @@ def _wrong_models(
 
 
 def _read_table(
-    folder: Path, key: str, model: Certified, seeds: Sequence[int]
+    folder: Path, key: str, model: Certified, seeds: Sequence[int] | None
 ) -> tuple[np.ndarray | None, list[str]]:
     try:
         data = read_bytes(folder / "scores" / f"{key}.csv", MAX_CSV)

@@ -1,4 +1,4 @@
-"""The group `leaderboard`, and `submit`: submissions made and checked, the board as table and site."""
+"""The group `leaderboard`, and `submit`: submissions made and checked, the board and its site."""
 
 from __future__ import annotations
 
@@ -109,9 +109,8 @@ def validate(
     rows = records(Board.of(read).standings()) if read else []
     for row in rows:
         areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
-        print(
-            f"{row['method']}: fine; {row['models']} of {row['of_models']} structural models, {areas}"
-        )
+        models = f"{row['models']} of {row['of_models']} structural models"
+        print(f"{row['method']}: fine; {models}, {areas}")
         claims = next(s.description.claims for s in read if s.id == row["method"])
         for claim, value in claims.items():
             found = row.get(claim)
@@ -145,10 +144,8 @@ def build(
         )
     for error in built.refused:
         print(error, file=sys.stderr)
-    n = len(built.board.submissions)
-    print(
-        f"{output / 'index.html'}: {n} submissions, {len(built.refused)} refused, {built.n_pages} pages"
-    )
+    counts = f"{len(built.board.submissions)} submissions, {len(built.refused)} refused"
+    print(f"{output / 'index.html'}: {counts}, {built.n_pages} pages")
     raise typer.Exit(1 if strict and built.refused else 0)
 
 
