@@ -23,12 +23,13 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def board_csv(table: pd.DataFrame) -> str:
     """Comma-separated, with six digits behind the point."""
-    return str(table.round(DIGITS).to_csv(index=False, lineterminator="\n"))
+    ranks = dict.fromkeys({"rank_low", "rank_high"} & set(table.columns), "Int64")
+    return str(table.round(DIGITS).astype(ranks).to_csv(index=False, lineterminator="\n"))
 
 
 def board_json(table: pd.DataFrame) -> str:
     """A list of objects; null where there is no number."""
-    rows = [{name: _plain(value) for name, value in row.items()} for row in records(table)]
+    rows = [{name: _plain(value, name) for name, value in row.items()} for row in records(table)]
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -85,7 +86,9 @@ def _escape(text: str) -> str:
     return text
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, column: str) -> object:
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, DIGITS)
+        if math.isnan(value):
+            return None
+        return int(value) if column.startswith("rank") else round(value, DIGITS)
     return value

@@ -19,7 +19,7 @@ Make = Callable[..., Submission]
 
 @pytest.fixture(scope="session")
 def models() -> Mapping[str, Certified]:
-    """The certified models of four structural cases, one with three models, and a degenerate one."""
+    """The models of four structural cases, one of which has three, and of a degenerate one."""
     return {key: model for key, model in certified_models().items() if model.case in CASES}
 
 
