@@ -135,7 +135,7 @@ def paired_tests(means: pd.DataFrame) -> pd.DataFrame:
         {
             "a": means.columns[first],
             "b": means.columns[second],
-            "difference": difference.mean(0),
+            "difference": difference.sum(0) / max(1, len(difference)),
             "wins": (difference > 0).sum(0),
             "losses": (difference < 0).sum(0),
             "ties": (difference == 0).sum(0),
