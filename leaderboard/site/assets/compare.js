@@ -24,7 +24,7 @@ addEventListener("DOMContentLoaded", () => {
       const id = asked.get(name);
       form.elements[name].value = index.has(id) ? id : comparison.methods[first[i]]?.id ?? "";
     }
-    if (["auroc", "average_precision"].includes(asked.get("value"))) form.elements.value.value = asked.get("value");
+    form.elements.value.value = asked.get("value") === "average_precision" ? "average_precision" : "auroc";
     show();
   }
 
