@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.statistics import (
     case_means,
     interval_over_cases,
@@ -102,6 +103,8 @@ class Board:
         Raises UnknownNameError for another slice or view.
         """
         chosen = load_slice(self.slices, slice_key)
+        if view not in VIEWS:
+            raise UnknownNameError("view", view, VIEWS)
         means = {value: self._of_slice(chosen, view, value) for value in VALUES}
         whole = [s.id for s in self.submissions if len(set(self.covered(s, chosen.cases))) == 1]
         ranks = self._ranks(means["auroc"][self.ranked(chosen.cases)])

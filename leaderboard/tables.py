@@ -75,7 +75,9 @@ def _area(value: float, low: float, high: float) -> str:
 
 
 def _short(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    if math.isnan(value):
+        return "–"
+    return "<0.001" if 0 < value < 0.001 else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _escape(text: str) -> str:

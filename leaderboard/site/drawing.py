@@ -11,12 +11,14 @@ from knowncircuits.circuit import Circuit
 from knowncircuits.drawing import QKV_COLOURS, circuit_figure
 
 WIDTH, HEIGHT = 120, 12  # of an interval
-LEVELS = (0.45, 0.6, 0.75, 0.85, 0.95, 0.9995)  # of an area, from worse than chance to perfect
+# Of AUROC, from worse than chance to perfect, and of average precision.
+LEVELS = (0.45, 0.6, 0.75, 0.85, 0.95, 0.9995)
+PRECISION_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.9995)
 
 
-def level(value: float) -> int:
+def level(value: float, borders: Sequence[float] = LEVELS) -> int:
     """The level of an area from 0 to 6, for its colour; -1 for none."""
-    return -1 if math.isnan(value) else sum(value >= border for border in LEVELS)
+    return -1 if math.isnan(value) else sum(value >= border for border in borders)
 
 
 def interval_svg(value: float, low: float, high: float) -> Markup:
@@ -33,16 +35,16 @@ def interval_svg(value: float, low: float, high: float) -> Markup:
 
 
 def strip_svg(values: Sequence[float]) -> Markup:
-    """A cell for each case, coloured by its AUROC."""
+    """A cell for each case, coloured by its average precision."""
     if not len(values):
         return Markup("")
     cells: dict[int, list[str]] = {}
     for i, value in enumerate(values):
-        cells.setdefault(level(value), []).append(f"M{6 * i} 0h5v14h-5z")
+        cells.setdefault(level(value, PRECISION_LEVELS), []).append(f"M{6 * i} 0h5v14h-5z")
     paths = "".join(f'<path class="l{n}" d="{"".join(cells[n])}"/>' for n in sorted(cells))
     known = [value for value in values if not math.isnan(value)]
-    perfect, good = (sum(value >= border for value in known) for border in (0.9995, 0.95))
-    text = f"{len(known)} cases, {perfect} with AUROC 1, {good} from 0.95 on"
+    perfect, good = (sum(value >= border for value in known) for border in (0.9995, 0.9))
+    text = f"AP of {len(known)} cases: {perfect} of 1, {good} from 0.9 on"
     return Markup(
         f'<svg class="strip" viewBox="0 0 {6 * len(values) - 1} 14" role="img" '
         f'preserveAspectRatio="none" aria-label="{text}"><title>{text}</title>{paths}</svg>'

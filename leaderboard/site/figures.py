@@ -64,9 +64,9 @@ def _line(x: Sequence[float], y: np.ndarray, name: str, colour: str, width: floa
     }
 
 
-def cost_figure(rows: Iterable[Mapping[str, Any]]) -> Figure | None:
-    """AUROC against passes; None where no ranked method says what it cost."""
-    shown = [row for row in rows if row["passes"] > 0 and not math.isnan(row["auroc"])]
+def cost_figure(rows: Iterable[Mapping[str, Any]], value: str, name: str) -> Figure | None:
+    """A value against passes; None where no ranked method says what it cost."""
+    shown = [row for row in rows if row["passes"] > 0 and not math.isnan(row[value])]
     if not shown:
         return None
     few = len(shown) <= 25
@@ -74,23 +74,23 @@ def cost_figure(rows: Iterable[Mapping[str, Any]]) -> Figure | None:
         "data": [
             {
                 "x": [round(row["passes"], 4) for row in shown],
-                "y": [round(row["auroc"], 4) for row in shown],
+                "y": [round(row[value], 4) for row in shown],
                 "text": [plot_text(row["title"], 28) for row in shown],
                 "customdata": [f"methods/{row['method']}.html" for row in shown],
                 "mode": "markers+text" if few else "markers",
-                "textposition": _positions([row["auroc"] for row in shown]),
+                "textposition": _positions([row[value] for row in shown]),
                 "cliponaxis": False,
                 "error_y": {
                     "type": "data",
                     "symmetric": False,
-                    "array": [round(row["auroc_high"] - row["auroc"], 4) for row in shown],
-                    "arrayminus": [round(row["auroc"] - row["auroc_low"], 4) for row in shown],
+                    "array": [round(row[f"{value}_high"] - row[value], 4) for row in shown],
+                    "arrayminus": [round(row[value] - row[f"{value}_low"], 4) for row in shown],
                     "color": "--bar",
                     "thickness": 1.5,
                     "width": 0,
                 },
                 "marker": {"size": 10, "color": "--dot", "opacity": 0.9 if few else 0.6},
-                "hovertemplate": "%{text}<br>AUROC %{y:.3f}<br>%{x:,} passes<extra></extra>",
+                "hovertemplate": "%{text}<br>%{y:.3f}<br>%{x:,} passes<extra></extra>",
             }
         ],
         "layout": {
@@ -101,7 +101,7 @@ def cost_figure(rows: Iterable[Mapping[str, Any]]) -> Figure | None:
                 "type": "log",
                 "dtick": 1,
             },
-            "yaxis": {"title": {"text": "mean AUROC"}},
+            "yaxis": {"title": {"text": f"mean {name}"}},
             "margin": {"l": 60, "r": 24, "t": 28, "b": 52},
         },
     }

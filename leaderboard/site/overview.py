@@ -17,6 +17,7 @@ from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE, LEVELS
 
 VALUES = {"auroc": "AUROC", "average_precision": "Average precision"}
+SHORT = {"auroc": "AUROC", "average_precision": "AP"}
 KINDS = {"suite": "suites", "family": "families", "difficulty": "difficulty"}
 
 
@@ -35,9 +36,11 @@ def index_page(standings: Standings) -> Page:
         }
         for row in standings.rows(HEADLINE, "edge")
     ]
-    chart = cost_figure(row for row in rows if row["state"] != "control")
+    methods = [row for row in rows if row["state"] != "control"]
+    charts = [(name, cost_figure(methods, value, name)) for value, name in SHORT.items()]
+    charts = [(name, chart) for name, chart in charts if chart]
     slices = standings.board.slices
-    return Page("index.html", "index.html", {"rows": rows, "chart": chart, "slices": slices})
+    return Page("index.html", "index.html", {"rows": rows, "charts": charts, "slices": slices})
 
 
 def standings_data(standings: Standings) -> dict[str, Any]:

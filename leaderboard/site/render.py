@@ -87,9 +87,11 @@ def score_text(value: float) -> str:
 
 
 def short_text(value: float) -> str:
-    """Three digits that matter, and thousands apart."""
+    """Three digits that matter, and thousands apart; very little is only said to be so."""
     if math.isnan(value):
         return "–"
+    if 0 < value < 0.001:
+        return "<0.001"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 

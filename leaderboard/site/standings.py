@@ -98,8 +98,9 @@ class Standings:
         return row
 
     def strip(self, method: str) -> Any:
-        """A method's AUROC on the structural cases, from shallow to deep, as a drawing."""
-        return strip_svg([self.mean("edge", "auroc", case, method) for case in self._by_depth])
+        """A method's precision on the structural cases, from shallow to deep, as a drawing."""
+        cases = self._by_depth
+        return strip_svg([self.mean("edge", "average_precision", c, method) for c in cases])
 
     @cached_property
     def _by_depth(self) -> list[str]:

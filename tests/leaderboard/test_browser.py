@@ -235,7 +235,7 @@ def test_names_of_strangers_are_text(visit: Callable[..., Visit]) -> None:
     page = opened.open("index.html")
     assert EVIL in page.locator("tr[data-id=evil] .name").text_content()
     page.get_by_label("Averaged over").select_option("all")
-    page.locator("[data-figure=cost] text", has_text="<img src=x").first.wait_for()
+    page.locator("[data-figure=cost-AUROC] text", has_text="<img src=x").first.wait_for()
     page = opened.open("methods/evil.html")
     assert page.locator("h1").text_content() == EVIL
     page = opened.open("compare.html#a=evil&b=best")

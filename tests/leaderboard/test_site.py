@@ -288,6 +288,6 @@ def test_drawings() -> None:
     assert interval_svg(float("nan"), 0, 1) == ""
     assert 'x="2.0"' in interval_svg(0.5, 0.0, 1.0)
     strip = strip_svg([1.0, 0.96, 0.2])
-    assert "3 cases, 1 with AUROC 1, 2 from 0.95 on" in strip
+    assert "AP of 3 cases: 1 of 1, 2 from 0.9 on" in strip
     assert strip.count("<path") == 3
     assert strip_svg([]) == ""

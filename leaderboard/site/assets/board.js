@@ -161,7 +161,7 @@
       document.getElementById("averaged").textContent = `Means over ${slice.text}`;
       show();
     };
-    const short = (value) => (value >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
+    const short = (value) => (value > 0 && value < 0.001 ? "<0.001" : value >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
     form.elements.slice.addEventListener("change", put);
     form.elements.view.addEventListener("change", put);
     // A browser that comes back to the page keeps what was chosen.

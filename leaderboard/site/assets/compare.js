@@ -72,8 +72,8 @@ addEventListener("DOMContentLoaded", () => {
         return box;
       }),
     );
-    const low = Math.min(0.5, ...rows.flatMap(({ x, y }) => [x, y]));
-    const range = [low - 0.03, 1.03];
+    const low = Math.min(0.95, ...rows.flatMap(({ x, y }) => [x, y]));
+    const range = [low - 0.05 * (1 - low) - 0.002, 1 + 0.05 * (1 - low)];
     draw(document.getElementById("scatter"), {
       data: [
         { x: range, y: range, mode: "lines", line: { color: "--line", width: 1 }, hoverinfo: "skip" },
@@ -84,8 +84,8 @@ addEventListener("DOMContentLoaded", () => {
       ],
       layout: {
         showlegend: false,
-        xaxis: { range, title: { text: `B: ${plain(titleB)}` } },
-        yaxis: { range, title: { text: `A: ${plain(titleA)}` }, scaleanchor: "x" },
+        xaxis: { range, constrain: "domain", title: { text: `B: ${plain(titleB)}` } },
+        yaxis: { range, title: { text: `A: ${plain(titleA)}` }, scaleanchor: "x", constrain: "domain" },
         margin: { l: 60, r: 16, t: 12, b: 56 },
       },
     });
