@@ -73,6 +73,12 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
     feed (q, k, v or all); dotted ones are read but only ever carry constants. Hovering over a node
     or an edge names it.
     """
+    figure = draw_edges(circuit, circuit_strokes(circuit), title=title)
+    return figure.update_layout(legend_title="feeds ")
+
+
+def circuit_strokes(circuit: Circuit) -> list[Stroke]:
+    """How `circuit_figure` draws the edges that are in, and those on which constants are read."""
     strokes = []
     for edge in circuit.graph.edges:
         carried = ", ".join(circuit.carries.get(edge, ()))
@@ -83,8 +89,37 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
         elif edge in circuit.carries:
             look = COLOURS[Label.UNDETERMINED], "constants only", 1, "dot"
             strokes.append(Stroke(edge, *look, hover=carried))
-    figure = draw_edges(circuit, strokes, title=title)
-    return figure.update_layout(legend_title="feeds ")
+    return strokes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where nodes and edges are drawn: x from left to right, y upwards, a row of nodes at each."""
+
+    nodes: Mapping[str, tuple[float, float]]
+    lines: tuple[tuple[list[float], list[float]], ...]  # x and y of each stroke
+    members: frozenset[str]  # nodes at which edges of the circuit begin or end
+
+
+def lay_out(circuit: Circuit, strokes: Sequence[Stroke]) -> Layout:
+    """Places for the nodes of these edges, and lines between them that pass beside others."""
+    places = _places(circuit.graph, [stroke.edge for stroke in strokes])
+    lines = []
+    for stroke in strokes:
+        source, destination = split_edge(stroke.edge)
+        ends = places[source], places[destination_node(destination)]
+        lines.append(_curve(*ends, "qkv".find(_letter(stroke.edge)), places.values()))
+    members = {
+        node
+        for edge in circuit.edges()
+        for node in (split_edge(edge)[0], destination_node(split_edge(edge)[1]))
+    }
+    return Layout(places, tuple(lines), frozenset(members))
+
+
+def label_place(edge: str) -> int:
+    """The point of an edge's line at which its text is, so that lanes do not hide each other."""
+    return {"q": 8, "k": 16}.get(_letter(edge), 12)  # of 24 steps
 
 
 def draw_edges(
@@ -101,14 +136,11 @@ def draw_edges(
     """
     import plotly.graph_objects as go
 
-    places = _places(circuit.graph, [stroke.edge for stroke in strokes])
+    layout = lay_out(circuit, strokes)
+    places, members = layout.nodes, layout.members
     figure = go.Figure()
     drawn = {""}
-    for stroke in strokes:
-        source, destination = split_edge(stroke.edge)
-        letter = _letter(stroke.edge)
-        ends = places[source], places[destination_node(destination)]
-        xs, ys = _curve(*ends, "qkv".find(letter), places.values())
+    for stroke, (xs, ys) in zip(strokes, layout.lines, strict=True):
         figure.add_trace(
             go.Scatter(
                 x=xs,
@@ -123,7 +155,7 @@ def draw_edges(
         )
         drawn.add(stroke.group)
         if stroke.text:
-            place = {"q": 8, "k": 16}.get(letter, 12)  # of 24 steps: lanes do not hide each other
+            place = label_place(stroke.edge)
             figure.add_annotation(
                 x=xs[place],
                 y=ys[place],
@@ -132,11 +164,6 @@ def draw_edges(
                 font={"size": 10, "color": stroke.text_colour or stroke.colour},
                 bgcolor="rgba(255, 255, 255, 0.8)",
             )
-    members = {
-        node
-        for edge in circuit.edges()
-        for node in (split_edge(edge)[0], destination_node(split_edge(edge)[1]))
-    }
     figure.add_trace(
         go.Scatter(
             x=[x for x, _ in places.values()],

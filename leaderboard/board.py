@@ -22,7 +22,7 @@ from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
 
-DRAWS = 2_000  # of a bootstrap
+DRAWS = 1_000  # of a bootstrap, of which a board has one for each slice, view and value
 COLUMNS = (
     "method",
     "title",
@@ -80,8 +80,16 @@ class Board:
 
     def covered(self, submission: Submission, cases: Sequence[str]) -> tuple[int, int]:
         """How many models of these cases a submission has scores of, and how many there are."""
-        keys = [key for key, model in self.models.items() if model.case in set(cases)]
-        return sum(key in submission.scores for key in keys), len(keys)
+        keys = {key for case in cases for key in self._keys_of[case]}
+        return len(keys & submission.scores.keys()), len(keys)
+
+    @cached_property
+    def _keys_of(self) -> Mapping[str, list[str]]:
+        """The models of each case."""
+        found: dict[str, list[str]] = {}
+        for key, model in self.models.items():
+            found.setdefault(model.case, []).append(key)
+        return found
 
     def ranked(self, cases: Sequence[str]) -> list[str]:
         """The ids of the methods, controls aside, that have scores of all models of these cases."""
@@ -106,13 +114,14 @@ class Board:
         if view not in VIEWS:
             raise UnknownNameError("view", view, VIEWS)
         means = {value: self._of_slice(chosen, view, value) for value in VALUES}
-        whole = [s.id for s in self.submissions if len(set(self.covered(s, chosen.cases))) == 1]
+        covered = {s.id: self.covered(s, chosen.cases) for s in self.submissions}
+        whole = [name for name, (n, of) in covered.items() if n == of]
         ranks = self._ranks(means["auroc"][self.ranked(chosen.cases)])
         intervals = {value: _intervals(means[value][whole]) for value in VALUES}
         rows = []
         for submission in self.submissions:
             name = submission.id
-            n, of = self.covered(submission, chosen.cases)
+            n, of = covered[name]
             low, high = ranks.get(name, (np.nan, np.nan))
             numbers: list[float] = []
             for value in VALUES:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from knowncircuits.errors import TrackingError
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.tables import board_csv, records
-from knowncircuits.models.tracking import Mode
+from knowncircuits.models.tracking import Mode, start_run
+
+SUMMARY = ("rank_low", "rank_high", "auroc", "average_precision")
 
 
 def log_board(
@@ -36,38 +37,24 @@ def log_board(
         UnknownNameError: for another slice or view.
     """
     standings = board.standings(slice_key, view)
-    try:
+    config = {
+        "slice": slice_key,
+        "view": view,
+        "models": {key: model.weights for key, model in board.models.items()},
+        "versions": {package: version(package) for package in ("knowncircuits", "wandb")},
+    }
+    name = f"leaderboard {slice_key} {view}"
+    with start_run(project, mode, name=name, config=config, job_type="leaderboard") as run:
         import wandb
-    except ImportError as error:
-        raise TrackingError("Weights & Biases is not installed: pip install wandb") from error
-    try:
-        run = wandb.init(
-            project=project,
-            mode=mode,
-            job_type="leaderboard",
-            name=f"leaderboard {slice_key} {view}",
-            config={
-                "slice": slice_key,
-                "view": view,
-                "models": {key: model.weights for key, model in board.models.items()},
-                "version": version("knowncircuits"),
-            },
-            settings=wandb.Settings(console="off"),
-        )
-    except wandb.errors.Error as error:
-        raise TrackingError(
-            f"Weights & Biases: {error} (or log offline: --wandb-mode offline)"
-        ) from error
-    with run:
+
         plain = standings.astype(object).where(standings.notna(), None)
         rows: list[Iterable[Any]] = [list(row) for row in plain.itertuples(index=False)]
         run.log({"leaderboard": wandb.Table(columns=list(standings.columns), data=rows)})
-        for row in records(plain):
-            values = {name: row[name] for name in ("rank_low", "rank_high", "auroc")}
-            values["average_precision"] = row["average_precision"]
-            run.summary[row["method"]] = values
+        run.summary.update(
+            {f"{row['method']}/{value}": row[value] for row in records(plain) for value in SUMMARY}
+        )
         artifact = wandb.Artifact("leaderboard", type="leaderboard")
-        for name, table in (("board.csv", standings), ("scores.csv", board.results)):
-            with artifact.new_file(name, mode="w", encoding="utf-8") as file:
+        for file_name, table in (("board.csv", standings), ("scores.csv", board.results)):
+            with artifact.new_file(file_name, mode="w", encoding="utf-8") as file:
                 file.write(board_csv(table))
         run.log_artifact(artifact)

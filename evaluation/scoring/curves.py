@@ -71,9 +71,8 @@ def mean_curves(results: Iterable[Result], view: str = "edge") -> pd.DataFrame:
 
 def _on_grid(curve: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     recall = curve["recall"].to_numpy()
-    # Of points above each other the highest counts.
-    best = curve.groupby("false_positive_rate")["recall"].max()
-    at_rate = np.interp(GRID, best.index.to_numpy(), best.to_numpy())
+    # Where the curve rises straight up, `interp` gives the upper end, and lines end at the lower.
+    at_rate = np.interp(GRID, curve["false_positive_rate"].to_numpy(), recall)
     # The first point, at which nothing is chosen, reaches no recall.
     places = 1 + np.searchsorted(recall[1:], GRID - 1e-12)
     return at_rate, curve["precision"].to_numpy()[places]

@@ -62,7 +62,9 @@ def interval_over_cases(
         seed: of the draws.
     """
     resampled = _draw_shares(len(means), draws, seed) @ means.to_numpy()
-    return {name: _interval(resampled[:, i]) for i, name in enumerate(means.columns)}
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return {m: Interval(float(low[i]), float(high[i])) for i, m in enumerate(means.columns)}
 
 
 def interval_over_pairs(

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.drawing import QKV_COLOURS, circuit_figure
+from knowncircuits.drawing import QKV_COLOURS, circuit_strokes, label_place, lay_out
 
 WIDTH, HEIGHT = 120, 12  # of an interval
+CIRCUIT_WIDTH = 640
+LETTERS = {colour: letter or "m" for letter, colour in QKV_COLOURS.items()}
 # Of AUROC, from worse than chance to perfect, and of average precision.
 LEVELS = (0.45, 0.6, 0.75, 0.85, 0.95, 0.9995)
 PRECISION_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.9995)
@@ -53,47 +55,59 @@ def strip_svg(values: Sequence[float]) -> Markup:
 
 def circuit_svg(circuit: Circuit, name: str) -> Markup:
     """The drawing of `circuit_figure`, with classes in place of colours; hovering names things."""
-    figure = circuit_figure(circuit)
-    nodes = figure.data[-1]
-    letters = {colour: letter or "m" for letter, colour in QKV_COLOURS.items()}
-    width = 640
-    height = round(figure.layout.height * 0.8)
-    top = max([*nodes.y, 1])
+    strokes = circuit_strokes(circuit)
+    layout = lay_out(circuit, strokes)
+    top = max([y for _, y in layout.nodes.values()] + [1.0])
+    height = 68 + 76 * top
 
-    def x(value: float) -> float:
-        return round((value + 0.2) / 1.4 * width, 1)
+    def at(x: float, y: float) -> tuple[float, float]:
+        return round((x + 0.2) / 1.4 * CIRCUIT_WIDTH, 1), round(height - 34 - y * 76, 1)
 
-    def y(value: float) -> float:
-        return round(float(height - 34 - value / top * (height - 68)), 1)
-
-    parts = []
-    for line in figure.data[:-1]:
-        kind = "c" if line.line.dash == "dot" else letters[line.line.color]
-        points = " ".join(f"{x(a)},{y(b)}" for a, b in zip(line.x, line.y, strict=True))
-        edge, _, carried = line.hovertemplate.removesuffix("<extra></extra>").partition("<br>")
-        parts.append(
-            f'<polyline class="edge {kind}" points="{points}">'
-            f"<title>{escape(edge)}: {escape(carried)}</title></polyline>"
+    lines, notes = [], []
+    for stroke, (xs, ys) in zip(strokes, layout.lines, strict=True):
+        kind = "c" if stroke.dash == "dot" else LETTERS[stroke.colour]
+        points = [at(x, y) for x, y in zip(xs, ys, strict=True)]
+        path = " ".join(f"{x},{y}" for x, y in points)
+        title = escape(f"{stroke.edge}: {stroke.hover}")
+        lines.append(
+            f'<polyline class="edge {kind}" points="{path}"><title>{title}</title></polyline>'
         )
-    for note in figure.layout.annotations:
-        parts.append(
-            f'<text class="carried {letters.get(note.font.color, "m")}" x="{x(note.x)}" '
-            f'y="{y(note.y)}">{escape(note.text)}</text>'
+        if stroke.text:
+            x, y = points[label_place(stroke.edge)]
+            notes.append(
+                f'<text class="carried {kind}" x="{x}" y="{y}">{escape(stroke.text)}</text>'
+            )
+    nodes = []
+    for node, (x, y) in layout.nodes.items():
+        x, y = at(x, y)
+        nodes.append(
+            f'<g class="node {"in" if node in layout.members else "other"}"><rect '
+            f'x="{x - 27:.1f}" y="{y - 15:.1f}" width="54" height="30" rx="6"/>'
+            f'<text x="{x}" y="{y}">{node}</text></g>'
         )
-    frames = zip(nodes.x, nodes.y, nodes.text, nodes.marker.line.color, strict=True)
-    for a, b, text, colour in frames:
-        kind = "in" if colour == "#009E73" else "other"
-        parts.append(
-            f'<g class="node {kind}"><rect x="{x(a) - 27:.1f}" y="{y(b) - 15:.1f}" width="54" '
-            f'height="30" rx="6"/><text x="{x(a)}" y="{y(b)}">{escape(text)}</text></g>'
-        )
-    title = f"The circuit of {name}: inputs at the bottom, logits at the top"
+    title = escape(f"The circuit of {name}: inputs at the bottom, logits at the top")
     return Markup(
-        f'<svg class="circuit" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(title)}"><title>{escape(title)}</title>{"".join(parts)}</svg>'
+        f'<svg class="circuit" viewBox="0 0 {CIRCUIT_WIDTH} {height:g}" role="img" '
+        f'aria-label="{title}"><title>{title}</title>{"".join((*lines, *notes, *nodes))}</svg>'
     )
 
 
 def _place(value: float) -> float:
     """Where a number from 0 to 1 lies, within the margins."""
     return round(2 + min(1.0, max(0.0, value)) * (WIDTH - 4), 1)
+
+
+def heat_cell(value: float) -> Markup:
+    """A cell of a table with an area, coloured by how good it is. Not a macro: there are many."""
+    if math.isnan(value):
+        return Markup('<td class="number heat l-1" data-v="">–</td>')
+    shade = level(value)
+    return Markup(f'<td class="number heat l{shade}" data-v="{value:.6g}">{value:.3f}</td>')
+
+
+def number_cell(value: float, text: str | None = None) -> Markup:
+    """A cell of a table with a number, and with its text if that is not the usual."""
+    if math.isnan(value):
+        return Markup('<td class="number" data-v="">–</td>')
+    shown = f"{value:.3f}" if text is None else escape(text)
+    return Markup(f'<td class="number" data-v="{value:.6g}">{shown}</td>')

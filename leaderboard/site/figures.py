@@ -56,8 +56,8 @@ def roc_figure(curves: Mapping[str, np.ndarray]) -> Figure:
 def _line(x: Sequence[float], y: np.ndarray, name: str, colour: str, width: float) -> Figure:
     text = "%{y:.2f} of true edges<br>%{x:.2f} of others<extra></extra>"
     return {
-        "x": list(x),
-        "y": [round(float(value), 4) for value in y],
+        "x": [0, *x],
+        "y": [0, *(round(float(value), 4) for value in y)],
         "mode": "lines",
         "line": {"color": colour, "width": width},
         "hovertemplate": f"{name}<br>{text}",

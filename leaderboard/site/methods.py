@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from knowncircuits.cases import CASES
 from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.evaluation.views import VIEWS
 from knowncircuits.leaderboard.scoring import roc_curves
+from knowncircuits.leaderboard.site.drawing import number_cell
 from knowncircuits.leaderboard.site.figures import roc_figure
-from knowncircuits.leaderboard.site.render import Page
+from knowncircuits.leaderboard.site.render import Page, probability_text, signed_text
 from knowncircuits.leaderboard.site.standings import Standings
 from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.submission import Submission
@@ -83,20 +85,26 @@ def _others(standings: Standings) -> dict[str, list[dict[str, Any]]]:
     order = {row["method"]: i for i, row in enumerate(standings.rows(HEADLINE, "edge"))}
     found: dict[str, list[dict[str, Any]]] = {}
     for test in standings.tests:
-        same = {"p": test["p"], "p_holm": test["p_holm"], "ties": test["ties"]}
         for sign, one, other in ((1, "a", "b"), (-1, "b", "a")):
             found.setdefault(test[one], []).append(
                 {
-                    **same,
                     "id": test[other],
                     "title": titles[test[other]],
-                    "difference": sign * test["difference"],
-                    "wins": test["wins" if sign == 1 else "losses"],
-                    "losses": test["losses" if sign == 1 else "wins"],
-                    "a12": test["a12"] if sign == 1 else 1 - test["a12"],
+                    "cells": _cells(test, sign),
                 }
             )
     return {name: sorted(rows, key=lambda r: order[r["id"]]) for name, rows in found.items()}
+
+
+def _cells(test: Mapping[str, Any], sign: int) -> Markup:
+    """A test's numbers, as the first method's page has them, or the second's."""
+    difference = sign * test["difference"]
+    wins, losses = (test["wins"], test["losses"])[::sign]
+    cells = [number_cell(difference, signed_text(difference))]
+    cells += [number_cell(n, str(n)) for n in (wins, losses, test["ties"])]
+    cells += [number_cell(p, probability_text(p)) for p in (test["p"], test["p_holm"])]
+    cells.append(number_cell(test["a12"] if sign == 1 else 1 - test["a12"]))
+    return Markup("").join(cells)
 
 
 def _costs(submission: Submission) -> list[tuple[str, float, float]]:

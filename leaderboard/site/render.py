@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from knowncircuits.leaderboard.site.drawing import interval_svg, level
+from knowncircuits.leaderboard.site.drawing import heat_cell, interval_svg, number_cell
 
 FOLDER = Path(__file__).parent
 # Nothing but the site's own files. `file:` since pages that are opened as files have no origin;
@@ -53,18 +53,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "level": _level,
         "option": _option,
         "percent": _percent,
-        "probability": _probability,
         "raw": _raw,
         "score": score_text,
         "script": script_json,
         "short": short_text,
-        "signed": _signed,
         "span": _span,
     }
-    made.globals["bar"] = interval_svg
+    made.globals |= {"bar": interval_svg, "heat": heat_cell, "number": number_cell}
     return made
 
 
@@ -102,10 +99,6 @@ def rank_text(low: float, high: float) -> str:
     return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
 
 
-def _level(value: float) -> int:
-    return level(value)
-
-
 def _span(low: float, high: float) -> str:
     return "" if math.isnan(low) else f"{low:.3f}–{high:.3f}"
 
@@ -115,13 +108,13 @@ def _raw(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def _signed(value: float) -> str:
-    if math.isnan(value):
-        return "–"
+def signed_text(value: float) -> str:
+    """A difference with three digits."""
     return f"{'+' if value > 0 else '−' if value < 0 else ''}{abs(value):.3f}"
 
 
-def _probability(value: float) -> str:
+def probability_text(value: float) -> str:
+    """A p-value."""
     return f"{value:.1e}" if value < 0.001 else f"{value:.3f}"
 
 
