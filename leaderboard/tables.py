@@ -14,6 +14,7 @@ from knowncircuits.pictures import check_ending
 
 ENDINGS = (".csv", ".json", ".md")
 DIGITS = 6
+BEGIN, END = "<!-- board -->", "<!-- /board -->"
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -64,10 +65,22 @@ FORMATS = {"csv": board_csv, "json": board_json, "markdown": board_markdown}
 
 
 def save_board(table: pd.DataFrame, path: Path) -> None:
-    """Write the board, by the file's ending; raises ResultError for another, or if that fails."""
+    """Write the board, by the file's ending.
+
+    In a Markdown file that has a place for it, between `<!-- board -->` and `<!-- /board -->`, the
+    rest stays.
+
+    Raises ResultError for another ending, or if that fails.
+    """
     check_ending(path, ENDINGS)
     form = {".csv": board_csv, ".json": board_json, ".md": board_markdown}[path.suffix]
-    write_text(path, form(table))
+    text = form(table)
+    if path.suffix == ".md" and path.exists():
+        before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if end:
+            text = f"{before}{begin}\n\n{text}\n{end}{after}"
+    write_text(path, text)
 
 
 def _area(value: float, low: float, high: float) -> str:

@@ -180,6 +180,13 @@ def test_tables_hold_the_same_numbers(make: Make, models: Models, tmp_path: Path
     assert r"A \| \*b\* &lt;i&gt;" in lines[2]
     assert f"{standings['auroc'][0]:.3f} (" in lines[2]
     assert len(lines) == 5
+    page = tmp_path / "page.md"
+    for _ in range(2):
+        text = page.read_text() if page.exists() else "a\n<!-- board -->\nold\n<!-- /board -->\nb\n"
+        page.write_text(text)
+        save_board(standings, page)
+        inside = f"<!-- board -->\n\n{board_markdown(standings)}\n<!-- /board -->"
+        assert page.read_text() == f"a\n{inside}\nb\n"
 
 
 def test_a_site_is_served_to_this_machine(submissions: Path, tmp_path: Path) -> None:
