@@ -101,7 +101,7 @@ def from_results(
     return _submission(
         first.label,
         {
-            **_about(first, len(seeds)),
+            **_about(first, seeds),
             "options": _options(results),
             "rank_by": first.scores.rank_by,
             "conventions": {
@@ -178,10 +178,10 @@ def _submission(
     return Submission(description, scores)
 
 
-def _about(result: Result, n_seeds: int) -> dict[str, Any]:
+def _about(result: Result, seeds: Sequence[int]) -> dict[str, Any]:
     """What is known of a method of ours."""
     method = str(result.settings["method"])
-    command = {"command": command_of(result, n_seeds)}
+    command = {"command": command_of(result, seeds)}
     if method not in OURS:
         return command
     text = (load_method(method).run.__doc__ or "").strip()
@@ -195,19 +195,25 @@ def _about(result: Result, n_seeds: int) -> dict[str, Any]:
     }
 
 
-def command_of(result: Result, n_seeds: int) -> str:
-    """The command that gives a result, on all models and with all seeds from 0 on."""
+def command_of(result: Result, seeds: Sequence[int]) -> str:
+    """The command that gives a result on all models, for seeds one after another, or several."""
     settings = result.settings
     words = ["knowncircuits", "score", str(settings["method"]), "--variant", "all"]
-    words += ["--pairs", str(settings["n_pairs"]), "--seeds", str(n_seeds)]
+    words += ["--pairs", str(settings["n_pairs"])]
     for name, default in (("metric", None), ("corruption", "resample"), ("ablation", "resample")):
         if settings[name] != default:
             words += [f"--{name}", str(settings[name])]
     for name, value in settings["options"].items():
-        words += ["-x", f"{name}={value}"]
+        words += ["-x", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     if result.label != str(settings["method"]).replace(":", "."):
         words += ["--label", result.label]
-    return shlex.join(words)
+    starts = [seed for seed in seeds if seed - 1 not in seeds]
+    commands = []
+    for start in starts:
+        n = next(n for n in range(1, len(seeds) + 1) if start + n not in seeds)
+        first = ["--seed", str(start)] if start else []
+        commands.append(shlex.join([*words, *first, "--seeds", str(n)]))
+    return " && ".join(commands)
 
 
 def _options(results: Sequence[Result]) -> dict[str, Any]:

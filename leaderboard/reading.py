@@ -27,7 +27,8 @@ MAX_BYTES = 250_000_000  # of a submission
 MAX_FILES = 6_000
 MAX_DEPTH = 8  # of objects and lists in each other
 SHOWN = 5  # of many problems of one kind
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Also one without an end, so that no text is gone through again and again.
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 PLAIN = re.compile(r"[0-9eE.+-]*")
 BINARY = getattr(os, "O_BINARY", 0)
 
@@ -57,7 +58,7 @@ def cut(text: str, most: int = 60) -> str:
 
 def list_files(folder: Path) -> Found:
     """All files below a folder; links and what is neither file nor folder are problems."""
-    found, folders = Found(), [("", 0)]
+    found, folders, n = Found(), [("", 0)], 0
     while folders:
         prefix, depth = folders.pop()
         try:
@@ -67,6 +68,7 @@ def list_files(folder: Path) -> Found:
             continue
         for entry in entries:
             name = f"{prefix}{entry.name}"
+            n += 1
             if entry.is_symlink():
                 found.problems.append(f"{cut(name)}: expected a file, got a symbolic link")
             elif entry.is_dir(follow_symlinks=False):
@@ -78,7 +80,7 @@ def list_files(folder: Path) -> Found:
                 found.files[name] = entry.stat(follow_symlinks=False).st_size
             else:
                 found.problems.append(f"{cut(name)}: expected a file, got something else")
-            if len(found.files) + len(found.problems) > MAX_FILES:
+            if n > MAX_FILES:
                 found.problems.append(f"expected at most {MAX_FILES} files, got more")
                 found.too_much = True
                 return found

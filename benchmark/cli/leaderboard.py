@@ -35,11 +35,12 @@ class Format(StrEnum):
 
 
 def submit(
-    folder: Annotated[
-        Path,
+    folders: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="DIR",
-            help="Results of `score`; or CASE/VARIANT.json (EAP-IG, MIB) or .csv (edge,score).",
+            metavar="DIR...",
+            help="A method's results of `score`; or CASE/VARIANT.json (EAP-IG, MIB) or .csv "
+            "(edge,score).",
         ),
     ],
     output: Annotated[
@@ -65,6 +66,8 @@ def submit(
     from knowncircuits.leaderboard.making import make_submission
     from knowncircuits.leaderboard.submission import read_submission, write_submission
 
+    if len(folders) > 1 and (name or title):
+        raise InputError(f"expected --id and --title with one DIR, got {len(folders)}")
     fields: dict[str, Any] = _read_fields(describe)
     fields |= {
         key: value
@@ -77,10 +80,11 @@ def submit(
         ]
     if link:
         fields["links"] = [_link(text) for text in link]
-    place = write_submission(make_submission(folder, fields), output)
-    submission = read_submission(place)
-    seeds = len(submission.description.conventions.seeds)
-    print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")
+    for folder in folders:
+        place = write_submission(make_submission(folder, fields), output)
+        submission = read_submission(place)
+        seeds = len(submission.description.conventions.seeds)
+        print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")
 
 
 @leaderboard_app.command()

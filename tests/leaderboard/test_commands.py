@@ -88,6 +88,7 @@ def test_from_files_of_scores_to_a_submission(models: Models, tmp_path: Path) ->
     ("words", "message"),
     [
         (("--link", "x"), "expected --link TITLE=URL"),
+        (("other", "--id", "x"), "expected --id and --title with one DIR, got 2"),
         (("--describe", "none.json"), "none.json: expected JSON"),
         (("--describe", "{list}"), "expected an object of fields, got list"),
         (("--author", "Ada=ftp://a"), "authors.0.url"),

@@ -15,7 +15,7 @@ import pytest
 from knowncircuits.errors import GraphError, ResultError, SubmissionError
 from knowncircuits.evaluation.runs import Settings, read_results, run
 from knowncircuits.exchange import graph_file, write_graph_file
-from knowncircuits.leaderboard.making import from_results, make_submission
+from knowncircuits.leaderboard.making import command_of, from_results, make_submission
 from knowncircuits.leaderboard.submission import read_submission, write_submission
 from knowncircuits.leaderboard.truth import Certified
 
@@ -83,6 +83,14 @@ def test_its_command_is_that_of_the_run(results: Path, models: Models) -> None:
         "-x": "steps=3",
         "--label": "ig3",
     }
+
+
+def test_commands_for_other_seeds(results: Path) -> None:
+    result = read_results(results / "random")[0]
+    start = "knowncircuits score random --variant all --pairs 10"
+    assert command_of(result, [0]) == f"{start} --seeds 1"
+    assert command_of(result, [3, 4]) == f"{start} --seed 3 --seeds 2"
+    assert command_of(result, [0, 1, 5]) == f"{start} --seeds 2 && {start} --seed 5 --seeds 1"
 
 
 def test_controls_are_known_and_chance_has_no_option(results: Path, models: Models) -> None:
