@@ -29,7 +29,8 @@ def interval_svg(value: float, low: float, high: float) -> Markup:
         return Markup("")
     a, b, at = _place(low), _place(high), _place(value) - 1
     return Markup(
-        f'<svg class="interval" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">'
+        f'<svg class="interval" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true" '
+        f'preserveAspectRatio="xMinYMid">'
         f'<path class="axis" d="M2 6H{WIDTH - 2}M{WIDTH // 2} 4v4"/>'
         f'<rect class="range" x="{a}" y="3" width="{max(1.5, b - a):.4g}" height="6" rx="2"/>'
         f'<rect class="value" x="{at:.4g}" y="1" width="2" height="10" rx="1"/></svg>'

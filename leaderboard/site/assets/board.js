@@ -133,7 +133,7 @@
       cell.querySelector("svg")?.remove();
       if (value === null) return;
       const box = document.createElement("template");
-      box.innerHTML = `<svg class="interval" viewBox="0 0 120 12" aria-hidden="true"><path class="axis" d="M2 6H118M60 4v4"/><rect class="range" x="${place(low)}" y="3" width="${Math.max(1.5, place(high) - place(low))}" height="6" rx="2"/><rect class="value" x="${place(value) - 1}" y="1" width="2" height="10" rx="1"/></svg>`;
+      box.innerHTML = `<svg class="interval" viewBox="0 0 120 12" aria-hidden="true" preserveAspectRatio="xMinYMid"><path class="axis" d="M2 6H118M60 4v4"/><rect class="range" x="${place(low)}" y="3" width="${Math.max(1.5, place(high) - place(low))}" height="6" rx="2"/><rect class="value" x="${place(value) - 1}" y="1" width="2" height="10" rx="1"/></svg>`;
       cell.append(box.content);
     };
     const put = () => {
