@@ -50,7 +50,7 @@ def standings_data(standings: Standings) -> dict[str, Any]:
 
     def pack(row: dict[str, Any]) -> list[Any]:
         areas = [
-            [number_or_none(row[f"{value}{end}"]) for end in ("", "_low", "_high")]
+            [number_or_none(row[f"{value}{end}"], 3) for end in ("", "_low", "_high")]
             for value in VALUES
         ]
         ranks = [
@@ -139,7 +139,10 @@ def comparison_data(standings: Standings) -> dict[str, Any]:
         tests[f"{min(a, b)},{max(a, b)}"] = numbers
     values = {
         value: [
-            [number_or_none(standings.mean("edge", value, case, row["method"])) for case in cases]
+            [
+                number_or_none(standings.mean("edge", value, case, row["method"]), 6)
+                for case in cases
+            ]
             for row in rows
         ]
         for value in VALUES

@@ -73,9 +73,9 @@ def script_json(data: Any) -> Markup:
     return Markup(text)
 
 
-def number_or_none(value: float, digits: int = 4) -> float | None:
-    """A rounded number; None, which JSON has, for NaN, which it has not."""
-    return None if math.isnan(value) else round(float(value), digits)
+def number_or_none(value: float, digits: int) -> float | None:
+    """A number rounded as texts are; None, which JSON has, for NaN, which it has not."""
+    return None if math.isnan(value) else float(f"{value:.{digits}f}")
 
 
 def score_text(value: float) -> str:
