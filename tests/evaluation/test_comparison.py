@@ -10,13 +10,15 @@ import pytest
 from sklearn.metrics import auc, precision_recall_curve, roc_curve
 from typer.testing import CliRunner
 
-from knowncircuits.circuit import Label
+from knowncircuits.circuit import Label, circuit_from_edges
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.figures import comparison as figures
-from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.runs import Result, Settings, run
 from knowncircuits.evaluation.scoring.comparison import Comparison, compare_results
 from knowncircuits.evaluation.scoring.curves import GRID, mean_curves, score_curve
+from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.graph import Graph
 
 METHODS = ("eap", "random", "truth", "edge-sp")
 MODELS = [("histogram", "seed0"), ("fraction_of_x", "seed0"), ("fraction_of_x", "shuffled")]
@@ -66,6 +68,15 @@ def test_areas_under_mean_curves_are_mean_areas(found: Comparison) -> None:
         # Precision at a recall is that of the step which ends there.
         steps = curve["precision"][1:].mean()
         assert steps == pytest.approx(summary.loc[str(method), "average_precision"], abs=0.01)
+
+
+def test_lines_end_below_what_rises_straight_up() -> None:
+    """All other edges rank above the one true edge: nothing is found before they all are."""
+    graph = Graph(1, 1)
+    circuit = circuit_from_edges(graph, graph.edges[-1:])
+    scores = Scores(graph, -np.arange(float(graph.n_edges)), "last", "signed")
+    result = Result("last", "a", "b", 0, {}, scores, circuit)
+    assert mean_curves([result])["recall"].tolist() == [0.0] * 200 + [1.0]
 
 
 def test_figures_hold_every_method_case_and_edge(found: Comparison) -> None:
