@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.evaluation.statistics import (
+from knowncircuits.evaluation.scoring.statistics import (
     case_means,
     interval_over_cases,
     paired_tests,
     rank_ranges,
 )
-from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import VALUES, score_submissions
 from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice
 from knowncircuits.leaderboard.submission import Submission

@@ -15,7 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from knowncircuits.evaluation.scores import RankBy
+from knowncircuits.evaluation.scoring.scores import RankBy
 from knowncircuits.exchange import write_text
 
 VERSION: Literal[1] = 1

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from knowncircuits.evaluation.ranking import auroc, average_precision
-from knowncircuits.evaluation.views import VIEWS, view_circuit
+from knowncircuits.evaluation.scoring.ranking import auroc, average_precision
+from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from knowncircuits.errors import ResultError, SubmissionError
-from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.exchange import check_writable, write_bytes, write_text
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.effects import Curves, curves_of, shown_models

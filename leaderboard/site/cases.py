@@ -12,7 +12,7 @@ from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.circuit import Label
 from knowncircuits.describe import program_text
 from knowncircuits.drawing import circuit_text
-from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.effects import Curves
 from knowncircuits.leaderboard.site.drawing import circuit_svg
 from knowncircuits.leaderboard.site.figures import effects_figure

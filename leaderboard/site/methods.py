@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from knowncircuits.cases import CASES
 from knowncircuits.cases.difficulty import load_difficulty
-from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import roc_curves
 from knowncircuits.leaderboard.site.drawing import number_cell
 from knowncircuits.leaderboard.site.figures import roc_figure

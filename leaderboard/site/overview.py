@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from knowncircuits.errors import SubmissionError
-from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.reading import MAX_BYTES
 from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.site.figures import cost_figure

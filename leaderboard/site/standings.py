@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from knowncircuits.cases.difficulty import load_difficulty
-from knowncircuits.evaluation.views import VIEWS, view_circuit
+from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.scoring import VALUES
 from knowncircuits.leaderboard.site.drawing import strip_svg

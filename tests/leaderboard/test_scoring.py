@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from knowncircuits.evaluation.scores import Scores, score
-from knowncircuits.evaluation.views import VIEWS
+from knowncircuits.evaluation.scoring.scores import Scores, score
+from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import (
     FALSE_RATES,
     roc,
