@@ -58,7 +58,7 @@ def curves_figure(results: Sequence[Result], summary: Summary) -> go.Figure:
     figure.update_xaxes(title="recall", range=[-0.01, 1.01], row=1, col=2)
     figure.update_yaxes(title="precision", range=[-0.02, 1.02], row=1, col=2)
     small = f"mean over {_cases(summary)}; controls are grey"
-    return look.dress(figure, "ROC and precision-recall curves", small, height=480, width=1000)
+    return look.dress(figure, "ROC and precision-recall curves", small, height=560, width=1000)
 
 
 def cases_figure(summary: Summary) -> go.Figure:
@@ -164,17 +164,18 @@ def cost_figure(summary: Summary) -> go.Figure:
     rows = summary.table.assign(
         passes=summary.table["forward_passes"] + summary.table["backward_passes"]
     )
-    rows = rows[rows["passes"] > 0]
+    rows = rows[rows["passes"] > 0].sort_values("passes", kind="stable")
     lines = _lines(summary)
     figure = go.Figure()
-    for row in rows.to_dict("records"):
+    for i, row in enumerate(rows.to_dict("records")):
         method = row["method"]
         figure.add_scatter(
             x=[row["passes"]],
             y=[row["auroc"]],
             mode="markers+text",
             text=[method],
-            textposition="bottom center",
+            # Methods of like cost lie side by side, with their names above and below in turn.
+            textposition=("top right", "bottom right")[i % 2],
             marker={"size": 10, "color": lines[method]["color"]},
             error_y={
                 "array": [row["auroc_high"] - row["auroc"]],
