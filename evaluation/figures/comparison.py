@@ -174,8 +174,9 @@ def cost_figure(summary: Summary) -> go.Figure:
             y=[row["auroc"]],
             mode="markers+text",
             text=[method],
-            # Methods of like cost lie side by side, with their names above and below in turn.
-            textposition=("top right", "bottom right")[i % 2],
+            # Methods of like cost lie side by side; their names must not.
+            textposition=("bottom left", "top center", "bottom right")[i % 3],
+            cliponaxis=False,
             marker={"size": 10, "color": lines[method]["color"]},
             error_y={
                 "array": [row["auroc_high"] - row["auroc"]],
