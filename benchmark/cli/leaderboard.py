@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import WandbMode
+from knowncircuits.cli.options import WandbModeOption, WandbOption, check_tracking
 from knowncircuits.cli.printing import number_text, print_table, progress_bar
 from knowncircuits.errors import InputError
 
@@ -188,12 +188,8 @@ def table(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
-    wandb: Annotated[
-        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
-    ] = None,
-    wandb_mode: Annotated[
-        WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
-    ] = None,
+    wandb: WandbOption = None,
+    wandb_mode: WandbModeOption = None,
 ) -> None:
     """Rank submissions and print the board."""
     from knowncircuits.leaderboard.board import Board
@@ -202,8 +198,7 @@ def table(
     from knowncircuits.leaderboard.tracking import log_board
     from knowncircuits.pictures import check_ending
 
-    if wandb_mode and not wandb:
-        raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+    check_tracking(wandb, wandb_mode)
     for path in save or ():
         check_ending(path, ENDINGS)
     read, refused = read_submissions(submissions)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.cases import list_cases
+from knowncircuits.evaluation.runs import COSTS
 from knowncircuits.evaluation.scoring.statistics import (
     case_means,
     interval_over_cases,
@@ -17,7 +18,6 @@ from knowncircuits.evaluation.scoring.statistics import (
 )
 
 SUITES = ("structural", "degenerate")
-COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
 
 
 @dataclass(frozen=True, eq=False)
