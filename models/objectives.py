@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -32,12 +33,28 @@ Term = Literal["behaviour", "patched", "strict", "guide"]
 Tokens: TypeAlias = Int[Tensor, "pair pos"]
 
 
+@dataclass(frozen=True)
+class Emphasis:
+    """What the interchanges of a step dwell on; by default nothing in particular."""
+
+    inside: Float[Tensor, " inside"] | None = None  # chances of single inside edges; None: equal
+    outside: float = 1.0  # how far outside edges read the source; the rest is their own run
+
+
+EVEN = Emphasis()
+
+
 class Objective(ABC):
     """Draws interchanges and compares the two models under them."""
 
     @abstractmethod
     def losses(
-        self, model: Transformer, base: Tokens, source: Tokens, generator: torch.Generator
+        self,
+        model: Transformer,
+        base: Tokens,
+        source: Tokens,
+        generator: torch.Generator,
+        emphasis: Emphasis = EVEN,
     ) -> Iterator[dict[Term, Tensor]]:
         """The losses of one step, to be minimised one after another.
 
@@ -46,6 +63,7 @@ class Objective(ABC):
             base: ids to run on.
             source: ids of the run that is read instead.
             generator: of what is drawn, on the CPU, so that devices see the same.
+            emphasis: for interchanges of edges; the other objectives have no use for it.
 
         Yields:
             Scalars by name, to be weighted and summed; weights are the caller's alone. The model
@@ -85,11 +103,16 @@ class EdgeInterchanges(Objective):
         self.outside = torch.from_numpy(~inside).to(device, torch.float32)
 
     def losses(
-        self, model: Transformer, base: Tokens, source: Tokens, generator: torch.Generator
+        self,
+        model: Transformer,
+        base: Tokens,
+        source: Tokens,
+        generator: torch.Generator,
+        emphasis: Emphasis = EVEN,
     ) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on the source, agreement under a set of edges, and the guide, all at once."""
         high = self.compiled.model
-        inside, outside = self.draw(len(base), generator)
+        inside, outside = self.draw(len(base), generator, emphasis)
         with torch.no_grad():
             high_source = high.run(source)
             mask = self.outside.new_zeros(len(base), high.graph.n_edges)
@@ -109,7 +132,7 @@ class EdgeInterchanges(Objective):
         yield losses
 
     def draw(
-        self, n: int, generator: torch.Generator
+        self, n: int, generator: torch.Generator, emphasis: Emphasis = EVEN
     ) -> tuple[Float[Tensor, "pair inside"], Float[Tensor, "pair low_edge"]]:
         """Which inside and which outside edges read the source, in each of n pairs.
 
@@ -123,13 +146,15 @@ class EdgeInterchanges(Objective):
             return torch.rand(*shape, generator=generator)
 
         subset = (uniform(n, n_inside) < uniform(n, 1)).float()
-        one = functional.one_hot(
-            torch.randint(n_inside, (n,), generator=generator), n_inside
-        ).float()
+        if emphasis.inside is None:
+            chosen = torch.randint(n_inside, (n,), generator=generator)
+        else:
+            chosen = torch.multinomial(emphasis.inside, n, replacement=True, generator=generator)
+        one = functional.one_hot(chosen, n_inside).float()
         kind = uniform(n, 1)
         inside = torch.where(kind < 1 / 3, 0.0, torch.where(kind < 2 / 3, one, subset))
         density = torch.where(torch.arange(n)[:, None] < n / 2, 1.0, uniform(n, 1))
-        outside = (uniform(n, len(self.outside)) < density).float()
+        outside = (uniform(n, len(self.outside)) < density) * emphasis.outside
         device = self.outside.device
         return inside.to(device), outside.to(device) * self.outside
 
@@ -158,7 +183,12 @@ class NodeInterchanges(Objective):
         self.low_outside = _node_masks(low, outside).to(device)
 
     def losses(
-        self, model: Transformer, base: Tokens, source: Tokens, generator: torch.Generator
+        self,
+        model: Transformer,
+        base: Tokens,
+        source: Tokens,
+        generator: torch.Generator,
+        emphasis: Emphasis = EVEN,
     ) -> Iterator[dict[Term, Tensor]]:
         """IIT as `patched`, then `strict`, then `behaviour`; without such nodes not the former."""
         high = self.compiled.model
@@ -196,7 +226,12 @@ class Behaviour(Objective):
         self.compiled = compiled
 
     def losses(
-        self, model: Transformer, base: Tokens, source: Tokens, generator: torch.Generator
+        self,
+        model: Transformer,
+        base: Tokens,
+        source: Tokens,
+        generator: torch.Generator,
+        emphasis: Emphasis = EVEN,
     ) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on base and source: the inputs that the other objectives see."""
         tokens = torch.cat((base, source))

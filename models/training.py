@@ -36,7 +36,7 @@ from knowncircuits.models.certificate import (
     quick_agreement,
 )
 from knowncircuits.models.muon import Muon
-from knowncircuits.models.objectives import OBJECTIVES, ObjectiveName, Term
+from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Term
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges
@@ -48,7 +48,7 @@ SIZES = Path(__file__).with_name("low_level.json")
 Schedule = Literal["cosine", "constant"]
 OptimizerName = Literal["muon", "adam"]
 CHOICES = {"objective": ObjectiveName, "optimizer": OptimizerName, "schedule": Schedule}
-MAY_BE_ZERO = ("balanced", "betas", "cooldown", "seed", "warmup")
+MAY_BE_ZERO = ("balanced", "betas", "cooldown", "lagging", "quiet", "ramp", "seed", "warmup")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ class TrainingConfig:
     behaviour_weight: float = 1.0  # of the loss where nothing is patched
     patched_weight: float = 2.0  # of the loss under interchange
     strict_weight: float = 0.4  # of `nodes`'s loss under interchange outside the circuit
+    # Share of the single inside edges that are drawn by how far each fell short in validation.
+    lagging: float = 0.0
+    quiet: int = 0  # steps before outside edges read the source at all
+    ramp: int = 0  # steps after that until they read nothing else
     guide_weight: float = 0.5  # of `guided`'s loss where variables cannot be read off their nodes
     n_inputs: int = 100_000  # training inputs that are drawn once
     validate_every: int = 100
@@ -83,9 +87,12 @@ class TrainingConfig:
             if getattr(self, name) not in get_args(known):
                 expected = " or ".join(get_args(known))
                 raise ModelError(f"expected {name} {expected}, got {getattr(self, name)!r}")
-        if not 0 <= self.balanced <= 1:
-            raise ModelError(f"expected balanced from 0 to 1, got {self.balanced}")
+        for name in ("balanced", "lagging"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ModelError(f"expected {name} from 0 to 1, got {getattr(self, name)}")
         for name, value in asdict(self).items():
+            if name in ("quiet", "ramp") and value < 0:
+                raise ModelError(f"expected {name} of at least 0, got {value}")
             if name not in (*CHOICES, *MAY_BE_ZERO) and value <= 0:
                 raise ModelError(f"expected {name} above 0, got {value}")
 
@@ -205,6 +212,7 @@ class Trainer:
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.n_steps = 0
+        self.lags: list[float] = []  # of the inside edges, in the last validation
         self.cooling_since: int | None = None  # the step at which a validation passed
         self.done = False
 
@@ -223,7 +231,8 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * self.rate
-        for losses in self.objective.losses(self.model, base, source, self.generator):
+        steps = self.objective.losses(self.model, base, source, self.generator, self.emphasis)
+        for losses in steps:
             self.model.zero_grad()
             weighted = [weights[name] * loss for name, loss in losses.items()]
             torch.autograd.backward(torch.stack(weighted).sum())
@@ -245,6 +254,19 @@ class Trainer:
         if self.cooling_since is not None:
             rate *= 1 - (self.n_steps - self.cooling_since) / max(1, c.cooldown)
         return rate
+
+    @property
+    def emphasis(self) -> Emphasis:
+        """What the next step's interchanges dwell on."""
+        c = self.config
+        chances = None
+        if c.lagging and any(self.lags):
+            lags = torch.tensor(self.lags)
+            chances = (1 - c.lagging) / len(lags) + c.lagging * lags / lags.sum()
+        strength = 1.0
+        if self.n_steps < c.quiet + c.ramp:
+            strength = max(0.0, (self.n_steps - c.quiet) / max(1, c.ramp))
+        return Emphasis(chances, strength)
 
     @property
     def due(self) -> bool:
@@ -275,6 +297,7 @@ class Trainer:
 
         Validation sees outside edges dealt out over its pairs, too few for each to be certain.
         """
+        self.lags = [1 - found.share for found in agreement.inside.values()]
         if self.cooling_since is None and agreement.passed:
             self.cooling_since = self.n_steps
         if self.n_steps == self._cooled:
@@ -299,6 +322,7 @@ class Trainer:
         state = {
             "settings": self._settings(),
             "steps": self.n_steps,
+            "lags": self.lags,
             "cooling_since": self.cooling_since,
             "done": self.done,
             "model": self.model.state_dict(),
@@ -325,7 +349,7 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         self.n_steps, self.done = state["steps"], state["done"]
-        self.cooling_since = state["cooling_since"]
+        self.lags, self.cooling_since = state["lags"], state["cooling_since"]
 
     def _settings(self) -> str:
         """What a checkpoint must agree in."""

@@ -15,7 +15,12 @@ from knowncircuits.errors import ModelError
 from knowncircuits.models.agreement import measure
 from knowncircuits.models.certificate import edge_set
 from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.objectives import Behaviour, EdgeInterchanges, NodeInterchanges
+from knowncircuits.models.objectives import (
+    Behaviour,
+    EdgeInterchanges,
+    Emphasis,
+    NodeInterchanges,
+)
 from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_level_config, train
 
 FEW = {"n_inputs": 2000, "n_validation": 200}
@@ -36,6 +41,36 @@ def test_edges_are_drawn_as_described() -> None:
     assert 0.3 < (per_pair == 0).float().mean() < 0.55  # a third, and empty subsets
     assert (outside.sum(1) == drawn.objective.outside.sum()).float().mean() >= 0.5
     assert not outside[:, torch.from_numpy(drawn.correspondence.inside)].any()
+
+
+def test_edges_that_lag_are_patched_more_often() -> None:
+    drawn = trainer(TrainingConfig(**FEW, lagging=0.5))
+    assert isinstance(drawn.objective, EdgeInterchanges)
+    n_inside = len(drawn.objective.inside)
+    assert drawn.emphasis == Emphasis()  # nothing is validated yet
+    agreement = drawn.validate()
+    drawn.judge(agreement)
+    lags = 1 - torch.tensor([found.share for found in agreement.inside.values()])
+    expected = 0.5 / n_inside + 0.5 * lags / lags.sum()
+    chances = drawn.emphasis.inside
+    assert chances is not None and torch.allclose(chances, expected)
+    edges = [drawn.model.graph.edges[i] for i in drawn.objective.inside]
+    assert edges == list(agreement.inside)  # the same order
+    one = Emphasis(torch.eye(n_inside)[2])
+    inside, _ = drawn.objective.draw(3000, drawn.generator, one)
+    alone = inside[inside.sum(1) == 1].mean(0)
+    assert alone.argmax() == 2 and alone[2] > 0.7  # others are random subsets of one edge
+
+
+def test_outside_edges_come_in_slowly() -> None:
+    drawn = trainer(TrainingConfig(**FEW, quiet=2, ramp=4, steps=8))
+    strengths = []
+    for _ in range(8):
+        strengths.append(drawn.emphasis.outside)
+        _, outside = drawn.objective.draw(8, drawn.generator, drawn.emphasis)  # type: ignore[attr-defined]
+        assert set(outside.unique().tolist()) <= {0.0, strengths[-1]}
+        drawn.step()
+    assert strengths == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
 
 
 def replaced(model: torch.nn.Module, node: str, base: Tensor, source: Tensor) -> Tensor:

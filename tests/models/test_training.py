@@ -81,7 +81,8 @@ def test_equal_seeds_give_equal_weights() -> None:
 
 def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
-    killed, whole = trainer(SHORT), trainer(SHORT)
+    config = dataclasses.replace(SHORT, lagging=0.5)  # draws by what it saw in validation
+    killed, whole = trainer(config), trainer(config)
 
     def kill(step: int, losses: object) -> None:
         if step == 17:
@@ -89,7 +90,7 @@ def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         train(killed, checkpoint=checkpoint, on_step=kill)
-    resumed, steps = trainer(SHORT), []
+    resumed, steps = trainer(config), []
     train(resumed, checkpoint=checkpoint, on_step=lambda step, losses: steps.append(step))
     assert steps[0] == 11
     train(whole)
@@ -115,7 +116,12 @@ def test_inputs_are_split() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"steps": 0}, "steps above 0"), ({"learning_rate": -1.0}, "learning_rate above 0")],
+    [
+        ({"steps": 0}, "steps above 0"),
+        ({"learning_rate": -1.0}, "learning_rate above 0"),
+        ({"lagging": 1.5}, "lagging from 0 to 1"),
+        ({"quiet": -1}, "quiet of at least 0"),
+    ],
 )
 def test_wrong_settings(change: dict[str, float], message: str) -> None:
     with pytest.raises(ModelError, match=message):
