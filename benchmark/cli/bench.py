@@ -66,9 +66,11 @@ def bench_training(
         list[str] | None,
         typer.Option("--case", "-c", help="May be repeated; default: fraction_of_x, histogram."),
     ] = None,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Also Adam, unbalanced inputs, SIIT, and a guide.")
-    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--settings", help="default, Adam, guided, ...; may be repeated."),
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
     steps: Annotated[int | None, typer.Option(help="At most; default: as `train`.")] = None,
     pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,
 ) -> None:
@@ -79,7 +81,7 @@ def bench_training(
         bar = progress.add_task("")
         table = training.bench_training(
             case or training.CASES,
-            compare=compare,
+            settings=[*training.SETTINGS] if compare else settings or ["default"],
             steps=steps,
             n_pairs=pairs,
             on_row=lambda text: progress.update(bar, description=text),

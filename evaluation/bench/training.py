@@ -10,26 +10,32 @@ import pandas as pd
 
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.bench.threads import one_thread
 from knowncircuits.models.certificate import certify
 from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_level_config, train
 from knowncircuits.models.zoo.summary import Summary
 
 CASES = ("fraction_of_x", "histogram")
-# The default, others that each lack one part of it, and one with a guide more.
+LOWER = {"muon_rate": 0.01, "learning_rate": 0.003}
+# The default, others that each lack one part of it, and others with something more.
 SETTINGS: dict[str, TrainingConfig] = {
     "default": TrainingConfig(),
     "without balance": TrainingConfig(balanced=0.0),
     "Adam": TrainingConfig(optimizer="adam"),
     "nodes (SIIT)": SIIT,
+    "quiet and ramp": TrainingConfig(quiet=500, ramp=500),
+    "lagging": TrainingConfig(lagging=0.5),
     "guided": TrainingConfig(objective="guided"),
+    "lower rates": TrainingConfig(**LOWER),
+    "guided, lower rates": TrainingConfig(objective="guided", **LOWER),
 }
 
 
 def bench_training(
     cases: Sequence[str] = CASES,
     *,
-    compare: bool = False,
+    settings: Sequence[str] = ("default",),
     steps: int | None = None,
     n_pairs: int = 20_000,
     seed: int = 0,
@@ -39,8 +45,9 @@ def bench_training(
 
     Args:
         cases: what to train.
-        compare: also with other settings: Adam for all weights, inputs that are not balanced,
-            node-level SIIT, a guide.
+        settings: names among `SETTINGS`: the default, Adam for all weights, inputs that are not
+            balanced, node-level SIIT, outside edges that come in slowly, inside edges that lag
+            patched more often, a guide, lower rates.
         steps: at most; by default the default's, for all settings alike.
         n_pairs: of the certificates.
         seed: of weights, inputs and edges.
@@ -52,13 +59,16 @@ def bench_training(
         passed, the least agreement of an inside and of an outside edge, and that of all outside
         edges at once.
     """
+    for name in settings:
+        if name not in SETTINGS:
+            raise UnknownNameError("settings", name, SETTINGS)
     rows = []
     with one_thread():
         for case in cases:
-            for name, config in SETTINGS.items() if compare else [("default", TrainingConfig())]:
+            for name in settings:
                 on_row(f"{case}, {name}")
                 row = {"case": case, "settings": name}
-                rows.append(row | _measure(case, config, steps, n_pairs, seed))
+                rows.append(row | _measure(case, SETTINGS[name], steps, n_pairs, seed))
     return pd.DataFrame(rows)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.bench.effects import bench_effects
 from knowncircuits.evaluation.bench.methods import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
@@ -10,12 +11,19 @@ from knowncircuits.evaluation.bench.training import SETTINGS, bench_training
 
 def test_training_is_compared_over_its_parts() -> None:
     told: list[str] = []
-    table = bench_training(["fraction_of_x"], compare=True, steps=2, n_pairs=20, on_row=told.append)
+    table = bench_training(
+        ["fraction_of_x"], settings=list(SETTINGS), steps=2, n_pairs=20, on_row=told.append
+    )
     assert list(table["settings"]) == list(SETTINGS)
     assert len(told) == len(table)
     assert (table["steps"] == 2).all()
     assert not table["certified"].any()  # nothing is learnt in two steps
     assert (table["of certificate"] < table["seconds"]).all()
+
+
+def test_settings_that_there_are_not() -> None:
+    with pytest.raises(UnknownNameError, match="settings 'Adma'.*Adam"):
+        bench_training(settings=["Adma"])
 
 
 def test_patching_gives_what_hooks_give() -> None:

@@ -53,13 +53,15 @@ def test_edges_that_lag_are_patched_more_often() -> None:
     lags = 1 - torch.tensor([found.share for found in agreement.inside.values()])
     expected = 0.5 / n_inside + 0.5 * lags / lags.sum()
     chances = drawn.emphasis.inside
-    assert chances is not None and torch.allclose(chances, expected)
+    assert chances is not None
+    assert torch.allclose(chances, expected)
     edges = [drawn.model.graph.edges[i] for i in drawn.objective.inside]
     assert edges == list(agreement.inside)  # the same order
     one = Emphasis(torch.eye(n_inside)[2])
     inside, _ = drawn.objective.draw(3000, drawn.generator, one)
     alone = inside[inside.sum(1) == 1].mean(0)
-    assert alone.argmax() == 2 and alone[2] > 0.7  # others are random subsets of one edge
+    assert alone.argmax() == 2
+    assert alone[2] > 0.7  # the others are random subsets of one edge
 
 
 def test_outside_edges_come_in_slowly() -> None:
