@@ -43,12 +43,14 @@ from knowncircuits.transformer import Transformer, TransformerConfig
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
 # it, and with all of it not in 4,000.
 GAIN = 0.5
+# The second cosine's highest rates, as a share of the first's.
+RESTART = 0.3
 # The sizes of the models that InterpBench trains, by case.
 SIZES = Path(__file__).with_name("low_level.json")
 Schedule = Literal["cosine", "constant"]
 OptimizerName = Literal["muon", "adam"]
 CHOICES = {"objective": ObjectiveName, "optimizer": OptimizerName, "schedule": Schedule}
-MAY_BE_ZERO = ("balanced", "betas", "cooldown", "lagging", "quiet", "ramp", "seed", "warmup")
+MAY_BE_ZERO = ("balanced", "betas", "cooldown", "lagging", "quiet", "ramp", "restart", "seed", "warmup")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class TrainingConfig:
     muon_rate: float = 0.02  # Muon's learning rate at the end of the warm-up
     learning_rate: float = 5e-3  # Adam's, likewise
     schedule: Schedule = "cosine"  # of both rates, to zero, or constant
+    restart: int = 0  # the step at which a cosine has ended and another begins; 0: never
     warmup: int = 100
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # of the gradient's norm
@@ -87,11 +90,15 @@ class TrainingConfig:
             if getattr(self, name) not in get_args(known):
                 expected = " or ".join(get_args(known))
                 raise ModelError(f"expected {name} {expected}, got {getattr(self, name)!r}")
+        if self.restart >= self.steps > 0:
+            raise ModelError(
+                f"expected restart before the last of {self.steps} steps, got {self.restart}"
+            )
         for name in ("balanced", "lagging"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ModelError(f"expected {name} from 0 to 1, got {getattr(self, name)}")
         for name, value in asdict(self).items():
-            if name in ("quiet", "ramp") and value < 0:
+            if name in ("quiet", "ramp", "restart") and value < 0:
                 raise ModelError(f"expected {name} of at least 0, got {value}")
             if name not in (*CHOICES, *MAY_BE_ZERO) and value <= 0:
                 raise ModelError(f"expected {name} above 0, got {value}")
@@ -250,7 +257,12 @@ class Trainer:
         c = self.config
         rate = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
         if c.schedule == "cosine":
-            rate *= (1 + math.cos(math.pi * min(1.0, self.n_steps / c.steps))) / 2
+            start, end = 0, c.restart or c.steps
+            if 0 < c.restart <= self.n_steps:
+                start, end = c.restart, c.steps
+                rate *= RESTART
+            share = (self.n_steps - start) / (end - start)
+            rate *= (1 + math.cos(math.pi * min(1.0, share))) / 2
         if self.cooling_since is not None:
             rate *= 1 - (self.n_steps - self.cooling_since) / max(1, c.cooldown)
         return rate
