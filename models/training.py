@@ -50,7 +50,8 @@ SIZES = Path(__file__).with_name("low_level.json")
 Schedule = Literal["cosine", "constant"]
 OptimizerName = Literal["muon", "adam"]
 CHOICES = {"objective": ObjectiveName, "optimizer": OptimizerName, "schedule": Schedule}
-MAY_BE_ZERO = ("balanced", "betas", "cooldown", "lagging", "quiet", "ramp", "restart", "seed", "warmup")
+SHARES = ("balanced", "lagging")
+STEPS = ("cooldown", "quiet", "ramp", "restart", "warmup")  # which may be none
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,19 @@ class TrainingConfig:
             if getattr(self, name) not in get_args(known):
                 expected = " or ".join(get_args(known))
                 raise ModelError(f"expected {name} {expected}, got {getattr(self, name)!r}")
-        if self.restart >= self.steps > 0:
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ModelError(f"expected {name} from 0 to 1, got {getattr(self, name)}")
+        for name in STEPS:
+            if getattr(self, name) < 0:
+                raise ModelError(f"expected {name} of at least 0, got {getattr(self, name)}")
+        for name, value in asdict(self).items():
+            if name not in (*CHOICES, *SHARES, *STEPS, "betas", "seed") and value <= 0:
+                raise ModelError(f"expected {name} above 0, got {value}")
+        if self.restart >= self.steps:
             raise ModelError(
                 f"expected restart before the last of {self.steps} steps, got {self.restart}"
             )
-        for name in ("balanced", "lagging"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ModelError(f"expected {name} from 0 to 1, got {getattr(self, name)}")
-        for name, value in asdict(self).items():
-            if name in ("quiet", "ramp", "restart") and value < 0:
-                raise ModelError(f"expected {name} of at least 0, got {value}")
-            if name not in (*CHOICES, *MAY_BE_ZERO) and value <= 0:
-                raise ModelError(f"expected {name} above 0, got {value}")
 
 
 # What InterpBench's code trains its models with by default (Gupta et al., 2024): Adam at a constant

@@ -17,7 +17,7 @@ from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_lev
 from knowncircuits.models.zoo.summary import Summary
 
 CASES = ("fraction_of_x", "histogram")
-LOWER = {"muon_rate": 0.01, "learning_rate": 0.003}
+LOWER = TrainingConfig(muon_rate=0.01, learning_rate=0.003)
 # The default, others that each lack one part of it, and others with something more.
 SETTINGS: dict[str, TrainingConfig] = {
     "default": TrainingConfig(),
@@ -27,8 +27,8 @@ SETTINGS: dict[str, TrainingConfig] = {
     "quiet and ramp": TrainingConfig(quiet=500, ramp=500),
     "lagging": TrainingConfig(lagging=0.5),
     "guided": TrainingConfig(objective="guided"),
-    "lower rates": TrainingConfig(**LOWER),
-    "guided, lower rates": TrainingConfig(objective="guided", **LOWER),
+    "lower rates": LOWER,
+    "guided, lower rates": replace(LOWER, objective="guided"),
 }
 
 
