@@ -66,7 +66,7 @@ class TrainingConfig:
     muon_rate: float = 0.02  # Muon's learning rate at the end of the warm-up
     learning_rate: float = 5e-3  # Adam's, likewise
     schedule: Schedule = "cosine"  # of both rates, to zero, or constant
-    restart: int = 0  # the step at which a cosine has ended and another begins; 0: never
+    restart: int = 0  # the step at which a cosine has ended and another begins; 0 for only one
     warmup: int = 100
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # of the gradient's norm
@@ -81,9 +81,8 @@ class TrainingConfig:
     n_inputs: int = 100_000  # training inputs that are drawn once
     validate_every: int = 100
     n_validation: int = 1_000  # pairs of test inputs
-    cooldown: int = (
-        100  # steps from a validation that passes to an early end, rates falling to zero
-    )
+    # Steps from a validation that passes to an early end, rates falling to zero.
+    cooldown: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,10 +99,6 @@ class TrainingConfig:
         for name, value in asdict(self).items():
             if name not in (*CHOICES, *SHARES, *STEPS, "betas", "seed") and value <= 0:
                 raise ModelError(f"expected {name} above 0, got {value}")
-        if self.restart >= self.steps:
-            raise ModelError(
-                f"expected restart before the last of {self.steps} steps, got {self.restart}"
-            )
 
 
 # What InterpBench's code trains its models with by default (Gupta et al., 2024): Adam at a constant
@@ -259,10 +254,11 @@ class Trainer:
         c = self.config
         rate = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
         if c.schedule == "cosine":
-            start, end = 0, c.restart or c.steps
-            if 0 < c.restart <= self.n_steps:
-                start, end = c.restart, c.steps
-                rate *= RESTART
+            start, end = 0, c.steps
+            if 0 < c.restart < c.steps:
+                again = self.n_steps >= c.restart
+                start, end = (c.restart, c.steps) if again else (0, c.restart)
+                rate *= RESTART if again else 1.0
             share = (self.n_steps - start) / (end - start)
             rate *= (1 + math.cos(math.pi * min(1.0, share))) / 2
         if self.cooling_since is not None:

@@ -139,7 +139,6 @@ def test_inputs_are_split() -> None:
         ({"learning_rate": -1.0}, "learning_rate above 0"),
         ({"lagging": 1.5}, "lagging from 0 to 1"),
         ({"quiet": -1}, "quiet of at least 0"),
-        ({"restart": 9, "steps": 9}, "restart before the last of 9 steps"),
     ],
 )
 def test_wrong_settings(change: dict[str, float], message: str) -> None:
