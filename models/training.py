@@ -13,8 +13,10 @@ from __future__ import annotations
 import io
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -43,7 +45,7 @@ from knowncircuits.transformer import Transformer, TransformerConfig
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
 # it, and with all of it not in 4,000.
 GAIN = 0.5
-# The second cosine's highest rates, as a share of the first's.
+# A cosine's highest rates, as a share of those of the one before.
 RESTART = 0.3
 # The sizes of the models that InterpBench trains, by case.
 SIZES = Path(__file__).with_name("low_level.json")
@@ -51,7 +53,7 @@ Schedule = Literal["cosine", "constant"]
 OptimizerName = Literal["muon", "adam"]
 CHOICES = {"objective": ObjectiveName, "optimizer": OptimizerName, "schedule": Schedule}
 SHARES = ("balanced", "lagging")
-STEPS = ("cooldown", "quiet", "ramp", "restart", "warmup")  # which may be none
+STEPS = ("cooldown", "quiet", "ramp", "warmup")  # which may be none
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class TrainingConfig:
     muon_rate: float = 0.02  # Muon's learning rate at the end of the warm-up
     learning_rate: float = 5e-3  # Adam's, likewise
     schedule: Schedule = "cosine"  # of both rates, to zero, or constant
-    restart: int = 0  # the step at which a cosine has ended and another begins; 0 for only one
+    # Steps at which a cosine has ended and another begins, from `RESTART` of the rates before.
+    restarts: tuple[int, ...] = ()
     warmup: int = 100
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # of the gradient's norm
@@ -97,8 +100,10 @@ class TrainingConfig:
             if getattr(self, name) < 0:
                 raise ModelError(f"expected {name} of at least 0, got {getattr(self, name)}")
         for name, value in asdict(self).items():
-            if name not in (*CHOICES, *SHARES, *STEPS, "betas", "seed") and value <= 0:
+            if name not in (*CHOICES, *SHARES, *STEPS, "betas", "restarts", "seed") and value <= 0:
                 raise ModelError(f"expected {name} above 0, got {value}")
+        if any(a >= b for a, b in pairwise((0, *self.restarts))):
+            raise ModelError(f"expected restarts at rising steps above 0, got {self.restarts}")
 
 
 # What InterpBench's code trains its models with by default (Gupta et al., 2024): Adam at a constant
@@ -138,13 +143,16 @@ def low_level_config(
     n_layers: int | None = None,
     n_heads: int | None = None,
     d_model: int | None = None,
+    d_head: int | None = None,
     layer_norm: bool = False,
     none: bool = False,
 ) -> TransformerConfig:
     """Sizes for a model to be trained: InterpBench's for its cases, or those that are given.
 
     Without InterpBench's, at least two layers and four heads, and half the compiled model's width,
-    so that variables are in superposition. GELU, and no norm unless asked for. With `none` the
+    so that variables are in superposition; heads that share out the width, unless `d_head` is
+    given: heads that compare as many keys as a program may have need more. GELU, and no norm unless
+    asked for. With `none` the
     model has one output more, for where the compiled one says None; see `says_none`.
 
     Raises ModelError where `none` is asked of a model of numbers.
@@ -166,7 +174,7 @@ def low_level_config(
         n_layers=sizes["n_layers"],
         n_heads=heads,
         d_model=width,
-        d_head=sizes.get("d_head", max(1, width // heads)),
+        d_head=d_head or sizes.get("d_head", max(1, width // heads)),
         d_mlp=sizes.get("d_mlp", 4 * width),
         n_ctx=high.n_ctx,
         d_vocab=high.d_vocab,
@@ -254,11 +262,10 @@ class Trainer:
         c = self.config
         rate = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
         if c.schedule == "cosine":
-            start, end = 0, c.steps
-            if 0 < c.restart < c.steps:
-                again = self.n_steps >= c.restart
-                start, end = (c.restart, c.steps) if again else (0, c.restart)
-                rate *= RESTART if again else 1.0
+            ends = [*(step for step in c.restarts if step < c.steps), c.steps]
+            cycle = bisect_right(ends[:-1], self.n_steps)
+            start, end = ends[cycle - 1] if cycle else 0, ends[cycle]
+            rate *= RESTART**cycle
             share = (self.n_steps - start) / (end - start)
             rate *= (1 + math.cos(math.pi * min(1.0, share))) / 2
         if self.cooling_since is not None:

@@ -56,6 +56,7 @@ def train(
     layers: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     heads: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     d_model: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    d_head: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
     pairs: Annotated[int, typer.Option(help="Pairs of the certificate.")] = 20_000,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -83,7 +84,8 @@ def train(
         plan = replace(plan, config=training.SIIT)
     elif objective:
         plan = plan.changed({"objective": objective.value})
-    sizes = {"layers": layers, "heads": heads, "d_model": d_model, "layer_norm": layer_norm or None}
+    sizes = {"layers": layers, "heads": heads, "d_model": d_model, "d_head": d_head}
+    sizes["layer_norm"] = layer_norm or None
     settings = {"seed": seed, "steps": steps, **sizes, **parse_options(option)}
     plan = plan.changed({name: value for name, value in settings.items() if value is not None})
     check_device(device)

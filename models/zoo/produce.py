@@ -31,6 +31,7 @@ SIZES = {
     "layers": "n_layers",
     "heads": "n_heads",
     "d_model": "d_model",
+    "d_head": "d_head",
     "layer_norm": "layer_norm",
     "none": "none",
 }
@@ -63,7 +64,7 @@ class Plan:
         return Trainer(compiled, placement, low, self.config, device)
 
     def changed(self, settings: Mapping[str, Any]) -> Plan:
-        """With other settings: `TrainingConfig`'s, or layers, heads, d_model and layer_norm.
+        """With other settings: `TrainingConfig`'s, or those of `SIZES`.
 
         Raises ModelError for settings that there are not, or values that they do not take.
         """
@@ -74,8 +75,8 @@ class Plan:
             )
         sizes = {SIZES[name]: value for name, value in settings.items() if name in SIZES}
         config = {name: value for name, value in settings.items() if name not in SIZES}
-        if "betas" in config:  # JSON has no tuples
-            config["betas"] = tuple(config["betas"])
+        for name in {"betas", "restarts"} & set(config):  # JSON has no tuples
+            config[name] = tuple(config[name])
         try:
             changed = replace(self.config, **config)
         except TypeError as error:

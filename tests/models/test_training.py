@@ -107,22 +107,22 @@ def test_checkpoints_of_other_settings_are_refused(tmp_path: Path) -> None:
         train(trainer(SHORT), checkpoint=checkpoint)
 
 
-def test_a_second_cosine_begins_where_the_first_has_ended() -> None:
+def test_a_cosine_begins_where_the_one_before_has_ended() -> None:
     """So that a run may be taken further: until then it is the same as one that ends there."""
-    short, longer = (
-        trainer(dataclasses.replace(SHORT, warmup=2, steps=steps, restart=restart))
-        for steps, restart in ((10, 0), (16, 10))
-    )
-    rates: list[list[float]] = [[], []]
-    for each, seen in zip((short, longer), rates, strict=True):
-        for _ in range(each.config.steps):
-            seen.append(each.rate)
+    rates: list[list[float]] = []
+    for steps, restarts in ((10, ()), (10, (10, 16)), (16, (10,)), (22, (10, 16))):
+        each = trainer(dataclasses.replace(SHORT, warmup=2, steps=steps, restarts=restarts))
+        rates.append([])
+        for _ in range(steps):
+            rates[-1].append(each.rate)
             each.n_steps += 1
-    first, both = rates
-    assert both[:10] == first
-    assert both[10] == pytest.approx(0.3)  # the second has no warm-up
-    assert both[10:] == sorted(both[10:], reverse=True)
-    assert both[-1] < 0.3 * 0.1
+    one, not_reached, two, three = rates
+    assert one == not_reached == two[:10] == three[:10]
+    assert two == three[:16]
+    assert [two[10], three[16]] == pytest.approx([0.3, 0.09])  # there is no second warm-up
+    for cosine in (one[2:], two[10:], three[16:]):
+        assert cosine == sorted(cosine, reverse=True)
+        assert cosine[-1] < 0.1 * cosine[0]
 
 
 def test_inputs_are_split() -> None:
@@ -139,6 +139,7 @@ def test_inputs_are_split() -> None:
         ({"learning_rate": -1.0}, "learning_rate above 0"),
         ({"lagging": 1.5}, "lagging from 0 to 1"),
         ({"quiet": -1}, "quiet of at least 0"),
+        ({"restarts": (9, 9)}, "restarts at rising steps"),
     ],
 )
 def test_wrong_settings(change: dict[str, float], message: str) -> None:
