@@ -86,6 +86,7 @@ class TrainingConfig:
     n_validation: int = 1_000  # pairs of test inputs
     # Steps from a validation that passes to an early end, rates falling to zero.
     cooldown: int = 100
+    ending_pairs: int = 1_000  # of the certificate that must pass then
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -328,7 +329,7 @@ class Trainer:
             self.model,
             self.compiled,
             self.correspondence,
-            n_pairs=self.config.n_validation,
+            n_pairs=self.config.ending_pairs,
             seed=self.config.seed + 1,  # not the pairs of the model's certificate
             ablations=("resample",),
         )
