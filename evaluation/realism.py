@@ -25,7 +25,7 @@ from knowncircuits.models.certificate import (
     edge_set,
 )
 from knowncircuits.models.trained import Trained
-from knowncircuits.models.training import Losses, Trainer, TrainingConfig, train
+from knowncircuits.models.training import Losses, Trainer, TrainingConfig, from_json, train
 from knowncircuits.models.zoo import freeze, load_model
 from knowncircuits.transformer import Transformer
 
@@ -48,9 +48,7 @@ def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
         )
     of_trained = trained.training.get("config", {})
     settings = {name: value for name, value in of_trained.items() if name in names} | changes
-    if "betas" in settings:  # JSON has no tuples
-        settings["betas"] = tuple(settings["betas"])
-    return replace(TrainingConfig(**settings), objective="behaviour")
+    return replace(TrainingConfig(**from_json(settings)), objective="behaviour")
 
 
 def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> Trainer:

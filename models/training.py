@@ -14,7 +14,7 @@ import io
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -125,6 +125,11 @@ SIIT = TrainingConfig(
     strict_weight=0.4,
     cooldown=0,
 )
+
+
+def from_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `TrainingConfig` as it has them: JSON has no tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
 
 
 @dataclass(frozen=True)

@@ -197,12 +197,12 @@ def _natural(trained: Any, config: Any, folder: Path) -> Any:
     from knowncircuits.evaluation.realism import natural_trainer
     from knowncircuits.exchange import check_writable
     from knowncircuits.models.trained import load_trained, save_trained
+    from knowncircuits.models.training import from_json
     from knowncircuits.models.zoo import freeze
 
     if (folder / "config.json").exists():
         found = load_trained(folder)
-        expected = asdict(config) | {"betas": list(config.betas)}
-        if found.training.get("config") != expected:
+        if from_json(found.training.get("config", {})) != asdict(config):
             raise ResultError(
                 f"{folder}: expected a natural model of these settings, got another; "
                 "name another folder with --natural"

@@ -19,7 +19,13 @@ from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.exchange import check_writable
 from knowncircuits.models.certificate import QuickAgreement, certify
 from knowncircuits.models.trained import Trained, as_trained, save_trained
-from knowncircuits.models.training import Trainer, TrainingConfig, low_level_config, train
+from knowncircuits.models.training import (
+    Trainer,
+    TrainingConfig,
+    from_json,
+    low_level_config,
+    train,
+)
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
 from knowncircuits.models.zoo.summary import Summary
@@ -74,9 +80,7 @@ class Plan:
                 f"got {', '.join(sorted(unknown))}"
             )
         sizes = {SIZES[name]: value for name, value in settings.items() if name in SIZES}
-        config = {name: value for name, value in settings.items() if name not in SIZES}
-        for name in {"betas", "restarts"} & set(config):  # JSON has no tuples
-            config[name] = tuple(config[name])
+        config = from_json({name: v for name, v in settings.items() if name not in SIZES})
         try:
             changed = replace(self.config, **config)
         except TypeError as error:

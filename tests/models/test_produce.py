@@ -45,17 +45,18 @@ def make(zoo: Zoo, path: Path, *names: str, **options: Any) -> list[Outcome]:
 
 def test_recipes_say_what_departs_from_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "recipes.json"
-    shuffled = {"layers": 3, "heads": 5, "d_model": 20, "betas": [0.8, 0.9]}
+    sizes = {"layers": 3, "heads": 5, "d_model": 20, "d_head": 7}
+    shuffled = {**sizes, "betas": [0.8, 0.9], "restarts": [3, 7]}
     path.write_text(json.dumps({NAME: {"seed0": {"steps": 7}, "shuffled": shuffled}}))
     assert plan_model("histogram", recipes=path) == Plan("histogram")
     assert plan_model(NAME, recipes=path) == Plan(NAME, TrainingConfig(steps=7))
     # A variant without a recipe has that of seed0.
     assert plan_model(NAME, "seed1", path) == Plan(NAME, TrainingConfig(steps=7, seed=1))
     plan = plan_model(NAME, "shuffled", path)
-    assert plan.config == TrainingConfig(seed=2, betas=(0.8, 0.9))
+    assert plan.config == TrainingConfig(seed=2, betas=(0.8, 0.9), restarts=(3, 7))
     trainer = plan.trainer()
     low = trainer.model.config
-    assert (low.n_layers, low.n_heads, low.d_model) == (3, 5, 20)
+    assert (low.n_layers, low.n_heads, low.d_model, low.d_head) == (3, 5, 20, 7)
     placed = trainer.correspondence.nodes
     assert any(place != node for node, place in placed.items())
 
