@@ -320,7 +320,8 @@ class Trainer:
 
         Validation sees outside edges dealt out over its pairs, too few for each to be certain.
         """
-        self.lags = [1 - found.share for found in agreement.inside.values()]
+        # An edge under which no position counts cannot lag.
+        self.lags = [1 - a.share if a.positions else 0.0 for a in agreement.inside.values()]
         if self.cooling_since is None and agreement.passed:
             self.cooling_since = self.n_steps
         if self.n_steps == self._cooled:

@@ -12,7 +12,7 @@ from torch import Tensor
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.models.agreement import measure
+from knowncircuits.models.agreement import Agreement, measure
 from knowncircuits.models.certificate import edge_set
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.objectives import (
@@ -57,6 +57,11 @@ def test_edges_that_lag_are_patched_more_often() -> None:
     assert torch.allclose(chances, expected)
     edges = [drawn.model.graph.edges[i] for i in drawn.objective.inside]
     assert edges == list(agreement.inside)  # the same order
+    edge, *others = agreement.inside
+    nothing_counts = {edge: Agreement(), **{other: agreement.inside[other] for other in others}}
+    drawn.judge(dataclasses.replace(agreement, inside=nothing_counts))
+    assert drawn.emphasis.inside is not None
+    assert drawn.emphasis.inside[0] == pytest.approx(0.5 / n_inside)
     one = Emphasis(torch.eye(n_inside)[2])
     inside, _ = drawn.objective.draw(3000, drawn.generator, one)
     alone = inside[inside.sum(1) == 1].mean(0)
