@@ -44,26 +44,26 @@ class Emphasis:
 EVEN = Emphasis()
 
 
+@dataclass(frozen=True)
+class Step:
+    """What the losses of one step are computed on."""
+
+    base: Tokens  # to run on
+    source: Tokens  # whose run is read instead
+    generator: torch.Generator  # of what is drawn, on the CPU, so that devices see the same
+    emphasis: Emphasis = EVEN  # of interchanges of edges
+
+
 class Objective(ABC):
     """Draws interchanges and compares the two models under them."""
 
     @abstractmethod
-    def losses(
-        self,
-        model: Transformer,
-        base: Tokens,
-        source: Tokens,
-        generator: torch.Generator,
-        emphasis: Emphasis = EVEN,
-    ) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
         """The losses of one step, to be minimised one after another.
 
         Args:
             model: the low-level model.
-            base: ids to run on.
-            source: ids of the run that is read instead.
-            generator: of what is drawn, on the CPU, so that devices see the same.
-            emphasis: for interchanges of edges; the other objectives have no use for it.
+            step: its pairs of inputs, and what else is drawn with.
 
         Yields:
             Scalars by name, to be weighted and summed; weights are the caller's alone. The model
@@ -102,26 +102,19 @@ class EdgeInterchanges(Objective):
         self.images = torch.from_numpy(correspondence.image[inside]).to(device)
         self.outside = torch.from_numpy(~inside).to(device, torch.float32)
 
-    def losses(
-        self,
-        model: Transformer,
-        base: Tokens,
-        source: Tokens,
-        generator: torch.Generator,
-        emphasis: Emphasis = EVEN,
-    ) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on the source, agreement under a set of edges, and the guide, all at once."""
         high = self.compiled.model
-        inside, outside = self.draw(len(base), generator, emphasis)
+        inside, outside = self.draw(len(step.base), step.generator, step.emphasis)
         with torch.no_grad():
-            high_source = high.run(source)
-            mask = self.outside.new_zeros(len(base), high.graph.n_edges)
+            high_source = high.run(step.source)
+            mask = self.outside.new_zeros(len(step.base), high.graph.n_edges)
             mask[:, self.images] = inside
-            wanted = high.run(base, high_source.outputs, mask)
-        low_source = model.run(source)
+            wanted = high.run(step.base, high_source.outputs, mask)
+        low_source = model.run(step.source)
         mask = outside.clone()
         mask[:, self.inside] = inside
-        got = model.run(base, low_source.outputs, mask)
+        got = model.run(step.base, low_source.outputs, mask)
         losses: dict[Term, Tensor] = {
             "behaviour": answer_loss(self.compiled, low_source.logits, high_source.logits),
             "patched": answer_loss(self.compiled, got.logits, wanted.logits),
@@ -182,38 +175,29 @@ class NodeInterchanges(Objective):
         self.low_inside = _node_masks(low, list(placed.values())).to(device)
         self.low_outside = _node_masks(low, outside).to(device)
 
-    def losses(
-        self,
-        model: Transformer,
-        base: Tokens,
-        source: Tokens,
-        generator: torch.Generator,
-        emphasis: Emphasis = EVEN,
-    ) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
         """IIT as `patched`, then `strict`, then `behaviour`; without such nodes not the former."""
         high = self.compiled.model
         with torch.no_grad():
-            clean = high.run(base).logits
+            clean = high.run(step.base).logits
         if len(self.low_inside):
-            node = _draw(len(self.low_inside), generator)
+            node = _draw(len(self.low_inside), step.generator)
             with torch.no_grad():
-                high_outputs = high.run(source).outputs
-                wanted = high.run(base, high_outputs, self.high_inside[node]).logits
-            got = self._interchange(model, base, source, self.low_inside[node])
+                high_outputs = high.run(step.source).outputs
+                wanted = high.run(step.base, high_outputs, self.high_inside[node]).logits
+            got = self._interchange(model, step, self.low_inside[node])
             yield {"patched": answer_loss(self.compiled, got, wanted)}
         if len(self.low_outside):
-            node = _draw(len(self.low_outside), generator)
-            got = self._interchange(model, base, source, self.low_outside[node])
+            node = _draw(len(self.low_outside), step.generator)
+            got = self._interchange(model, step, self.low_outside[node])
             yield {"strict": answer_loss(self.compiled, got, clean)}
-        yield {"behaviour": answer_loss(self.compiled, model.run(base).logits, clean)}
+        yield {"behaviour": answer_loss(self.compiled, model.run(step.base).logits, clean)}
 
-    def _interchange(
-        self, model: Transformer, base: Tokens, source: Tokens, mask: Tensor
-    ) -> Tensor:
+    def _interchange(self, model: Transformer, step: Step, mask: Tensor) -> Tensor:
         """Logits on base, with the mask's edges reading the run on the source."""
         with torch.no_grad():
-            outputs = model.run(source).outputs
-        return model.run(base, outputs, mask).logits
+            outputs = model.run(step.source).outputs
+        return model.run(step.base, outputs, mask).logits
 
 
 class Behaviour(Objective):
@@ -225,16 +209,9 @@ class Behaviour(Objective):
         """The compiled model must be on the device; the correspondence plays no part."""
         self.compiled = compiled
 
-    def losses(
-        self,
-        model: Transformer,
-        base: Tokens,
-        source: Tokens,
-        generator: torch.Generator,
-        emphasis: Emphasis = EVEN,
-    ) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on base and source: the inputs that the other objectives see."""
-        tokens = torch.cat((base, source))
+        tokens = torch.cat((step.base, step.source))
         with torch.no_grad():
             wanted = self.compiled.model.run(tokens).logits
         yield {"behaviour": answer_loss(self.compiled, model.run(tokens).logits, wanted)}

@@ -38,7 +38,7 @@ from knowncircuits.models.certificate import (
     quick_agreement,
 )
 from knowncircuits.models.muon import Muon
-from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Term
+from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Step, Term
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges
@@ -243,14 +243,13 @@ class Trainer:
             "strict": c.strict_weight,
             "guide": c.guide_weight,
         }
-        base, source = self._pairs()
+        step = Step(*self._pairs(), self.generator, self.emphasis)
         seen: dict[Term, float] = {}
-        norm = 0.0
+        norm, rate = 0.0, self.rate
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * self.rate
-        steps = self.objective.losses(self.model, base, source, self.generator, self.emphasis)
-        for losses in steps:
+                group["lr"] = group["peak"] * rate
+        for losses in self.objective.losses(self.model, step):
             self.model.zero_grad()
             weighted = [weights[name] * loss for name, loss in losses.items()]
             torch.autograd.backward(torch.stack(weighted).sum())
@@ -268,9 +267,9 @@ class Trainer:
         c = self.config
         rate = min(1.0, (self.n_steps + 1) / max(1, c.warmup))
         if c.schedule == "cosine":
-            ends = [*(step for step in c.restarts if step < c.steps), c.steps]
-            cycle = bisect_right(ends[:-1], self.n_steps)
-            start, end = ends[cycle - 1] if cycle else 0, ends[cycle]
+            bounds = [0, *(step for step in c.restarts if step < c.steps), c.steps]
+            cycle = bisect_right(bounds[1:-1], self.n_steps)
+            start, end = bounds[cycle : cycle + 2]
             rate *= RESTART**cycle
             share = (self.n_steps - start) / (end - start)
             rate *= (1 + math.cos(math.pi * min(1.0, share))) / 2

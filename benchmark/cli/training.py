@@ -84,9 +84,16 @@ def train(
         plan = replace(plan, config=training.SIIT)
     elif objective:
         plan = plan.changed({"objective": objective.value})
-    sizes = {"layers": layers, "heads": heads, "d_model": d_model, "d_head": d_head}
-    sizes["layer_norm"] = layer_norm or None
-    settings = {"seed": seed, "steps": steps, **sizes, **parse_options(option)}
+    settings = {
+        "seed": seed,
+        "steps": steps,
+        "layers": layers,
+        "heads": heads,
+        "d_model": d_model,
+        "d_head": d_head,
+        "layer_norm": layer_norm or None,
+        **parse_options(option),
+    }
     plan = plan.changed({name: value for name, value in settings.items() if value is not None})
     check_device(device)
     trainer = plan.trainer(device)

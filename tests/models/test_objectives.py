@@ -20,6 +20,7 @@ from knowncircuits.models.objectives import (
     EdgeInterchanges,
     Emphasis,
     NodeInterchanges,
+    Step,
 )
 from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_level_config, train
 
@@ -71,10 +72,11 @@ def test_edges_that_lag_are_patched_more_often() -> None:
 
 def test_outside_edges_come_in_slowly() -> None:
     drawn = trainer(TrainingConfig(**FEW, quiet=2, ramp=4, steps=8))
+    assert isinstance(drawn.objective, EdgeInterchanges)
     strengths = []
     for _ in range(8):
         strengths.append(drawn.emphasis.outside)
-        _, outside = drawn.objective.draw(8, drawn.generator, drawn.emphasis)  # type: ignore[attr-defined]
+        _, outside = drawn.objective.draw(8, drawn.generator, drawn.emphasis)
         assert set(outside.unique().tolist()) <= {0.0, strengths[-1]}
         drawn.step()
     assert strengths == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
@@ -118,7 +120,7 @@ def test_node_losses_are_those_of_hooks() -> None:
     outside = {loss(replaced(model, node, base, source), high(base)) for node in others}
     seen: dict[str, set[float]] = {"patched": set(), "strict": set(), "behaviour": set()}
     for _ in range(60):  # so that every node is drawn
-        steps = list(drawn.objective.losses(model, base, source, drawn.generator))
+        steps = list(drawn.objective.losses(model, Step(base, source, drawn.generator)))
         assert [list(step) for step in steps] == [["patched"], ["strict"], ["behaviour"]]
         for step in steps:
             for name, value in step.items():
@@ -183,7 +185,8 @@ def test_natural_models_learn_the_answers_and_another_circuit() -> None:
     done = trainer(config)
     assert isinstance(done.objective, Behaviour)
     (base, source), high = done.validation, done.compiled.model
-    ((term, loss),) = next(done.objective.losses(done.model, base, source, done.generator)).items()
+    step = Step(base, source, done.generator)
+    ((term, loss),) = next(done.objective.losses(done.model, step)).items()
     both = torch.cat((base, source))
     errors = (done.model(both) - high(both))[done.compiled.defined(high(both))].square()
     assert (term, loss.item()) == ("behaviour", pytest.approx(errors.mean().item(), rel=1e-5))

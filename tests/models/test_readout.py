@@ -11,7 +11,7 @@ from torch import Tensor
 
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
-from knowncircuits.models.objectives import EdgeInterchanges
+from knowncircuits.models.objectives import EdgeInterchanges, Step
 from knowncircuits.models.readout import unexplained
 from knowncircuits.models.training import Trainer, TrainingConfig, low_level_config, train
 
@@ -73,7 +73,7 @@ def test_guided_training_reads_variables_at_their_places() -> None:
     assert agreement.passed, agreement.failures
     assert isinstance(guided.objective, EdgeInterchanges)
     base, source = guided.validation
-    (losses,) = guided.objective.losses(guided.model, base, source, guided.generator)
+    (losses,) = guided.objective.losses(guided.model, Step(base, source, guided.generator))
     high, low = guided.compiled.model, guided.model
     nodes = [(h, l) for h, l in guided.correspondence.nodes.items() if h[0] in "am"]
     assert [h for h, _ in nodes] == ["m0", "a1.h0"]
