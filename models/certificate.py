@@ -99,15 +99,20 @@ class Certificate:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Each threshold that is missed, with what was reached."""
+        """Each threshold that is missed, with what was reached, and what was not measured."""
         missing = [e for e, label in self.labels.items() if label != "undetermined"]
         missing = [edge for edge in missing if edge not in self.edges]
         unmeasured = [f"not measured: {', '.join(missing)}"] if missing else []
+        return (*unmeasured, *self.misses)
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """Each threshold that is missed by what was measured."""
         checks = [("accuracy", self.accuracy, ACCURACY)]
         for side, label in (("inside", "in"), ("outside", "out")):
             checks += [(f"{side} edge {e}", a, EVERY_EDGE) for e, a in self._labelled(label)]
         unused = _unused(dict(self._labelled("in")))
-        return (*unmeasured, *_misses([*checks, *_set_checks(self.sets)]), *unused)
+        return (*_misses([*checks, *_set_checks(self.sets)]), *unused)
 
     @property
     def passed(self) -> bool:

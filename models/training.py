@@ -15,7 +15,8 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -39,7 +40,7 @@ from knowncircuits.models.certificate import (
 )
 from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Step, Term
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
@@ -191,6 +192,28 @@ def low_level_config(
     )
 
 
+def start_from(model: Transformer, start: Transformer) -> None:
+    """Give a model the weights of another: its first layers, and all that is of one shape.
+
+    Of layers that the other lacks, and of a readout for other answers, the weights stay as they
+    are. Where one program begins as another does, such as `median`, which sorts, the model then has
+    that part of the circuit.
+
+    Raises ModelError for other widths, inputs or kinds of layers, or fewer layers than `start` has.
+    """
+    wanted, got = (replace(m.config, n_layers=1, d_vocab_out=1) for m in (model, start))
+    if wanted != got or wanted.layer_norm:
+        raise ModelError(f"expected a model without norms to start from, with {wanted}, got {got}")
+    if start.config.n_layers > model.config.n_layers:
+        most, layers = model.config.n_layers, start.config.n_layers
+        raise ModelError(f"expected at most {most} layers to start from, got {layers}")
+    with torch.no_grad():
+        for name, weights in start.named_parameters():
+            place = getattr(model, name)[: len(weights)]
+            if place.shape == weights.shape:
+                place.copy_(weights)
+
+
 class Trainer:
     """Trains one model, step by step; its state can be saved and loaded between any two."""
 
@@ -201,10 +224,15 @@ class Trainer:
         low: TransformerConfig,
         config: TrainingConfig,
         device: str | torch.device = "cpu",
+        start: Transformer | None = None,
     ) -> None:
         """Draw inputs and initial weights by the config's seed.
 
-        Raises ModelError where the sizes do not fit the compiled model and the correspondence.
+        With `start`, a model of the same widths and of at most as many layers, its weights take the
+        place of those that are drawn; see `start_from`.
+
+        Raises ModelError where the sizes do not fit the compiled model and the correspondence, or
+        those of `start`.
         """
         high = compiled.model.config
         outputs = high.d_vocab_out + says_none(compiled, low.d_vocab_out)
@@ -217,6 +245,9 @@ class Trainer:
         self.config, self.compiled, self.correspondence = config, compiled, correspondence
         compiled.model.to(device)
         self.model = Transformer(low, device=device).initialise(config.seed, gain=GAIN)
+        self.start = weights_hash(start) if start else None
+        if start:
+            start_from(self.model, start)
         self.objective = OBJECTIVES[config.objective](compiled, correspondence, device)
         if not isinstance(compiled.case, Case):
             raise ModelError("expected a compiled case, whose inputs can be drawn, got a program")
@@ -330,15 +361,21 @@ class Trainer:
         self.done |= self.n_steps >= self.config.steps
 
     def _every_edge_passes(self) -> bool:
-        certificate = certify(
+        """By a certificate of few pairs, not those of the model's own.
+
+        Inside edges come first: there are few, and it is they that fall short.
+        """
+        certificate = partial(
+            certify,
             self.model,
             self.compiled,
             self.correspondence,
             n_pairs=self.config.ending_pairs,
-            seed=self.config.seed + 1,  # not the pairs of the model's certificate
+            seed=self.config.seed + 1,
             ablations=("resample",),
         )
-        return certificate.passed
+        inside = certificate(edges=self.correspondence.circuit.edges())
+        return not inside.misses and certificate().passed
 
     def save(self, path: Path) -> None:
         """Write all that a later `load` needs to go on exactly; whole or not at all."""
@@ -377,7 +414,8 @@ class Trainer:
     def _settings(self) -> str:
         """What a checkpoint must agree in."""
         nodes = sorted(self.correspondence.nodes.items())
-        return f"{self.compiled.name}, {self.config}, {self.model.config}, {nodes}"
+        settings = f"{self.compiled.name}, {self.config}, {self.model.config}, {nodes}"
+        return f"{settings}, from {self.start}" if self.start else settings
 
     def _pairs(self) -> tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]:
         shape = (2, self.config.batch_size)

@@ -56,27 +56,32 @@ class Plan:
     config: TrainingConfig = field(default_factory=TrainingConfig)
     sizes: Mapping[str, Any] = field(default_factory=dict)  # as `low_level_config` takes them
     shuffle: int | None = None  # seed of a random placement, instead of the same names
+    start: str | None = None  # case of the shipped model whose weights it starts from
 
     def trainer(self, device: str = "cpu") -> Trainer:
         """A trainer before its first step.
 
-        Raises GraphError where the sizes leave no room for the circuit.
+        Raises GraphError where the sizes leave no room for the circuit, ModelError where they are
+        not those of the model to start from, and UnknownNameError where that is not shipped.
         """
+        start = SHIPPED.load(self.start).model if self.start else None
         compiled = load_case(self.case).compile()
         low = low_level_config(compiled, **self.sizes)
         placement = Correspondence.same_names(compiled.circuit, low.graph)
         if self.shuffle is not None:
             placement = _shuffled(placement, self.shuffle)
-        return Trainer(compiled, placement, low, self.config, device)
+        return Trainer(compiled, placement, low, self.config, device, start)
 
     def changed(self, settings: Mapping[str, Any]) -> Plan:
-        """With other settings: `TrainingConfig`'s, or those of `SIZES`.
+        """With other settings: `TrainingConfig`'s, those of `SIZES`, or `start`.
 
         Raises ModelError for settings that there are not, or values that they do not take.
         """
+        settings = dict(settings)
+        start = settings.pop("start", self.start)
         if unknown := set(settings) - set(SIZES) - SETTINGS:
             raise ModelError(
-                f"expected settings among {', '.join(sorted(SETTINGS | set(SIZES)))}; "
+                f"expected settings among {', '.join(sorted({*SETTINGS, *SIZES, 'start'}))}; "
                 f"got {', '.join(sorted(unknown))}"
             )
         sizes = {SIZES[name]: value for name, value in settings.items() if name in SIZES}
@@ -85,18 +90,21 @@ class Plan:
             changed = replace(self.config, **config)
         except TypeError as error:
             raise ModelError(f"expected numbers for {', '.join(config)}: {error}") from error
-        return replace(self, config=changed, sizes={**self.sizes, **sizes})
+        return replace(self, config=changed, sizes={**self.sizes, **sizes}, start=start)
 
     def settings(self) -> dict[str, Any]:
         """The plan as JSON has it."""
         settings = {"config": asdict(self.config), "sizes": dict(self.sizes)}
-        plain: dict[str, Any] = json.loads(json.dumps(settings | {"shuffle": self.shuffle}))
+        settings |= {"shuffle": self.shuffle} | ({"start": self.start} if self.start else {})
+        plain: dict[str, Any] = json.loads(json.dumps(settings))
         return plain
 
 
 def freeze(trainer: Trainer) -> Trained:
     """The model of a trainer that is done, not certified yet, with how it was trained."""
     training = {"config": asdict(trainer.config), "steps": trainer.n_steps}
+    if trainer.start:
+        training["start"] = trainer.start  # hash of the weights
     return as_trained(trainer.model, trainer.compiled, trainer.correspondence, training)
 
 
@@ -137,6 +145,8 @@ def plan_model(case: str, variant: str = "seed0", recipes: Path = RECIPES) -> Pl
         if "seed" in recipe:
             raise ValueError("expected no seed, which is the variant's")
         plan = Plan(case, shuffle=chosen.seed if chosen.shuffled else None).changed(recipe)
+        if plan.start and not SHIPPED.holds(plan.start, "seed0"):
+            raise ValueError(f"expected a shipped model to start from, got {plan.start}")
     except (OSError, ValueError, TypeError, AttributeError, ModelError) as error:
         raise ResultError(f"{recipes}: no recipe for {variant} of {case}: {error}") from error
     return plan.changed({"seed": chosen.seed})
@@ -220,7 +230,7 @@ def make_models(
     jobs, missing = [], zoo.missing()
     for case, variant in models:
         plan = plan_model(case, variant, recipes)
-        tried = [attempt.get("settings") for attempt in missing.get(case, {}).get(variant, [])]
+        tried = [_completed(attempt) for attempt in missing.get(case, {}).get(variant, [])]
         if not zoo.holds(case, variant) and (retry or plan.settings() not in tried):
             jobs.append(_Job(plan, variant, zoo, n_pairs, device))
     check_writable(zoo.folder)
@@ -233,6 +243,15 @@ def make_models(
     if work.exists() and not any(work.iterdir()):
         work.rmdir()
     return outcomes
+
+
+def _completed(attempt: Attempt) -> dict[str, Any] | None:
+    """An attempt's settings; one of an earlier version lacks what stood at its default then."""
+    settings: dict[str, Any] | None = attempt.get("settings")
+    if settings is None:
+        return None
+    defaults = json.loads(json.dumps(asdict(TrainingConfig())))
+    return {**settings, "config": defaults | settings["config"]}
 
 
 def _make(job: _Job) -> Outcome:
@@ -290,7 +309,7 @@ def _put_down(zoo: Zoo, outcome: Outcome) -> None:
     of_case = missing.setdefault(outcome.case, {})
     attempts = of_case.pop(outcome.variant, [])
     if not outcome.certified:
-        others = [a for a in attempts if a.get("settings") != outcome.attempt["settings"]]
+        others = [a for a in attempts if _completed(a) != outcome.attempt["settings"]]
         of_case[outcome.variant] = sorted([*others, outcome.attempt], key=_failures)
     zoo.write_missing(missing)
 

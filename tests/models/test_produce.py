@@ -19,7 +19,16 @@ from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.models.training import TrainingConfig
-from knowncircuits.models.zoo import Outcome, Plan, Zoo, make_models, plan_model, produce
+from knowncircuits.models.zoo import (
+    Outcome,
+    Plan,
+    Zoo,
+    load_model,
+    make_models,
+    plan_model,
+    produce,
+)
+from knowncircuits.transformer import weights_hash
 
 NAME = "fraction_of_x"
 SHORT = {"n_inputs": 500, "n_validation": 50, "validate_every": 10, "steps": 20}
@@ -82,6 +91,7 @@ def test_a_shuffled_placement_moves_something() -> None:
         ({"stepps": 3}, "got stepps"),
         ({"seed": 3}, "expected no seed"),
         ({"steps": 0}, "steps above 0"),
+        ({"start": "balanced_words"}, "shipped model to start from, got balanced_words"),
         ({"steps": "many"}, "no recipe for seed0"),
         (["steps"], "no recipe for seed0"),
     ],
@@ -121,6 +131,22 @@ def test_certified_models_are_put_there_and_left_alone(zoo: Zoo, tmp_path: Path)
     assert make(zoo, path, "identity") == []
 
 
+def test_a_recipe_may_start_from_a_shipped_model(zoo: Zoo, tmp_path: Path) -> None:
+    """Which goes down with the model, and in the entry of one that fails."""
+    start = load_model("identity")
+    low = start.model.config
+    sizes = {"layers": low.n_layers, "heads": low.n_heads, "d_model": low.d_model}
+    recipe = {**SHORT, **sizes, "start": "identity", "steps": 1}
+    (done,) = make(zoo, recipes(tmp_path, identity=recipe), "identity")
+    assert done.certified, done.reason
+    assert zoo.load("identity").training["start"] == weights_hash(start.model)
+    wrong = {**recipe, "d_model": low.d_model + 1}
+    (done,) = make(zoo, recipes(tmp_path, histogram=wrong), "histogram")
+    assert not done.certified
+    assert "to start from" in done.reason
+    assert zoo.missing()["histogram"]["seed0"][0]["settings"]["start"] == "identity"
+
+
 def test_everything_else_becomes_an_entry(zoo: Zoo, tmp_path: Path) -> None:
     """What fails, diverges or has no place; each attempt once, the best one first."""
     hopeless = {**SHORT, "optimizer": "adam", "learning_rate": 1e9, "warmup": 0}
@@ -142,6 +168,9 @@ def test_everything_else_becomes_an_entry(zoo: Zoo, tmp_path: Path) -> None:
     assert {p.name for p in zoo.folder.iterdir()} == {"missing.json"}
 
     assert make(zoo, path, "histogram") == []  # the same was tried
+    del histogram["settings"]["config"]["restarts"]  # as before there was this setting
+    zoo.write_missing(missing)
+    assert make(zoo, path, "histogram") == []
     assert len(make(zoo, path, "histogram", retry=True)) == 1
     assert len(zoo.missing()["histogram"]["seed0"]) == 1
     assert len(make(zoo, recipes(tmp_path, histogram=hopeless), "histogram")) == 1

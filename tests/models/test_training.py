@@ -24,6 +24,8 @@ from knowncircuits.models.training import (
     low_level_config,
     train,
 )
+from knowncircuits.models.zoo import load_model
+from knowncircuits.transformer import Transformer
 
 SHORT = TrainingConfig(steps=30, n_inputs=500, n_validation=50, validate_every=10)
 
@@ -95,6 +97,60 @@ def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert steps[0] == 11
     train(whole)
     assert all(map(torch.equal, weights(resumed), weights(whole)))
+
+
+def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
+    """Of two layers that start from one, the second is as it would have been, and so the readout
+    for as many answers as the other does not have."""
+    compiled, config = load_case("histogram").compile(), SHORT
+    low = low_level_config(compiled, n_layers=3)
+    other = Transformer(dataclasses.replace(low, n_layers=2, d_vocab_out=2)).initialise(5)
+    placement = Correspondence.same_names(compiled.circuit, low.graph)
+    drawn = Trainer(compiled, placement, low, config)
+    started = Trainer(compiled, placement, low, config, start=other)
+    assert torch.equal(started.model.W_E, other.W_E)
+    assert torch.equal(started.model.W_QKV[:2], other.W_QKV)
+    assert torch.equal(started.model.W_in[2], drawn.model.W_in[2])
+    assert not torch.equal(started.model.W_in[1], drawn.model.W_in[1])
+    assert torch.equal(started.model.W_U, drawn.model.W_U)
+
+
+def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
+    trained = load_model("fraction_of_x")
+    parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
+    started = Trainer(*parts, start=trained.model)
+    assert started.validate().passed
+    assert not Trainer(*parts).validate().passed
+    assert all(p.requires_grad for p in started.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"d_model": 11}, "d_model=12.*d_model=11"),
+        ({"n_layers": 3}, "at most 2 layers to start from, got 3"),
+        ({"d_vocab": 9}, "d_vocab=9"),
+    ],
+)
+def test_models_of_other_sizes_are_no_start(sizes: dict[str, int], message: str) -> None:
+    plain = trainer(SHORT)
+    low = plain.model.config
+    other = Transformer(dataclasses.replace(low, **sizes))
+    with pytest.raises(ModelError, match=message):
+        Trainer(plain.compiled, plain.correspondence, low, SHORT, start=other)
+    normed = dataclasses.replace(low, layer_norm=True)
+    placement = Correspondence.same_names(plain.compiled.circuit, normed.graph)
+    with pytest.raises(ModelError, match="without norms"):
+        Trainer(plain.compiled, placement, normed, SHORT, start=Transformer(normed))
+
+
+def test_checkpoints_of_another_start_are_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    trainer(SHORT).save(checkpoint)
+    trained = load_model("fraction_of_x")
+    parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
+    with pytest.raises(ResultError, match="from "):
+        Trainer(*parts, start=trained.model).load(checkpoint)
 
 
 def test_checkpoints_of_other_settings_are_refused(tmp_path: Path) -> None:
