@@ -54,6 +54,8 @@ def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
 def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> Trainer:
     """A trainer for a model of the same sizes and initial weights, on the same training inputs.
 
+    The weights are those of the seed, also where the trained model started from another's.
+
     Args:
         trained: the model that it is to be compared with.
         config: by default `natural_config`'s.

@@ -15,7 +15,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -201,11 +201,15 @@ def start_from(model: Transformer, start: Transformer) -> None:
 
     Raises ModelError for other widths, inputs or kinds of layers, or fewer layers than `start` has.
     """
-    wanted, got = (replace(m.config, n_layers=1, d_vocab_out=1) for m in (model, start))
-    if wanted != got or wanted.layer_norm:
-        raise ModelError(f"expected a model without norms to start from, with {wanted}, got {got}")
-    if start.config.n_layers > model.config.n_layers:
-        most, layers = model.config.n_layers, start.config.n_layers
+    wanted, got = asdict(model.config), asdict(start.config)
+    most, layers = wanted.pop("n_layers"), got.pop("n_layers")
+    del wanted["d_vocab_out"], got["d_vocab_out"]
+    if other := {name: value for name, value in wanted.items() if got[name] != value}:
+        found = {name: got[name] for name in other}
+        raise ModelError(f"expected a model to start from with {other}, got one with {found}")
+    if model.config.layer_norm:  # whose gains are stacked over layers in another order
+        raise ModelError("expected models without norms where one starts from another")
+    if layers > most:
         raise ModelError(f"expected at most {most} layers to start from, got {layers}")
     with torch.no_grad():
         for name, weights in start.named_parameters():

@@ -84,6 +84,8 @@ class Plan:
                 f"expected settings among {', '.join(sorted({*SETTINGS, *SIZES, 'start'}))}; "
                 f"got {', '.join(sorted(unknown))}"
             )
+        if not isinstance(start, str | None):
+            raise ModelError(f"expected the name of a case to start from, got {start!r}")
         sizes = {SIZES[name]: value for name, value in settings.items() if name in SIZES}
         config = from_json({name: v for name, v in settings.items() if name not in SIZES})
         try:
@@ -94,8 +96,10 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """The plan as JSON has it."""
-        settings = {"config": asdict(self.config), "sizes": dict(self.sizes)}
-        settings |= {"shuffle": self.shuffle} | ({"start": self.start} if self.start else {})
+        settings: dict[str, Any] = {"config": asdict(self.config), "sizes": dict(self.sizes)}
+        settings["shuffle"] = self.shuffle
+        if self.start:  # settings that are written down already lack it otherwise
+            settings["start"] = self.start
         plain: dict[str, Any] = json.loads(json.dumps(settings))
         return plain
 

@@ -91,6 +91,7 @@ def test_a_shuffled_placement_moves_something() -> None:
         ({"stepps": 3}, "got stepps"),
         ({"seed": 3}, "expected no seed"),
         ({"steps": 0}, "steps above 0"),
+        ({"start": 3}, "expected the name of a case to start from, got 3"),
         ({"start": "balanced_words"}, "shipped model to start from, got balanced_words"),
         ({"steps": "many"}, "no recipe for seed0"),
         (["steps"], "no recipe for seed0"),

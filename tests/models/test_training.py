@@ -127,9 +127,9 @@ def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"d_model": 11}, "d_model=12.*d_model=11"),
+        ({"d_model": 11}, "'d_model': 12.*'d_model': 11"),
         ({"n_layers": 3}, "at most 2 layers to start from, got 3"),
-        ({"d_vocab": 9}, "d_vocab=9"),
+        ({"d_vocab": 9}, "got one with {'d_vocab': 9}"),
     ],
 )
 def test_models_of_other_sizes_are_no_start(sizes: dict[str, int], message: str) -> None:
