@@ -40,7 +40,9 @@ from knowncircuits.models.certificate import (
 )
 from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Step, Term
+from knowncircuits.models.trained import Trained
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+from knowncircuits.vocabulary import BOS
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
@@ -192,18 +194,20 @@ def low_level_config(
     )
 
 
-def start_from(model: Transformer, start: Transformer) -> None:
-    """Give a model the weights of another: its first layers, and all that is of one shape.
+def start_from(model: Transformer, compiled: Compiled, start: Trained) -> None:
+    """Give a model of a compiled one the weights of another: its first layers and its embeddings.
 
-    Of layers that the other lacks, and of a readout for other answers, the weights stay as they
-    are. Where one program begins as another does, such as `median`, which sorts, the model then has
-    that part of the circuit.
+    Tokens have the embeddings that they have there. Of layers that the other lacks, and of a
+    readout for another number of answers, the weights stay as they are. Where one program begins
+    as another does, such as `median`, which sorts, the model then has that part of the circuit.
 
-    Raises ModelError for other widths, inputs or kinds of layers, or fewer layers than `start` has.
+    Raises ModelError for other widths or kinds of layers, for fewer layers than `start` has, and
+    for tokens that it does not know.
     """
-    wanted, got = asdict(model.config), asdict(start.config)
+    wanted, got = asdict(model.config), asdict(start.model.config)
     most, layers = wanted.pop("n_layers"), got.pop("n_layers")
-    del wanted["d_vocab_out"], got["d_vocab_out"]
+    for free in ("d_vocab", "d_vocab_out"):
+        del wanted[free], got[free]
     if other := {name: value for name, value in wanted.items() if got[name] != value}:
         found = {name: got[name] for name in other}
         raise ModelError(f"expected a model to start from with {other}, got one with {found}")
@@ -211,8 +215,13 @@ def start_from(model: Transformer, start: Transformer) -> None:
         raise ModelError("expected models without norms where one starts from another")
     if layers > most:
         raise ModelError(f"expected at most {most} layers to start from, got {layers}")
+    known, tokens = start.compiled.vocabulary.tokens, compiled.vocabulary.tokens
+    if unknown := [token for token in tokens if token not in known]:
+        raise ModelError(f"expected a model to start from that knows the tokens {unknown}")
+    ids = [BOS, *(BOS + 1 + known.index(token) for token in tokens)]
     with torch.no_grad():
-        for name, weights in start.named_parameters():
+        for name, weights in start.model.named_parameters():
+            weights = weights[ids] if name == "W_E" else weights
             place = getattr(model, name)[: len(weights)]
             if place.shape == weights.shape:
                 place.copy_(weights)
@@ -228,12 +237,12 @@ class Trainer:
         low: TransformerConfig,
         config: TrainingConfig,
         device: str | torch.device = "cpu",
-        start: Transformer | None = None,
+        start: Trained | None = None,
     ) -> None:
         """Draw inputs and initial weights by the config's seed.
 
-        With `start`, a model of the same widths and of at most as many layers, its weights take the
-        place of those that are drawn; see `start_from`.
+        With `start`, a model of the same widths, of at most as many layers and of at least the same
+        tokens, its weights take the place of those that are drawn; see `start_from`.
 
         Raises ModelError where the sizes do not fit the compiled model and the correspondence, or
         those of `start`.
@@ -249,9 +258,9 @@ class Trainer:
         self.config, self.compiled, self.correspondence = config, compiled, correspondence
         compiled.model.to(device)
         self.model = Transformer(low, device=device).initialise(config.seed, gain=GAIN)
-        self.start = weights_hash(start) if start else None
+        self.start = weights_hash(start.model) if start else None
         if start:
-            start_from(self.model, start)
+            start_from(self.model, compiled, start)
         self.objective = OBJECTIVES[config.objective](compiled, correspondence, device)
         if not isinstance(compiled.case, Case):
             raise ModelError("expected a compiled case, whose inputs can be drawn, got a program")

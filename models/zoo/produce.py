@@ -64,7 +64,7 @@ class Plan:
         Raises GraphError where the sizes leave no room for the circuit, ModelError where they are
         not those of the model to start from, and UnknownNameError where that is not shipped.
         """
-        start = SHIPPED.load(self.start).model if self.start else None
+        start = SHIPPED.load(self.start) if self.start else None
         compiled = load_case(self.case).compile()
         low = low_level_config(compiled, **self.sizes)
         placement = Correspondence.same_names(compiled.circuit, low.graph)

@@ -22,6 +22,7 @@ from knowncircuits.models.training import (
     Trainer,
     TrainingConfig,
     low_level_config,
+    start_from,
     train,
 )
 from knowncircuits.models.zoo import load_model
@@ -101,47 +102,70 @@ def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
     """Of two layers that start from one, the second is as it would have been, and so the readout
-    for as many answers as the other does not have."""
-    compiled, config = load_case("histogram").compile(), SHORT
-    low = low_level_config(compiled, n_layers=3)
-    other = Transformer(dataclasses.replace(low, n_layers=2, d_vocab_out=2)).initialise(5)
+    for another number of answers than the other gives."""
+    compiled = load_case("median").compile()
+    other = load_model("sort")
+    low = low_level_config(compiled, n_heads=2, d_model=96, d_head=96)
     placement = Correspondence.same_names(compiled.circuit, low.graph)
-    drawn = Trainer(compiled, placement, low, config)
-    started = Trainer(compiled, placement, low, config, start=other)
-    assert torch.equal(started.model.W_E, other.W_E)
-    assert torch.equal(started.model.W_QKV[:2], other.W_QKV)
-    assert torch.equal(started.model.W_in[2], drawn.model.W_in[2])
-    assert not torch.equal(started.model.W_in[1], drawn.model.W_in[1])
-    assert torch.equal(started.model.W_U, drawn.model.W_U)
+    drawn = Trainer(compiled, placement, low, SHORT).model
+    started = Trainer(compiled, placement, low, SHORT, start=other).model
+    assert torch.equal(started.W_E, other.model.W_E)
+    assert torch.equal(started.W_QKV[:3], other.model.W_QKV)
+    assert torch.equal(started.W_in[3], drawn.W_in[3])
+    assert not torch.equal(started.W_in[2], drawn.W_in[2])
+    assert torch.equal(started.W_U, drawn.W_U)
+
+
+def test_tokens_have_the_embeddings_that_they_had() -> None:
+    """Also where the other model knows more of them."""
+    compiled, other = load_case("sort_unique_numbers").compile(), load_model("sort")
+    low = low_level_config(compiled, n_heads=2, d_model=96, d_head=96)
+    placement = Correspondence.same_names(compiled.circuit, low.graph)
+    model = Trainer(compiled, placement, low, SHORT, start=other).model
+    for tokens in ([0], [9, 3, 1]):
+        (ids,), (known,) = (c.encode([tokens]) for c in (compiled, other.compiled))
+        assert torch.equal(model.W_E[ids], other.model.W_E[known])
 
 
 def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
     trained = load_model("fraction_of_x")
     parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
-    started = Trainer(*parts, start=trained.model)
+    started = Trainer(*parts, start=trained)
     assert started.validate().passed
     assert not Trainer(*parts).validate().passed
     assert all(p.requires_grad for p in started.model.parameters())
 
 
 @pytest.mark.parametrize(
-    ("sizes", "message"),
+    ("name", "sizes", "message"),
     [
-        ({"d_model": 11}, "'d_model': 12.*'d_model': 11"),
-        ({"n_layers": 3}, "at most 2 layers to start from, got 3"),
-        ({"d_vocab": 9}, "got one with {'d_vocab': 9}"),
+        ("fraction_of_x", {"d_model": 11}, "'d_model': 11.*got one with {'d_model': 12"),
+        ("fraction_of_x", {"layer_norm": True}, "'layer_norm': True"),
+        ("fraction_of_x", {"n_layers": 1}, "at most 1 layers to start from, got 2"),
+        ("fraction_of_x", {"n_ctx": 10}, "'n_ctx': 10"),
+        ("histogram", {}, "knows the tokens"),
     ],
 )
-def test_models_of_other_sizes_are_no_start(sizes: dict[str, int], message: str) -> None:
-    plain = trainer(SHORT)
-    low = plain.model.config
-    other = Transformer(dataclasses.replace(low, **sizes))
+def test_models_that_are_no_start(name: str, sizes: dict[str, int], message: str) -> None:
+    start = load_model("fraction_of_x")
+    compiled = load_case(name).compile()
+    low = dataclasses.replace(
+        start.model.config,
+        d_vocab=compiled.model.config.d_vocab,
+        d_vocab_out=compiled.model.config.d_vocab_out,
+        **sizes,
+    )
     with pytest.raises(ModelError, match=message):
-        Trainer(plain.compiled, plain.correspondence, low, SHORT, start=other)
-    normed = dataclasses.replace(low, layer_norm=True)
-    placement = Correspondence.same_names(plain.compiled.circuit, normed.graph)
+        start_from(Transformer(low), compiled, start)
+
+
+def test_models_with_norms_do_not_start_from_others() -> None:
+    normed = trainer(SHORT)
+    low = dataclasses.replace(normed.model.config, layer_norm=True)
+    model = Transformer(low)
+    trained = as_trained(model, normed.compiled, normed.correspondence)
     with pytest.raises(ModelError, match="without norms"):
-        Trainer(plain.compiled, placement, normed, SHORT, start=Transformer(normed))
+        start_from(model, normed.compiled, trained)
 
 
 def test_checkpoints_of_another_start_are_refused(tmp_path: Path) -> None:
@@ -150,7 +174,7 @@ def test_checkpoints_of_another_start_are_refused(tmp_path: Path) -> None:
     trained = load_model("fraction_of_x")
     parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
     with pytest.raises(ResultError, match="from "):
-        Trainer(*parts, start=trained.model).load(checkpoint)
+        Trainer(*parts, start=trained).load(checkpoint)
 
 
 def test_checkpoints_of_other_settings_are_refused(tmp_path: Path) -> None:
