@@ -220,8 +220,8 @@ def start_from(model: Transformer, compiled: Compiled, start: Trained) -> None:
         raise ModelError(f"expected a model to start from that knows the tokens {unknown}")
     ids = [BOS, *(BOS + 1 + known.index(token) for token in tokens)]
     with torch.no_grad():
-        for name, weights in start.model.named_parameters():
-            weights = weights[ids] if name == "W_E" else weights
+        for name, parameter in start.model.named_parameters():
+            weights = parameter[ids] if name == "W_E" else parameter
             place = getattr(model, name)[: len(weights)]
             if place.shape == weights.shape:
                 place.copy_(weights)
