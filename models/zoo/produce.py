@@ -97,9 +97,7 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """The plan as JSON has it."""
         settings: dict[str, Any] = {"config": asdict(self.config), "sizes": dict(self.sizes)}
-        settings["shuffle"] = self.shuffle
-        if self.start:  # settings that are written down already lack it otherwise
-            settings["start"] = self.start
+        settings |= {"shuffle": self.shuffle, "start": self.start}
         plain: dict[str, Any] = json.loads(json.dumps(settings))
         return plain
 
@@ -255,7 +253,7 @@ def _completed(attempt: Attempt) -> dict[str, Any] | None:
     if settings is None:
         return None
     defaults = json.loads(json.dumps(asdict(TrainingConfig())))
-    return {**settings, "config": defaults | settings["config"]}
+    return {"start": None, **settings, "config": defaults | settings["config"]}
 
 
 def _make(job: _Job) -> Outcome:

@@ -101,7 +101,7 @@ def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
-    """Of two layers that start from one, the second is as it would have been, and so the readout
+    """Of four layers that start from three, the last is as it would have been, and so the readout
     for another number of answers than the other gives."""
     compiled = load_case("median").compile()
     other = load_model("sort")
