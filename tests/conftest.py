@@ -1,5 +1,6 @@
 """What all tests share: runtime shape checks, one thread, reproducible examples, the layout."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -34,6 +35,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs the tracr extra where it is missing."""
     if item.get_closest_marker("tracr") and importlib.util.find_spec("tracr") is None:
         pytest.skip("needs tracr: pip install '.[tracr]'")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what is imported by now: looked through at each collection, it took minutes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: real processes where exit codes matter."""
+"""The command line as its users meet it: its own entry point, and real processes for a few."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from knowncircuits.cases import list_cases
 from knowncircuits.cli import app
+from knowncircuits.cli.app import main
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, list_models
 
 runner = CliRunner()
@@ -98,10 +99,36 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["realism", "fraction_of_x", "-x", "stepz=1"], "expected settings among"),
         (["realism", "fraction_of_x", "-x", "steps=0"], "steps above 0, got 0"),
         (["realism", "fraction_of_x", "--natural", "file/model"], "cannot write to file/model"),
-        (["cook"], "cook"),
     ],
 )
-def test_bad_input_is_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_bad_input_is_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("stands in the way")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["knowncircuits", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cook"], "cook"),
+        (["score", "eapp"], "error: unknown method 'eapp'; did you mean eap"),
+        (["train", "histogram", "-o", "file/model"], "cannot write"),
+    ],
+)
+def test_a_process_ends_with_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("stands in the way")
     done = command(*arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -112,14 +139,17 @@ def test_bad_input_is_exit_code_2(arguments: list[str], message: str, tmp_path: 
 
 
 def test_score_is_on_trained_models(tmp_path: Path) -> None:
-    """Cases of the suite without a model are named, not dropped in silence."""
+    """Cases of the suite without a model are named, not dropped in silence.
+
+    In a process without the tests' checks of each call, since there are many models.
+    """
     options = ["--pairs", "10", "-o", str(tmp_path / "results")]
-    done = runner.invoke(app, ["score", "eap", "--suite", "structural", *options])
-    assert done.exit_code == 0, done.output
-    assert "eap on trained models" in done.output
+    done = command("score", "eap", "--suite", "structural", *options)
+    assert done.returncode == 0, done.stderr
+    assert "eap on trained models" in done.stdout
     there, all_cases = list_models("structural"), list_cases("structural")
     assert {p.stem for p in (tmp_path / "results" / "eap").iterdir()} == set(there)
-    (line,) = [row for row in done.output.splitlines() if row.startswith("no trained model seed0")]
+    (line,) = [row for row in done.stderr.splitlines() if row.startswith("no trained model seed0")]
     missing = line.partition(": ")[2].split(", ")
     assert sorted([*there, *missing]) == sorted(all_cases)
 

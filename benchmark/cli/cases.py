@@ -72,8 +72,9 @@ def docs(
 ) -> None:
     """Write the reference page of the cases."""
     from knowncircuits.evaluation.reference import cases_page
-    from knowncircuits.exchange import write_text
+    from knowncircuits.exchange import check_writable, write_text
 
+    check_writable(output.parent)
     write_text(output, cases_page())
     print(f"wrote {output}")
 

@@ -204,8 +204,10 @@ def test_the_truth_is_shown_to_controls_alone() -> None:
 
 def test_random_scores_are_at_chance() -> None:
     compiled = load_case("contains_abc").compile()
-    task = make_task(compiled, 2)
-    found = [score(discover("random", task, seed=s), compiled.circuit) for s in range(300)]
+    graph, random = compiled.circuit.graph, CONTROLS["random"].run
+    found = [
+        score(Scores(graph, random(graph, seed=s), "random"), compiled.circuit) for s in range(300)
+    ]
     assert np.mean([f.auroc for f in found]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([f.precision_at_size for f in found]) == pytest.approx(
         found[0].prevalence, abs=0.03
