@@ -15,6 +15,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -55,7 +56,7 @@ SIZES = Path(__file__).with_name("low_level.json")
 Schedule = Literal["cosine", "constant"]
 OptimizerName = Literal["muon", "adam"]
 CHOICES = {"objective": ObjectiveName, "optimizer": OptimizerName, "schedule": Schedule}
-SHARES = ("balanced", "lagging")
+SHARES = ("balanced", "lagging", "average")
 STEPS = ("cooldown", "quiet", "ramp", "warmup")  # which may be none
 
 
@@ -81,6 +82,9 @@ class TrainingConfig:
     strict_weight: float = 0.4  # of `nodes`'s loss under interchange outside the circuit
     # Share of the single inside edges that are drawn by how far each fell short in validation.
     lagging: float = 0.0
+    # Share of its past that the weights' moving average keeps in a step, the average being the
+    # model that results: high rates shake the weights more than it. 0: the weights themselves.
+    average: float = 0.0
     quiet: int = 0  # steps before outside edges read the source at all
     ramp: int = 0  # steps after that until they read nothing else
     guide_weight: float = 0.5  # of `guided`'s loss where variables cannot be read off their nodes
@@ -261,6 +265,8 @@ class Trainer:
         self.start = weights_hash(start.model) if start else None
         if start:
             start_from(self.model, compiled, start)
+        # What is stepped; the model is its average, or the same.
+        self.moving = deepcopy(self.model) if config.average else self.model
         self.objective = OBJECTIVES[config.objective](compiled, correspondence, device)
         if not isinstance(compiled.case, Case):
             raise ModelError("expected a compiled case, whose inputs can be drawn, got a program")
@@ -270,7 +276,7 @@ class Trainer:
         )
         self.inputs, self.validation = train, test.chunk(2)
         self.cumulative = balanced_weights(compiled, train).cumsum(0) if config.balanced else None
-        self.optimizers = _optimizers(self.model, config)
+        self.optimizers = _optimizers(self.moving, config)
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.n_steps = 0
@@ -293,17 +299,26 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate
-        for losses in self.objective.losses(self.model, step):
-            self.model.zero_grad()
+        for losses in self.objective.losses(self.moving, step):
+            self.moving.zero_grad()
             weighted = [weights[name] * loss for name, loss in losses.items()]
             torch.autograd.backward(torch.stack(weighted).sum())
-            clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), c.clip)
+            clipped = torch.nn.utils.clip_grad_norm_(self.moving.parameters(), c.clip)
             for optimizer in self.optimizers:
                 optimizer.step()
             seen |= {name: loss.item() for name, loss in losses.items()}
             norm = max(norm, float(clipped))
         self.n_steps += 1
+        self._average()
         return Losses(**seen, gradient_norm=norm)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Let the model follow the weights that are stepped; closely at first, from any start."""
+        if self.config.average:
+            kept = min(self.config.average, self.n_steps / (self.n_steps + 9))
+            for mean, moving in zip(self.model.parameters(), self.moving.parameters(), strict=True):
+                mean.lerp_(moving, 1 - kept)
 
     @property
     def rate(self) -> float:
@@ -399,6 +414,7 @@ class Trainer:
             "cooling_since": self.cooling_since,
             "done": self.done,
             "model": self.model.state_dict(),
+            "moving": self.moving.state_dict() if self.config.average else {},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
         }
@@ -418,6 +434,8 @@ class Trainer:
                 f"{path}: expected a checkpoint of {self._settings()}, got one of {settings}"
             )
         self.model.load_state_dict(state["model"])
+        if self.config.average:
+            self.moving.load_state_dict(state["moving"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])

@@ -26,6 +26,7 @@ SETTINGS: dict[str, TrainingConfig] = {
     "nodes (SIIT)": SIIT,
     "quiet and ramp": TrainingConfig(quiet=500, ramp=500),
     "lagging": TrainingConfig(lagging=0.5),
+    "averaged": TrainingConfig(average=0.99),
     "guided": TrainingConfig(objective="guided"),
     "lower rates": LOWER,
     "guided, lower rates": replace(LOWER, objective="guided"),

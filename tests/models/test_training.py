@@ -82,9 +82,11 @@ def test_equal_seeds_give_equal_weights() -> None:
     assert not all(map(torch.equal, weights(first), weights(other)))
 
 
-def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path, average: float) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
-    config = dataclasses.replace(SHORT, lagging=0.5)  # draws by what it saw in validation
+    # Draws by what it saw in validation.
+    config = dataclasses.replace(SHORT, lagging=0.5, average=average)
     killed, whole = trainer(config), trainer(config)
 
     def kill(step: int, losses: object) -> None:
@@ -98,6 +100,20 @@ def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert steps[0] == 11
     train(whole)
     assert all(map(torch.equal, weights(resumed), weights(whole)))
+
+
+def test_the_model_is_the_average_of_the_weights_that_are_stepped() -> None:
+    """These are stepped as without an average; the first few steps count for more."""
+    averaged, plain = (trainer(dataclasses.replace(SHORT, average=a)) for a in (0.7, 0.0))
+    mean = weights(plain)
+    for step in range(1, 31):
+        averaged.step()
+        plain.step()
+        kept = min(0.7, step / (step + 9))
+        mean = [kept * m + (1 - kept) * w for m, w in zip(mean, weights(plain), strict=True)]
+    assert all(map(torch.equal, averaged.moving.parameters(), plain.model.parameters()))
+    assert all(map(torch.allclose, weights(averaged), mean))
+    assert not any(map(torch.equal, weights(averaged), weights(plain)))
 
 
 def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
