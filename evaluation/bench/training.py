@@ -48,7 +48,7 @@ def bench_training(
         cases: what to train.
         settings: names among `SETTINGS`: the default, Adam for all weights, inputs that are not
             balanced, node-level SIIT, outside edges that come in slowly, inside edges that lag
-            patched more often, a guide, lower rates.
+            patched more often, a moving average of weights, a guide, lower rates.
         steps: at most; by default the default's, for all settings alike.
         n_pairs: of the certificates.
         seed: of weights, inputs and edges.
