@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from knowncircuits.cases import list_cases
-from knowncircuits.cli import app
-from knowncircuits.cli.app import main
+from knowncircuits.cli import app, main
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, list_models
 
 runner = CliRunner()
@@ -114,7 +113,9 @@ def test_bad_input_is_exit_code_2(
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "file"]
 
 
