@@ -125,13 +125,22 @@ class Transformer(nn.Module):
         self,
         config: TransformerConfig,
         *,
+        hidden: Sequence[int] | None = None,
         dtype: torch.dtype = torch.float32,
         device: str | torch.device = "cpu",
     ) -> None:
-        """All weights are zero (gains one); see `initialise` for a random start."""
+        """All weights are zero (gains one); see `initialise` for a random start.
+
+        `hidden` says how many units each layer's MLP uses where some use fewer than `d_mlp`: the
+        first ones. Compiled layers differ tenfold, and no run computes the others, which are zero.
+        Raises ModelError for another number of layers.
+        """
         super().__init__()
         self.config = c = config
         self.graph = config.graph
+        self.hidden = tuple(hidden or [c.d_mlp] * c.n_layers)
+        if len(self.hidden) != c.n_layers:
+            raise ModelError(f"expected hidden of {c.n_layers} layers, got {len(self.hidden)}")
         L, H, D, K, M = c.n_layers, c.n_heads, c.d_model, c.d_head, c.d_mlp
 
         def parameter(*shape: int, fill: float = 0.0) -> nn.Parameter:
@@ -272,9 +281,9 @@ class Transformer(nn.Module):
     ) -> Float[Tensor, "batch seq d_model"]:
         """What a layer's MLP writes when it reads these inputs."""
         inputs = self.norm(inputs, self.config.n_layers + layer)
-        activation = ACTIVATIONS[self.config.activation]
-        hidden = activation(inputs @ self.W_in[layer] + self.b_in[layer])
-        return hidden @ self.W_out[layer] + self.b_out[layer]
+        activation, used = ACTIVATIONS[self.config.activation], self.hidden[layer]
+        hidden = activation(inputs @ self.W_in[layer, :, :used] + self.b_in[layer, :used])
+        return hidden @ self.W_out[layer, :used] + self.b_out[layer]
 
     def unembed(
         self, residual: Float[Tensor, "batch seq d_model"]

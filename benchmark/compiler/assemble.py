@@ -39,7 +39,8 @@ def assemble(
         causal=causal,
         activation="relu",
     )
-    model = Transformer(config, dtype=dtype)
+    hidden = [widths.get(f"m{layer}", 0) for layer in range(n_layers)]
+    model = Transformer(config, hidden=hidden, dtype=dtype)
     D, K, M = config.d_model, config.d_head, config.d_mlp
     with torch.no_grad():
         model.W_E.copy_(torch.from_numpy(_embedding(layout, vocabulary)))

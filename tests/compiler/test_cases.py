@@ -8,6 +8,7 @@ import torch
 
 from knowncircuits.cases import CASES, Case
 from knowncircuits.rasp.interpreter import Column
+from knowncircuits.transformer import Transformer
 from programs import TWELVE
 
 MAX_ENUMERATED = 20_000
@@ -40,6 +41,17 @@ def test_compiled_equals_program(name: str) -> None:
         place = {value: i for i, value in enumerate(compiled.output.values)}
         codes_wanted = np.array([*(place[value] for value in wanted.values), -1])[wanted.codes]
         assert np.array_equal(logits[:, 1:].argmax(-1).numpy()[defined], codes_wanted[defined])
+
+
+@pytest.mark.parametrize("name", [*TWELVE, "polynomial"])
+def test_hidden_units_that_no_run_computes_write_nothing(name: str) -> None:
+    case = CASES[name]
+    model = case.compile().model
+    assert max(model.hidden) == model.config.d_mlp
+    whole = Transformer(model.config)
+    whole.load_state_dict(model.state_dict())
+    ids = torch.from_numpy(np.pad(case.draw(50, seed=0) + 1, ((0, 0), (1, 0))))
+    torch.testing.assert_close(model.run(ids).outputs, whole.run(ids).outputs)
 
 
 @pytest.mark.parametrize("name", TWELVE)
