@@ -51,6 +51,8 @@ from knowncircuits.vocabulary import BOS
 GAIN = 0.5
 # A cosine's highest rates, as a share of those of the one before.
 RESTART = 0.3
+# Pairs on which every edge must pass before training ends early.
+ENDING = 1_000
 # The sizes of the models that InterpBench trains, by case.
 SIZES = Path(__file__).with_name("low_level.json")
 Schedule = Literal["cosine", "constant"]
@@ -93,7 +95,7 @@ class TrainingConfig:
     n_validation: int = 1_000  # pairs of test inputs
     # Steps from a validation that passes to an early end, rates falling to zero.
     cooldown: int = 100
-    ending_pairs: int = 1_000  # of the certificate that must pass then
+    ending_pairs: int = ENDING  # on which each inside edge must pass then
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -391,19 +393,21 @@ class Trainer:
     def _every_edge_passes(self) -> bool:
         """By a certificate of few pairs, not those of the model's own.
 
-        Inside edges come first: there are few, and it is they that fall short.
+        Inside edges come first, on as many pairs as are asked for: there are few, and it is they
+        that fall short.
         """
+        c = self.config
         certificate = partial(
             certify,
             self.model,
             self.compiled,
             self.correspondence,
-            n_pairs=self.config.ending_pairs,
-            seed=self.config.seed + 1,
+            seed=c.seed + 1,
             ablations=("resample",),
         )
-        inside = certificate(edges=self.correspondence.circuit.edges())
-        return not inside.misses and certificate().passed
+        edges = self.correspondence.circuit.edges()
+        inside = certificate(n_pairs=c.ending_pairs, edges=edges)
+        return not inside.misses and certificate(n_pairs=min(c.ending_pairs, ENDING)).passed
 
     def save(self, path: Path) -> None:
         """Write all that a later `load` needs to go on exactly; whole or not at all."""

@@ -71,7 +71,7 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["score", "eap", "--label", "../up"], "a label of letters, digits and . + - _ only"),
         (["score", "eap", "-x", "batch_size=8", "random"], "random takes no option batch_size"),
         (["score", "eap", "--variant", "seed7"], "unknown variant 'seed7'; did you mean seed"),
-        (["score", "eap", "-c", "balanced_parentheses"], "no trained model seed0 of balanced_p"),
+        (["score", "eap", "-c", "invert_if_sorted"], "no trained model seed0 of invert_if_sorted"),
         (["score", "eap", "--compiled", "--variant", "seed0"], "expected one of --variant, --c"),
         (["score", "eap", "--model", "none"], "expected the folder of a trained model"),
         (["models", "list", "--variant", "seed7"], "unknown variant 'seed7'"),

@@ -152,6 +152,21 @@ def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
     assert all(p.requires_grad for p in started.model.parameters())
 
 
+@pytest.mark.parametrize("cooldown", [0, 100])
+def test_training_ends_where_validation_passes_or_cools_down_first(cooldown: int) -> None:
+    trained = load_model("fraction_of_x")
+    config = dataclasses.replace(SHORT, cooldown=cooldown)
+    parts = trained.compiled, trained.correspondence, trained.model.config, config
+    started = Trainer(*parts, start=trained)
+    started.judge(started.validate())
+    assert started.done == (cooldown == 0)
+    assert (started.cooling_since is None) == (cooldown == 0)
+    drawn = Trainer(*parts)
+    drawn.judge(drawn.validate())
+    assert not drawn.done
+    assert drawn.cooling_since is None
+
+
 @pytest.mark.parametrize(
     ("name", "sizes", "message"),
     [
