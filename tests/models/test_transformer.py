@@ -211,3 +211,5 @@ class TestErrors:
             TransformerConfig(**{**SMALL, "d_mlp": -1})
         with pytest.raises(ModelError, match=r"expected activation relu, .*, got 'silu'"):
             TransformerConfig(**SMALL, activation="silu")  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match=r"expected hidden of \d layers, got 5"):
+            Transformer(TransformerConfig(**SMALL), hidden=[1] * 5)
