@@ -408,7 +408,7 @@ class Trainer:
         edges = self.correspondence.circuit.edges()
         if certificate(n_pairs=c.ending_pairs, edges=edges).misses:
             return False
-        others = [edge for edge in self.correspondence.low.edges if edge not in set(edges)]
+        others = [edge for edge in self.correspondence.low.edges if edge not in edges]
         return not certificate(n_pairs=min(c.ending_pairs, ENDING), edges=others).misses
 
     def save(self, path: Path) -> None:
