@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from knowncircuits.cli.options import CasesOption, MethodsOption, inputs_option, pairs_option
 from knowncircuits.cli.printing import print_frame, progress_bar
 
 bench_app = typer.Typer(help="Measure speed against a baseline in the same process.")
@@ -23,7 +24,7 @@ def bench_patching(
 
 @bench_app.command("effects")
 def bench_effects(
-    inputs: Annotated[int, typer.Option(help="Inputs, of which all pairs are patched.")] = 100,
+    inputs: Annotated[int, inputs_option()] = 100,
 ) -> None:
     """Effects of all nodes at twelve scales, against a hook for each node and scale."""
     from knowncircuits.evaluation.bench.effects import bench_effects as bench
@@ -49,10 +50,8 @@ def bench_compiling() -> None:
 
 @bench_app.command("methods")
 def bench_methods(
-    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs.")] = 100,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
-    ] = None,
+    pairs: Annotated[int, pairs_option()] = 100,
+    method: MethodsOption = None,
 ) -> None:
     """Seconds and passes of every method, on a small trained model and on one of four layers."""
     from knowncircuits.evaluation.bench.methods import bench_methods as bench
@@ -62,19 +61,19 @@ def bench_methods(
 
 @bench_app.command("training")
 def bench_training(
-    case: Annotated[
-        list[str] | None,
-        typer.Option("--case", "-c", help="May be repeated; default: fraction_of_x, histogram."),
-    ] = None,
+    case: CasesOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--settings", help="default, Adam, guided, ...; may be repeated."),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
     steps: Annotated[int | None, typer.Option(help="At most; default: as `train`.")] = None,
-    pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,
+    pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
 ) -> None:
-    """Train and certify models from scratch on one core; what each part of the training buys."""
+    """Train and certify models from scratch on one core; what each part of the training buys.
+
+    By default fraction_of_x and histogram.
+    """
     from knowncircuits.evaluation.bench import training
 
     with progress_bar() as progress:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from knowncircuits.cli.options import CaseArgument, SuiteOption
+from knowncircuits.cli.options import (
+    CaseArgument,
+    CasesOption,
+    FamilyOption,
+    SuiteOption,
+    choose_cases,
+    pairs_option,
+    seed_option,
+)
 from knowncircuits.cli.printing import (
     console,
     number_text,
@@ -34,18 +42,17 @@ def cases(
     look: Annotated[
         Look, typer.Argument(help="list: what they compute and how hard they are; check: the data.")
     ] = Look.list,
-    suite: SuiteOption = "all",
-    family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None,
-    pairs: Annotated[int, typer.Option(help="check: pairs for each case.")] = 1000,
-    seed: Annotated[int, typer.Option(help="check: seed of the pairs.")] = 0,
+    case: CasesOption = None,
+    suite: SuiteOption = None,
+    family: FamilyOption = None,
+    pairs: Annotated[int, pairs_option("check: pairs for each case.")] = 1000,
+    seed: Annotated[int, seed_option("check: seed of the pairs.")] = 0,
 ) -> None:
     """List the cases with how hard their circuits are to find, or check their data.
 
     `cases check` looks at inputs, pairs and outputs, and exits with 1 if anything is wrong.
     """
-    from knowncircuits.cases import list_cases
-
-    names = list_cases(suite, family=family)
+    names = choose_cases(case, suite, family)
     if look is Look.list:
         _print_cases(names)
     else:
@@ -66,17 +73,15 @@ def difficulty() -> None:
 
 
 def docs(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page.")] = Path(
-        "docs/cases.md"
-    ),
+    save: Annotated[Path, typer.Option("--save", help="The page.")] = Path("docs/cases.md"),
 ) -> None:
     """Write the reference page of the cases."""
     from knowncircuits.evaluation.reference import cases_page
     from knowncircuits.exchange import check_writable, write_text
 
-    check_writable(output.parent)
-    write_text(output, cases_page())
-    print(f"wrote {output}")
+    check_writable(save.parent)
+    write_text(save, cases_page())
+    print(f"wrote {save}")
 
 
 def show(

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from knowncircuits.cli.options import output_option
 from knowncircuits.cli.printing import number_text, print_table
 from knowncircuits.cli.tables import print_method_scores
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Format = Literal["html", "png", "svg", "pdf"]
+FigureFormat = Literal["html", "png", "svg", "pdf"]
 
 
 def compare(
     results: Annotated[list[Path], typer.Argument(help="Folders of result files, of `score`.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of tables and plots; none by default."),
+        output_option("Folder of tables and figures; none by default."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="Of the plots.")] = "html",
+    figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
     alpha: Annotated[
         float, typer.Option(help="Level of the tests, corrected for their number.")
     ] = 0.05,
@@ -30,7 +31,7 @@ def compare(
     """Compare the methods of finished runs: means, intervals, ranks and paired tests.
 
     Scores are computed anew from the result files. With -o: scores.csv, summary.csv, tests.csv,
-    and plots of curves, cases, scores and cost, of the structural cases.
+    and figures of curves, cases, scores and cost, of the structural cases.
     """
     from knowncircuits.evaluation.runs import read_results
     from knowncircuits.evaluation.scoring.comparison import compare_results
@@ -43,7 +44,7 @@ def compare(
     for suite, tests in found.tests.items():
         _print_tests(suite, tests, alpha)
     if output:
-        for path in found.write(output, f".{form}"):
+        for path in found.write(output, f".{figures}"):
             print(f"wrote {path}")
 
 

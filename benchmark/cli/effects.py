@@ -10,13 +10,19 @@ import typer
 
 from knowncircuits.cli.options import (
     CaseArgument,
+    CompiledOption,
     Granularity,
-    SaveOption,
+    ModelOption,
     Theme,
     ThemeOption,
     VariantOption,
+    inputs_option,
     load_subject,
+    pairs_option,
     parse_options,
+    save_option,
+    seed_option,
+    setting_option,
 )
 from knowncircuits.cli.printing import print_indexed, progress_bar, share_text
 from knowncircuits.cli.training import run_training
@@ -63,8 +69,8 @@ def effects(
     granularity: Annotated[
         Granularity, typer.Option(help="What is ablated, one at a time.")
     ] = Granularity.node,
-    inputs: Annotated[int, typer.Option(help="All ordered pairs of so many are taken.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the inputs.")] = 0,
+    inputs: Annotated[int, inputs_option()] = 100,
+    seed: Annotated[int, seed_option("Of the inputs.")] = 0,
     metric: Annotated[
         EffectMetric, typer.Option(help="Share of changed answers, or KL divergence.")
     ] = EffectMetric.flips,
@@ -72,13 +78,9 @@ def effects(
         bool, typer.Option("--per-position", help="At one position at a time.")
     ] = False,
     variant: VariantOption = None,
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="Of the compiled model, not a trained one.")
-    ] = False,
-    model: Annotated[
-        Path | None, typer.Option(help="Of your own trained model: its folder.")
-    ] = None,
-    save: SaveOption = None,
+    compiled: CompiledOption = False,
+    model: ModelOption = None,
+    save: Annotated[list[Path] | None, save_option()] = None,
     figure: Annotated[
         Figure | None, typer.Option(help="What is drawn; by default what suits the effects.")
     ] = None,
@@ -127,25 +129,22 @@ def effects(
 def realism(
     case: CaseArgument,
     variant: VariantOption = None,
-    model: Annotated[Path | None, typer.Option(help="Your own trained model: its folder.")] = None,
+    model: ModelOption = None,
     natural: Annotated[
         Path | None,
         typer.Option(help="Folder of the natural model, used if it is there; natural/CASE."),
     ] = None,
     option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option", "-x", help="NAME=VALUE of its TrainingConfig, optimizer=adam; repeatable."
-        ),
+        list[str] | None, setting_option("Of its TrainingConfig, as optimizer=adam")
     ] = None,
     ablation: AblationOption = None,
     scales: Annotated[
         str | None, typer.Option(help="Numbers with commas; by default those of `effects`.")
     ] = None,
-    inputs: Annotated[int, typer.Option(help="For effects, which take all their pairs.")] = 100,
-    pairs: Annotated[int, typer.Option(help="For accuracies.")] = 1_000,
-    seed: Annotated[int, typer.Option(help="Of inputs and pairs.")] = 0,
-    save: SaveOption = None,
+    inputs: Annotated[int, inputs_option("For effects, which take all their pairs.")] = 100,
+    pairs: Annotated[int, pairs_option("For accuracies.")] = 1_000,
+    seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
+    save: Annotated[list[Path] | None, save_option()] = None,
     theme: ThemeOption = Theme.default,
 ) -> None:
     """Compare a trained model with a natural one, which learns the same answers freely.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from knowncircuits.cli.options import SaveOption, Theme, ThemeOption
+from knowncircuits.cli.options import JobsOption, ModelOption, Theme, ThemeOption, save_option
 from knowncircuits.cli.printing import number_text, print_table, progress_bar
 
 if TYPE_CHECKING:
@@ -53,13 +53,9 @@ def faithfulness(
     prune: Annotated[
         bool, typer.Option(help="Leave out edges on no path from an input to logits.")
     ] = True,
-    model: Annotated[
-        Path | None, typer.Option(help="Of results of your own trained model: its folder.")
-    ] = None,
-    processes: Annotated[
-        int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")
-    ] = 1,
-    save: SaveOption = None,
+    model: ModelOption = None,
+    jobs: JobsOption = 1,
+    save: Annotated[list[Path] | None, save_option()] = None,
     theme: ThemeOption = Theme.default,
 ) -> None:
     """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.
@@ -83,7 +79,7 @@ def faithfulness(
         table = faithfulness_table(
             found,
             model=model,
-            processes=processes,
+            processes=jobs,
             on_task=lambda case: progress.update(bar, advance=1, description=case),
             construction=construction.value,
             rank_by=rank_by.value if rank_by else None,

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import WandbModeOption, WandbOption, check_tracking
+from knowncircuits.cli.options import (
+    WandbModeOption,
+    WandbOption,
+    check_tracking,
+    output_option,
+    save_option,
+)
 from knowncircuits.cli.printing import number_text, print_table, progress_bar
 from knowncircuits.errors import InputError
 
@@ -43,9 +49,9 @@ def submit(
             "(edge,score).",
         ),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of submissions; this one is OUTPUT/ID.")
-    ] = Path("submissions"),
+    output: Annotated[Path, output_option("Folder of submissions; this one is OUTPUT/ID.")] = Path(
+        "submissions"
+    ),
     name: Annotated[str | None, typer.Option("--id", help="By default DIR's name.")] = None,
     title: Annotated[str | None, typer.Option(help="What the method is called.")] = None,
     author: Annotated[
@@ -126,9 +132,7 @@ def validate(
 @leaderboard_app.command()
 def build(
     submissions: SubmissionsArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the site.")] = Path(
-        "site"
-    ),
+    output: Annotated[Path, output_option("Folder of the site.")] = Path("site"),
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
@@ -172,19 +176,19 @@ def serve(
 @leaderboard_app.command()
 def table(
     submissions: SubmissionsArgument,
-    slice_key: Annotated[
-        str,
-        typer.Option(
-            "--over",
-            metavar="SLICE",
-            help="structural, all, interpbench, degenerate, family:NAME or difficulty:LEVEL.",
-        ),
-    ] = "structural",
-    view: Annotated[str, typer.Option(help="edge, no-embed, head or node.")] = "edge",
-    form: Annotated[Format, typer.Option("--format", "-f", help="What is printed.")] = Format.table,
-    save: Annotated[
-        list[Path] | None, typer.Option(help="A file: .csv, .json or .md; may be repeated.")
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Mean over: structural (default), all, interpbench or degenerate."),
     ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Mean over the structural cases of a family.")
+    ] = None,
+    difficulty: Annotated[
+        str | None, typer.Option(help="Mean over those that are shallow, middle or deep.")
+    ] = None,
+    view: Annotated[str, typer.Option(help="edge, no-embed, head or node.")] = "edge",
+    form: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.table,
+    save: Annotated[list[Path] | None, save_option(".csv, .json or .md")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
@@ -199,6 +203,7 @@ def table(
     from knowncircuits.pictures import check_ending
 
     check_tracking(wandb, wandb_mode)
+    slice_key = _slice(suite, family, difficulty)
     for path in save or ():
         check_ending(path, ENDINGS)
     read, refused = read_submissions(submissions)
@@ -235,6 +240,18 @@ def effects() -> None:
 
         write_curves(curves_of(models, on_measure=tick))
     print(f"{len(models)} models, {len(measured)} of them measured now")
+
+
+def _slice(suite: str | None, family: str | None, difficulty: str | None) -> str:
+    """The key of the slice that options name; see `leaderboard/slices.py`."""
+    named = [
+        f"{kind}{name}"
+        for kind, name in (("", suite), ("family:", family), ("difficulty:", difficulty))
+        if name is not None
+    ]
+    if len(named) > 1:
+        raise InputError("expected one of --suite, --family and --difficulty, got several")
+    return named[0] if named else "structural"
 
 
 def _print_standings(standings: pd.DataFrame) -> None:

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from knowncircuits.cli.options import FolderOption, SuiteOption, check_device
+from knowncircuits.cli.options import (
+    CasesOption,
+    DeviceOption,
+    FamilyOption,
+    FolderOption,
+    JobsOption,
+    SuiteOption,
+    VariantsOption,
+    check_device,
+    choose_cases,
+    choose_variants,
+    output_option,
+    pairs_option,
+)
 from knowncircuits.cli.printing import print_table, progress_bar, share_text
 from knowncircuits.errors import InputError
 
@@ -35,24 +48,29 @@ models_app = typer.Typer(
 
 @models_app.command("list")
 def models_list(
-    suite: SuiteOption = "all",
-    variant: Annotated[str | None, typer.Option(help="seed0, seed1 or shuffled.")] = None,
+    case: CasesOption = None,
+    suite: SuiteOption = None,
+    family: FamilyOption = None,
+    variant: VariantsOption = None,
     folder: FolderOption = None,
 ) -> None:
     """List the trained models with what their certificates say, and those that are missing."""
     from knowncircuits.models.zoo import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
-    _print_models(zoo, [(n, v) for v in _variants(variant) for n in zoo.names(suite, v)])
-    _print_missing(zoo, suite, variant)
+    names, variants = choose_cases(case, suite, family), choose_variants(variant, "all")
+    _print_models(zoo, _held(zoo, names, variants))
+    _print_missing(zoo, names, variants)
 
 
 @models_app.command("check")
 def models_check(
-    suite: SuiteOption = "all",
-    variant: Annotated[str | None, typer.Option(help="seed0, seed1 or shuffled.")] = None,
+    case: CasesOption = None,
+    suite: SuiteOption = None,
+    family: FamilyOption = None,
+    variant: VariantsOption = None,
     folder: FolderOption = None,
-    pairs: Annotated[int | None, typer.Option(help="New pairs for each model.")] = None,
+    pairs: Annotated[int | None, pairs_option("New pairs for each model.")] = None,
 ) -> None:
     """Measure the trained models again on new pairs, by the certificate's quick form.
 
@@ -61,7 +79,7 @@ def models_check(
     from knowncircuits.models.zoo import PAIRS, SHIPPED, Zoo, check_model
 
     zoo = Zoo(folder) if folder else SHIPPED
-    chosen = [(n, v) for v in _variants(variant) for n in zoo.names(suite, v)]
+    chosen = _held(zoo, choose_cases(case, suite, family), choose_variants(variant, "all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
     wrong = 0
@@ -79,37 +97,34 @@ def models_check(
 
 @models_app.command("train")
 def models_train(
-    case: Annotated[
-        list[str] | None, typer.Argument(metavar="[CASE]...", help="Default: those of the suite.")
-    ] = None,
-    suite: SuiteOption = "all",
-    variant: Annotated[str, typer.Option(help="seed0, seed1 or shuffled.")] = "seed0",
-    processes: Annotated[
-        int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")
-    ] = 1,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the models and of missing.json.")
-    ] = Path("zoo"),
+    case: CasesOption = None,
+    suite: SuiteOption = None,
+    family: FamilyOption = None,
+    variant: VariantsOption = None,
+    jobs: JobsOption = 1,
+    output: Annotated[Path, output_option("Folder of the models and of missing.json.")] = Path(
+        "zoo"
+    ),
     recipes: Annotated[
         Path | None, typer.Option(help="Settings by case and variant; default: the shipped ones.")
     ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what these settings were tried on in vain.")
     ] = False,
-    pairs: Annotated[int, typer.Option(help="Pairs of the certificates.")] = 20_000,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
+    device: DeviceOption = "cpu",
 ) -> None:
-    """Train and certify models by their recipes; this makes the shipped ones.
+    """Train and certify models by their recipes, by default seed0; this makes the shipped ones.
 
     Certified models go to OUTPUT/CASE/VARIANT, all others into OUTPUT/missing.json. Models that are
     there are left alone, and what was killed goes on where it last validated. Exits with 1 if a
     model is not certified.
     """
-    from knowncircuits.cases import list_cases
     from knowncircuits.models.zoo import RECIPES, Outcome, Zoo, make_models
 
     check_device(device)
-    zoo, names = Zoo(output), case or list_cases(suite)
+    zoo, names = Zoo(output), choose_cases(case, suite, family)
+    chosen = [(name, kind) for kind in choose_variants(variant, "seed0") for name in names]
 
     def say(outcome: Outcome) -> None:
         what = "certified" if outcome.certified else "not certified"
@@ -118,30 +133,25 @@ def models_train(
 
     done = make_models(
         zoo,
-        [(name, variant) for name in names],
-        processes=processes,
+        chosen,
+        processes=jobs,
         n_pairs=pairs,
         device=device,
         recipes=recipes or RECIPES,
         retry=retry,
         on_outcome=say,
     )
-    there = sum(zoo.holds(name, variant) for name in names)
+    there = len(_held(zoo, names, choose_variants(variant, "seed0")))
     print(
-        f"{len(names)} models: {there} certified, {len(names) - there} not; {len(done)} trained "
+        f"{len(chosen)} models: {there} certified, {len(chosen) - there} not; {len(done)} trained "
         f"now; in {output}"
     )
-    raise typer.Exit(0 if there == len(names) else 1)
+    raise typer.Exit(0 if there == len(chosen) else 1)
 
 
-def _variants(variant: str | None) -> list[str]:
-    """This one, or all."""
-    from knowncircuits.models.zoo import VARIANTS, check_variant
-
-    if variant is None:
-        return list(VARIANTS)
-    check_variant(variant)
-    return [variant]
+def _held(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Those models that there are."""
+    return [(name, kind) for kind in variants for name in names if zoo.holds(name, kind)]
 
 
 def _print_models(zoo: Zoo, chosen: Sequence[tuple[str, str]]) -> None:
@@ -180,15 +190,12 @@ def _print_models(zoo: Zoo, chosen: Sequence[tuple[str, str]]) -> None:
     print(f"{len(rows)} models")
 
 
-def _print_missing(zoo: Zoo, suite: str, variant: str | None) -> None:
-    from knowncircuits.cases import list_cases
-
-    names = list_cases(suite)
+def _print_missing(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> None:
     rows = [
         (case, kind, str(attempts[0].get("steps", "")), str(attempts[0].get("reason", "")))
         for case, variants in zoo.missing().items()
         for kind, attempts in variants.items()
-        if case in names and kind == (variant or kind) and attempts
+        if case in names and kind in variants and attempts
     ]
     if rows:
         print(f"\n{len(rows)} could not be certified:")

@@ -55,7 +55,67 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
+# The names of options are the same in all commands, since commands take them from here. What an
+# option says of itself differs with the command where its help is an argument.
+
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
+CasesOption = Annotated[
+    list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
+]
+SuiteOption = Annotated[
+    str | None,
+    typer.Option("--suite", help="Of cases: all (default), interpbench, structural, degenerate."),
+]
+FamilyOption = Annotated[
+    str | None, typer.Option("--family", help="Only the cases of this family.")
+]
+VariantOption = Annotated[
+    str | None,
+    typer.Option("--variant", help="Of the trained models: seed0 (default), seed1, shuffled."),
+]
+VariantsOption = Annotated[
+    list[str] | None,
+    typer.Option("--variant", help="seed0, seed1, shuffled or all; may be repeated."),
+]
+CompiledOption = Annotated[
+    bool, typer.Option("--compiled", help="The compiled model, not a trained one.")
+]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="Your own trained model: its folder.")
+]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, help="Models at a time, a thread each.")
+]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Draws of pairs for each model.")]
+MethodsOption = Annotated[
+    list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+
+
+def output_option(text: str) -> Any:
+    """A folder that a command writes."""
+    return typer.Option("--output", "-o", help=text)
+
+
+def pairs_option(text: str = "Clean/corrupted pairs for each model.") -> Any:
+    """How many pairs of inputs."""
+    return typer.Option("--pairs", help=text)
+
+
+def seed_option(text: str) -> Any:
+    """A seed, or the first of several."""
+    return typer.Option("--seed", help=text)
+
+
+def inputs_option(text: str = "All ordered pairs of so many are taken.") -> Any:
+    """How many inputs."""
+    return typer.Option("--inputs", help=text)
+
+
+def setting_option(text: str) -> Any:
+    """NAME=VALUE; see `parse_options`."""
+    return typer.Option("--option", "-x", metavar="NAME=VALUE", help=f"{text}; may be repeated.")
 
 
 WandbOption = Annotated[
@@ -64,18 +124,11 @@ WandbOption = Annotated[
 WandbModeOption = Annotated[
     WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
 ]
-SuiteOption = Annotated[
-    str, typer.Option(help="Of cases: all, interpbench, structural or degenerate.")
-]
-VariantOption = Annotated[
-    str | None, typer.Option(help="Of the trained models: seed0 (default), seed1, shuffled.")
-]
 
 
-SaveOption = Annotated[
-    list[Path] | None,
-    typer.Option(help="A file: .csv, .json, .html, .png, .pdf or .svg; may be repeated."),
-]
+def save_option(text: str = ".csv, .json, .html, .png, .pdf or .svg") -> Any:
+    """Files that a command writes, by their endings."""
+    return typer.Option("--save", metavar="FILE", help=f"A file: {text}; may be repeated.")
 
 
 ThemeOption = Annotated[Theme, typer.Option(help="Colours of figures.")]
@@ -84,6 +137,30 @@ ThemeOption = Annotated[Theme, typer.Option(help="Colours of figures.")]
 FolderOption = Annotated[
     Path | None, typer.Option("--folder", help="A folder of models; default: the shipped ones.")
 ]
+
+
+def choose_cases(
+    cases: Sequence[str] | None, suite: str | None = None, family: str | None = None
+) -> list[str]:
+    """The cases that -c names, or else those of a suite and a family, by default all."""
+    from knowncircuits.cases import list_cases, load_case
+
+    if cases and (suite or family):
+        raise InputError("expected -c, or --suite and --family, got both")
+    if cases:
+        return list(dict.fromkeys(load_case(name).name for name in cases))
+    return list(list_cases(suite or "all", family=family))
+
+
+def choose_variants(variants: Sequence[str] | None, default: str) -> list[str]:
+    """The variants that are named, each once; `all` stands for all of them."""
+    from knowncircuits.models.zoo import VARIANTS, check_variant
+
+    named = dict.fromkeys(variants or [default])
+    for variant in named:
+        if variant != "all":
+            check_variant(variant)
+    return list(VARIANTS) if "all" in named else list(named)
 
 
 def parse_options(texts: Sequence[str] | None) -> dict[str, Any]:

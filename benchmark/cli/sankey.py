@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import Theme, ThemeOption, VariantOption, load_subject
+from knowncircuits.cli.options import (
+    CompiledOption,
+    Theme,
+    ThemeOption,
+    VariantOption,
+    load_subject,
+    save_option,
+)
 from knowncircuits.cli.printing import print_table
 from knowncircuits.errors import InputError
 
@@ -39,13 +46,8 @@ def sankey(
         bool, typer.Option("--vertical", help="Inputs at the bottom, not left.")
     ] = False,
     variant: VariantOption = None,
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="Of a case, its compiled model's circuit.")
-    ] = False,
-    save: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file: .html, .png, .pdf or .svg; may be repeated."),
-    ] = None,
+    compiled: CompiledOption = False,
+    save: Annotated[list[Path] | None, save_option(".html, .png, .pdf or .svg")] = None,
     theme: ThemeOption = Theme.default,
 ) -> None:
     """Draw scores, or a true circuit, as ribbons from inputs to logits; lists what is drawn.

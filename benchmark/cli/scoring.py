@@ -9,12 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowncircuits.cli.options import (
+    CasesOption,
+    CompiledOption,
+    FamilyOption,
+    JobsOption,
     Metric,
+    ModelOption,
     PatchedEdges,
+    SeedsOption,
+    SuiteOption,
+    VariantsOption,
     WandbModeOption,
     WandbOption,
     check_tracking,
+    choose_cases,
+    choose_variants,
+    output_option,
+    pairs_option,
     parse_options,
+    seed_option,
+    setting_option,
 )
 from knowncircuits.cli.printing import console, print_table, progress_bar, short_text
 from knowncircuits.cli.tables import print_case_scores, print_method_scores
@@ -34,28 +48,15 @@ def score(
             help="Discovery methods; see `methods`. Or your own: MODULE:FUNCTION. Or `all`.",
         ),
     ],
-    case: Annotated[
-        list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
-    ] = None,
-    suite: Annotated[
-        str,
-        typer.Option("--cases", "--suite", help="all, interpbench, structural or degenerate."),
-    ] = "all",
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of the trained models: seed0 (default), seed1, shuffled; may be repeated, or all."
-        ),
-    ] = None,
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="On compiled models, not trained ones.")
-    ] = False,
-    model: Annotated[
-        Path | None, typer.Option(help="On your own trained model: its folder.")
-    ] = None,
-    pairs: Annotated[int, typer.Option(help="Clean/corrupted pairs for each model.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, help="Draws of pairs for each model.")] = 1,
-    seed: Annotated[int, typer.Option(help="The first seed, of pairs and methods.")] = 0,
+    case: CasesOption = None,
+    suite: SuiteOption = None,
+    family: FamilyOption = None,
+    variant: VariantsOption = None,
+    compiled: CompiledOption = False,
+    model: ModelOption = None,
+    pairs: Annotated[int, pairs_option()] = 100,
+    seeds: SeedsOption = 1,
+    seed: Annotated[int, seed_option("The first seed, of pairs and methods.")] = 0,
     metric: Annotated[
         Metric | None, typer.Option(help="Default: KL for categorical outputs, L2 for numbers.")
     ] = None,
@@ -66,37 +67,30 @@ def score(
     ablation: Annotated[
         PatchedEdges, typer.Option(help="What patched edges read.")
     ] = PatchedEdges.resample,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", "-x", help="NAME=VALUE for the method; may be repeated."),
-    ] = None,
+    option: Annotated[list[str] | None, setting_option("For the method")] = None,
     label: Annotated[
         str, typer.Option(help="What the results are called; by default as the method.")
     ] = "",
-    processes: Annotated[
-        int, typer.Option("--processes", "-j", min=1, help="Models at a time, a thread each.")
-    ] = 1,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the result files.")
-    ] = Path("results"),
+    jobs: JobsOption = 1,
+    output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
     wandb: WandbOption = None,
     wandb_mode: WandbModeOption = None,
 ) -> None:
-    """Run discovery methods on trained models and score them against their circuits.
+    """Run discovery methods on trained models, by default seed0, and score them by their circuits.
 
     Writes OUTPUT/METHOD/CASE/VARIANT/SEED.json for each model and draw of pairs. A run that was
     killed goes on where it was.
     """
-    from knowncircuits.evaluation.runs import Settings, run
+    from knowncircuits.evaluation.runs import COMPILED, Settings, run
     from knowncircuits.evaluation.scoring.tables import score_results
     from knowncircuits.exchange import check_writable
 
     check_tracking(wandb, wandb_mode)
     if sum((compiled, model is not None, bool(variant))) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")
-    names = _methods(method)
-    if label and len(names) > 1:
-        raise InputError(f"expected --label with one method, got {len(names)}")
+    chosen = _methods(method)
+    if label and len(chosen) > 1:
+        raise InputError(f"expected --label with one method, got {len(chosen)}")
     sys.path.insert(0, "")  # as `python -m` has it, so that MODULE may lie beside
     given = parse_options(option)
     settings = [
@@ -109,12 +103,16 @@ def score(
             ablation.value,
             label,
         )
-        for name in names
+        for name in chosen
     ]
     _check_options(settings)
-    subjects = (
-        _models(_variants(variant, compiled), case, suite) if not model else [_own(model, case)]
-    )
+    names = choose_cases(case, suite, family)
+    if model:
+        subjects = [_own(model, case)]
+    elif compiled:
+        subjects = [(name, COMPILED) for name in names]
+    else:
+        subjects = _trained(choose_variants(variant, "seed0"), names, bool(case))
     check_writable(output)
     draws = range(seed, seed + seeds)
     with progress_bar() as progress:
@@ -124,10 +122,10 @@ def score(
             text = f"{result.label}: {result.case}"
             progress.update(bar, advance=1, description=text)
 
-        results = run(settings, subjects, output, seeds=draws, processes=processes, on_result=tick)
+        results = run(settings, subjects, output, seeds=draws, processes=jobs, on_result=tick)
     table = score_results(results)
     what = "compiled models" if compiled else model or "trained models"
-    if len(names) == 1:
+    if len(chosen) == 1:
         print_case_scores(f"{settings[0].name} on {what}", table)
     else:
         print_method_scores(table)
@@ -170,39 +168,23 @@ def _check_options(settings: Sequence[Settings]) -> None:
         bind_options(load_method(entry.method), entry.method, entry.options)
 
 
-def _variants(variants: Sequence[str] | None, compiled: bool) -> list[str]:
-    """What is run on of each case."""
-    from knowncircuits.evaluation.runs import COMPILED
-    from knowncircuits.models.zoo import VARIANTS, check_variant
-
-    if compiled:
-        return [COMPILED]
-    chosen = list(dict.fromkeys(variants or ["seed0"]))
-    if chosen == ["all"]:
-        return list(VARIANTS)
-    for variant in chosen:
-        check_variant(variant)
-    return chosen
-
-
-def _models(
-    variants: Sequence[str], cases: Sequence[str] | None, suite: str
+def _trained(
+    variants: Sequence[str], names: Sequence[str], named: bool
 ) -> list[tuple[str, Subject]]:
-    """The models of cases; of a suite those that there are, and cases that have none are named."""
-    from knowncircuits.cases import list_cases, load_case
-    from knowncircuits.evaluation.runs import COMPILED
+    """Those models of cases that there are; cases that have none are named.
+
+    Where the cases were asked for by name, one without a model is an error.
+    """
     from knowncircuits.models.zoo import SHIPPED, load_model
 
-    names = list(cases or list_cases(suite))
-    if variants == [COMPILED]:
-        return [(load_case(name).name, COMPILED) for name in names]
-    there = [(n, v) for n in names for v in variants if SHIPPED.holds(load_case(n).name, v)]
-    if cases and len(variants) == 1:
+    there = [(name, kind) for name in names for kind in variants if SHIPPED.holds(name, kind)]
+    if named and len(variants) == 1:
         for name in names:  # an error that says what there is instead, before anything runs
             load_model(name, variants[0])
     if not there:
         raise InputError(
-            f"expected a trained model {' or '.join(variants)} of some case of {suite}, got none"
+            f"expected a trained model {' or '.join(variants)} of some of {len(names)} cases, "
+            "got none"
         )
     if missing := [name for name in names if name not in dict(there)]:
         print(f"no trained model {' or '.join(variants)}: {', '.join(missing)}", file=sys.stderr)

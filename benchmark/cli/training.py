@@ -10,11 +10,16 @@ import typer
 
 from knowncircuits.cli.options import (
     CaseArgument,
+    DeviceOption,
     WandbModeOption,
     WandbOption,
     check_device,
     check_tracking,
+    output_option,
+    pairs_option,
     parse_options,
+    seed_option,
+    setting_option,
 )
 from knowncircuits.cli.printing import progress_bar
 
@@ -30,9 +35,7 @@ class Objective(StrEnum):
 
 def train(
     case: CaseArgument,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder; by default trained/CASE.")
-    ] = None,
+    output: Annotated[Path | None, output_option("Folder; by default trained/CASE.")] = None,
     objective: Annotated[
         Objective | None,
         typer.Option(
@@ -44,12 +47,9 @@ def train(
         int | None, typer.Option(help="At most; fewer where the certificate passes before.")
     ] = None,
     option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option", "-x", help="NAME=VALUE of TrainingConfig, batch_size=128; may be repeated."
-        ),
+        list[str] | None, setting_option("Of TrainingConfig, as batch_size=128")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, inputs and drawn edges.")] = 0,
+    seed: Annotated[int, seed_option("Of weights, inputs and drawn edges.")] = 0,
     shuffle: Annotated[
         int | None, typer.Option(help="Seed of a random placement, instead of the same names.")
     ] = None,
@@ -58,8 +58,8 @@ def train(
     d_model: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     d_head: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
     layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
-    pairs: Annotated[int, typer.Option(help="Pairs of the certificate.")] = 20_000,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    pairs: Annotated[int, pairs_option("Pairs of the certificate.")] = 20_000,
+    device: DeviceOption = "cpu",
     wandb: WandbOption = None,
     wandb_mode: WandbModeOption = None,
 ) -> None:
@@ -115,8 +115,8 @@ def train(
 
 def certify(
     folder: Annotated[Path, typer.Argument(help="The folder of a trained model.")],
-    pairs: Annotated[int, typer.Option(help="Pairs of inputs.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="Of pairs and random sets of edges.")] = 0,
+    pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
+    seed: Annotated[int, seed_option("Of pairs and random sets of edges.")] = 0,
 ) -> None:
     """Measure every edge of a trained model anew and write its certificate.
 

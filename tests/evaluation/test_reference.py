@@ -16,7 +16,7 @@ from knowncircuits.cases import CASES, list_cases
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Written by the command, in a process without the tests' checks of each call, so fast."""
     path = tmp_path_factory.mktemp("docs") / "cases.md"
-    command = [sys.executable, "-m", "knowncircuits.cli", "docs", "-o", path]
+    command = [sys.executable, "-m", "knowncircuits.cli", "docs", "--save", path]
     subprocess.run(command, check=True, capture_output=True)
     return path.read_text()
 

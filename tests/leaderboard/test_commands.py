@@ -136,7 +136,7 @@ def test_build_reports_what_is_refused(submissions: Path, tmp_path: Path) -> Non
 def test_table_prints_and_saves(form: str, submissions: Path, tmp_path: Path) -> None:
     save = [word for name in ("t.csv", "t.json", "t.md") for word in ("--save", tmp_path / name)]
     done = CliRunner().invoke(
-        app, [str(w) for w in ("leaderboard", "table", submissions, "-f", form, *save)]
+        app, [str(w) for w in ("leaderboard", "table", submissions, "--format", form, *save)]
     )
     assert done.exit_code == 0, done.output
     assert "partial" in done.stdout or form in ("csv", "json")
@@ -151,7 +151,9 @@ def test_table_prints_and_saves(form: str, submissions: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--over", "structure"), "unknown slice 'structure'; did you mean structural"),
+        (("--suite", "structure"), "unknown slice 'structure'; did you mean structural"),
+        (("--family", "sort"), "unknown slice 'family:sort'; did you mean family:sort"),
+        (("--suite", "all", "--family", "sorting"), "expected one of --suite, --family and --diff"),
         (("--view", "edges"), "unknown view 'edges'; did you mean edge"),
         (("--save", "t.xlsx"), "expected a file ending in .csv, .json, .md"),
         (("--wandb-mode", "offline"), "expected --wandb PROJECT"),

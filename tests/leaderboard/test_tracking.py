@@ -21,7 +21,15 @@ def test_a_board_is_a_run_with_its_table(make: Callable[..., Submission], tmp_pa
     submissions = [make("a"), make("b", keys=("identity/seed0",))]
     for submission in submissions:
         write_submission(submission, tmp_path / "in")
-    words = ["leaderboard", "table", str(tmp_path / "in"), "--over", "degenerate", "--view", "head"]
+    words = [
+        "leaderboard",
+        "table",
+        str(tmp_path / "in"),
+        "--suite",
+        "degenerate",
+        "--view",
+        "head",
+    ]
     done = CliRunner().invoke(app, [*words, "--wandb", "boards", "--wandb-mode", "offline"])
     assert done.exit_code == 0, done.output
     (run,) = runs(tmp_path)

@@ -212,12 +212,12 @@ def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
     path = recipes(tmp_path, identity=SHORT, negate=SHORT)
     folder = tmp_path / "zoo"
     options = ["-j", "2", "-o", str(folder), "--recipes", str(path), "--pairs", "50"]
-    done = CliRunner().invoke(app, ["models", "train", "identity", "negate", *options])
+    done = CliRunner().invoke(app, ["models", "train", "-c", "identity", "-c", "negate", *options])
     assert done.exit_code == 1, done.output
     assert "identity seed0: not certified, 20 steps" in done.output
     assert "2 models: 0 certified, 2 not; 2 trained now" in done.output
     assert set(Zoo(folder).missing()) == {"identity", "negate"}
-    again = CliRunner().invoke(app, ["models", "train", "identity", "negate", *options])
+    again = CliRunner().invoke(app, ["models", "train", "-c", "identity", "-c", "negate", *options])
     assert "0 trained now" in again.output
 
 
@@ -230,7 +230,9 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
         "knowncircuits.cli",
         "models",
         "train",
+        "-c",
         "histogram",
+        "-c",
         "identity",
     ]
     options = ["-j", "2", "-o", str(tmp_path / "zoo"), "--recipes", str(path)]
