@@ -68,7 +68,7 @@ class Case:
             self.program,
             self.vocabulary(pad=pad),
             causal=self.causal,
-            dtype=dtype or torch.float32,
+            dtype=dtype or torch.float64,
         )
         return replace(compiled, name=self.name, case=self)
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from knowncircuits.models.hooked import HookedTwin
 
 
+# Of trained models, and of the compiled ones that they follow and are certified against.
+TRAINED_DTYPE = torch.float32
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """An ordinary transformer that was trained to share a compiled model's circuit."""
@@ -96,9 +100,10 @@ def load_trained(folder: Path) -> Trained:
 
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        compiled = load_case(config["case"]).compile()
-        model = Transformer(TransformerConfig(**config["transformer"]))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        compiled = load_case(config["case"]).compile(dtype=TRAINED_DTYPE)
+        state = load_file(folder / "model.safetensors")
+        model = Transformer(TransformerConfig(**config["transformer"]), dtype=state["W_E"].dtype)
+        model.load_state_dict(state)
         correspondence = Correspondence(compiled.circuit, model.graph, config["placement"])
         training = dict(config.get("training", {}))  # older folders have none
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

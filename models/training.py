@@ -41,7 +41,7 @@ from knowncircuits.models.certificate import (
 )
 from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Step, Term
-from knowncircuits.models.trained import Trained
+from knowncircuits.models.trained import TRAINED_DTYPE, Trained
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 from knowncircuits.vocabulary import BOS
 
@@ -247,6 +247,8 @@ class Trainer:
     ) -> None:
         """Draw inputs and initial weights by the config's seed.
 
+        All is in float32: of a model compiled in another dtype a copy is followed.
+
         With `start`, a model of the same widths, of at most as many layers and of at least the same
         tokens, its weights take the place of those that are drawn; see `start_from`.
 
@@ -261,8 +263,8 @@ class Trainer:
             raise ModelError(
                 f"expected graph, n_ctx, d_vocab, d_vocab_out and causality {wanted}, got {got}"
             )
-        self.config, self.compiled, self.correspondence = config, compiled, correspondence
-        compiled.model.to(device)
+        self.config, self.correspondence = config, correspondence
+        self.compiled = compiled = compiled.to(dtype=TRAINED_DTYPE, device=device)
         self.model = Transformer(low, device=device).initialise(config.seed, gain=GAIN)
         self.start = weights_hash(start.model) if start else None
         if start:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -54,6 +55,15 @@ class Compiled:
         run = self.model.run(ids)
         self._check_unmixed(run, tokens)
         return self.decode(run.logits)[0]
+
+    def to(
+        self, *, dtype: torch.dtype | None = None, device: str | torch.device | None = None
+    ) -> Compiled:
+        """The same with a copy of the model in another dtype or on another device, if it is one."""
+        dtype, device = dtype or self.model.dtype, torch.device(device or self.model.device)
+        if (dtype, device) == (self.model.dtype, self.model.device):
+            return self
+        return replace(self, model=deepcopy(self.model).to(device=device, dtype=dtype))
 
     def encode(self, inputs: Sequence[Sequence[Value]]) -> Int[Tensor, "batch pos"]:
         """Ids with BOS first; raises InputError for what cannot be encoded."""

@@ -85,7 +85,7 @@ def _measure(
     train(trainer)
     trained = perf_counter()
     certificate = certify(
-        trainer.model, compiled, placement, n_pairs=n_pairs, ablations=["resample"]
+        trainer.model, trainer.compiled, placement, n_pairs=n_pairs, ablations=["resample"]
     )
     end = perf_counter()
     found = Summary.of(certificate)

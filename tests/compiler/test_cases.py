@@ -48,7 +48,7 @@ def test_hidden_units_that_no_run_computes_write_nothing(name: str) -> None:
     case = CASES[name]
     model = case.compile().model
     assert max(model.hidden) == model.config.d_mlp
-    whole = Transformer(model.config)
+    whole = Transformer(model.config, dtype=model.dtype)
     whole.load_state_dict(model.state_dict())
     ids = torch.from_numpy(np.pad(case.draw(50, seed=0) + 1, ((0, 0), (1, 0))))
     torch.testing.assert_close(model.run(ids).outputs, whole.run(ids).outputs)

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from knowncircuits import rasp
+from knowncircuits.cases import load_case
 from knowncircuits.circuit import Label
 from knowncircuits.compiler import compile_program, validate
 from knowncircuits.errors import CompileError, InputError, ProgramError
+from knowncircuits.transformer import weights_hash
 from knowncircuits.vocabulary import Vocabulary
 
 EQ, LEQ, TRUE = rasp.Comparison.EQ, rasp.Comparison.LEQ, rasp.Comparison.TRUE
@@ -121,10 +123,17 @@ def test_labels() -> None:
     assert padded.circuit.label("m0->m1") == Label.IN
 
 
-def test_float64() -> None:
-    compiled = compile_program(rasp.make_hist(), SMALL, dtype=torch.float64)
-    assert compiled.model.dtype == torch.float64
+def test_dtypes() -> None:
+    compiled = compile_program(rasp.make_hist(), SMALL)
+    assert compiled.model.dtype == torch.float64 == load_case("histogram").compile().model.dtype
     assert compiled([1, 1, 2, 3]) == [2, 2, 1, 1]
+    half = compile_program(rasp.make_hist(), SMALL, dtype=torch.float32)
+    copy = compiled.to(dtype=torch.float32)
+    assert compiled.to(dtype=torch.float64) is compiled
+    assert compiled.model.dtype == torch.float64
+    assert copy.circuit is compiled.circuit
+    assert weights_hash(copy.model) == weights_hash(half.model)
+    assert copy([1, 1, 2, 3]) == [2, 2, 1, 1]
 
 
 def test_every_reason_at_once() -> None:

@@ -26,7 +26,7 @@ from knowncircuits.models.training import (
     train,
 )
 from knowncircuits.models.zoo import load_model
-from knowncircuits.transformer import Transformer
+from knowncircuits.transformer import Transformer, weights_hash
 
 SHORT = TrainingConfig(steps=30, n_inputs=500, n_validation=50, validate_every=10)
 
@@ -45,6 +45,28 @@ def trainer(
 
 def weights(trainer: Trainer) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in trainer.model.parameters()]
+
+
+def test_weights_do_not_depend_on_the_compiled_dtype() -> None:
+    compiled = load_case("fraction_of_x").compile()
+    low = low_level_config(compiled)
+    placement = Correspondence.same_names(compiled.circuit, low.graph)
+    found = []
+    for followed in (compiled, load_case("fraction_of_x").compile(dtype=torch.float32)):
+        trainer = Trainer(followed, placement, low, SHORT)
+        assert trainer.compiled.model.dtype == trainer.model.dtype == torch.float32
+        train(trainer)
+        found.append(weights_hash(trainer.model))
+    assert found[0] == found[1]
+
+
+def test_weights_of_any_dtype_are_saved_and_loaded(tmp_path: Path) -> None:
+    compiled = load_case("fraction_of_x").compile()
+    placement = Correspondence.same_names(compiled.circuit, compiled.model.graph)
+    certificate = certify(compiled.model, compiled, placement, n_pairs=100)
+    trained = as_trained(compiled.model, compiled, placement)
+    save_trained(dataclasses.replace(trained, certificate=certificate), tmp_path)
+    assert load_trained(tmp_path).model.dtype == torch.float64
 
 
 def test_a_model_is_trained_certified_saved_and_scored(tmp_path: Path) -> None:
