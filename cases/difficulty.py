@@ -1,4 +1,4 @@
-"""How hard each case is: what `knowncircuits difficulty` has measured and stored."""
+"""How hard each case is: what `knowncircuits maintain difficulty` has measured and stored."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def stored_difficulties() -> Mapping[str, Difficulty]:
 def load_difficulty(name: str) -> Difficulty:
     """The stored difficulty of a case; raises ResultError for a case that was not measured."""
     if name not in stored_difficulties():
-        raise ResultError(f"no difficulty of {name!r} is stored; `knowncircuits difficulty` does")
+        raise ResultError(
+            f"no difficulty of {name!r} is stored; `knowncircuits maintain difficulty` does"
+        )
     return stored_difficulties()[name]
 
 

@@ -18,8 +18,9 @@ TOKENS_SHOWN = 3
 INTRODUCTION = """\
 # The cases
 
-Written by `knowncircuits docs`; a test checks that this page is current. The difficulties are those
-that `knowncircuits difficulty` has measured and stored in `cases/difficulty.json`.
+Written by `knowncircuits maintain docs`; a test checks that this page is current. The
+difficulties are those that `knowncircuits maintain difficulty` has measured and stored in
+`cases/difficulty.json`.
 
 {n} cases: {structural} in the suite `structural`, over which headline numbers are means; the others
 are *degenerate*: their true edges are a chain of MLPs without attention, or fewer than three.

@@ -81,7 +81,7 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["models", "train", "-c", "histogram", "-o", "file/zoo"], "cannot write to file/zoo"),
         (["models", "train", "-c", "histogram", "--recipes", "file"], "file: no recipe for seed0"),
         (["models", "train", "-c", "histogram", "--device", "abacus"], "expected device cpu"),
-        (["docs", "--save", "file/cases.md"], "cannot write"),
+        (["maintain", "docs", "--save", "file/cases.md"], "cannot write"),
         (["train", "histogram", "-o", "file/model"], "cannot write"),
         (["train", "histogram", "--steps", "0"], "steps above 0, got 0"),
         (["train", "histogram", "--device", "abacus"], "expected device cpu"),

@@ -1,6 +1,7 @@
 """The package as its users meet it: a quick command line, one import name, a complete wheel."""
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -80,6 +81,27 @@ def test_the_wheel_holds_every_file_of_the_rooms_and_no_other(
     }
     # A file missing here has an ending that pyproject's package-data does not list.
     assert packed == expected
+    check_that_an_installed_package_stays_as_it_is(wheel, tmp_path / "site")
+
+
+def check_that_an_installed_package_stays_as_it_is(wheel: Path, site: Path) -> None:
+    """What writes into the repository is refused where there is none."""
+    zipfile.ZipFile(wheel).extractall(site)
+    before = {path: path.stat().st_mtime_ns for path in site.rglob("*.json")}
+    for name in ("difficulty", "docs", "effects"):
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "knowncircuits.cli", "maintain", name],
+            cwd=site.parent,
+            env={**os.environ, "PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        message = f"error: expected a checkout of the repository, got the installed package {site}"
+        assert done.stderr.startswith(message)
+        assert done.stderr.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in site.rglob("*.json")} == before
+    assert not (site.parent / "docs").exists()
 
 
 def test_the_readmes_commands_are_the_ones_that_ci_runs(root: Path) -> None:

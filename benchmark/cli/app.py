@@ -14,6 +14,7 @@ from knowncircuits.cli import (
     effects,
     faithfulness,
     leaderboard,
+    maintenance,
     models,
     sankey,
     scoring,
@@ -37,8 +38,6 @@ for command in (
     cases.cases,
     cases.show,
     cases.run,
-    cases.difficulty,
-    cases.docs,
     training.train,
     training.certify,
     effects.effects,
@@ -49,6 +48,7 @@ for command in (
 app.add_typer(models.models_app, name="models")
 app.add_typer(leaderboard.leaderboard_app, name="leaderboard")
 app.add_typer(bench.bench_app, name="bench")
+app.add_typer(maintenance.maintain_app, name="maintain")
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ from knowncircuits.cli.options import (
     seed_option,
 )
 from knowncircuits.cli.printing import (
-    console,
     number_text,
     print_frame,
     print_table,
@@ -57,31 +56,6 @@ def cases(
         _print_cases(names)
     else:
         _check_cases(names, pairs, seed)
-
-
-def difficulty() -> None:
-    """Measure how hard each case is, anew, and store it where `cases` and the suites look it up."""
-    from rich.progress import track
-
-    from knowncircuits.cases import CASES
-    from knowncircuits.cases.difficulty import STORED, write_difficulties
-    from knowncircuits.evaluation.difficulty import measure_difficulty
-
-    cases = track(CASES.values(), "difficulty", console=console(True), transient=True)
-    write_difficulties(map(measure_difficulty, cases))
-    print(f"wrote {STORED}")
-
-
-def docs(
-    save: Annotated[Path, typer.Option("--save", help="The page.")] = Path("docs/cases.md"),
-) -> None:
-    """Write the reference page of the cases."""
-    from knowncircuits.evaluation.reference import cases_page
-    from knowncircuits.exchange import check_writable, write_text
-
-    check_writable(save.parent)
-    write_text(save, cases_page())
-    print(f"wrote {save}")
 
 
 def show(

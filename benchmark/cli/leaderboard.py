@@ -223,25 +223,6 @@ def table(
     raise typer.Exit(1 if strict and refused else 0)
 
 
-@leaderboard_app.command()
-def effects() -> None:
-    """Measure the causal-effect curves of models that have none yet, and store them."""
-    from knowncircuits.leaderboard.effects import curves_of, shown_models, write_curves
-    from knowncircuits.leaderboard.truth import certified_models
-
-    models = shown_models(certified_models())
-    measured: list[str] = []
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=None)
-
-        def tick(key: str) -> None:
-            measured.append(key)
-            progress.update(bar, advance=1, description=key)
-
-        write_curves(curves_of(models, on_measure=tick))
-    print(f"{len(models)} models, {len(measured)} of them measured now")
-
-
 def _slice(suite: str | None, family: str | None, difficulty: str | None) -> str:
     """The key of the slice that options name; see `leaderboard/slices.py`."""
     named = [

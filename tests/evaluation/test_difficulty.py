@@ -37,7 +37,7 @@ REMEASURED = ("reverse", "mean_of_first_and_last", "sum_last_two_digits", "is_pr
 @pytest.mark.parametrize("name", dict.fromkeys(REMEASURED))
 def test_the_stored_difficulty_is_what_is_measured(name: str) -> None:
     assert measure_difficulty(load_case(name)) == load_difficulty(name), (
-        "run `knowncircuits difficulty`"
+        "run `knowncircuits maintain difficulty`"
     )
 
 

@@ -16,13 +16,13 @@ from knowncircuits.cases import CASES, list_cases
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Written by the command, in a process without the tests' checks of each call, so fast."""
     path = tmp_path_factory.mktemp("docs") / "cases.md"
-    command = [sys.executable, "-m", "knowncircuits.cli", "docs", "--save", path]
+    command = [sys.executable, "-m", "knowncircuits.cli", "maintain", "docs", "--save", path]
     subprocess.run(command, check=True, capture_output=True)
     return path.read_text()
 
 
 def test_the_page_is_current(page: str, root: Path) -> None:
-    assert (root / "docs" / "cases.md").read_text() == page, "run `knowncircuits docs`"
+    assert (root / "docs" / "cases.md").read_text() == page, "run `knowncircuits maintain docs`"
 
 
 def test_every_case_has_its_place_and_every_link_a_target(page: str) -> None:

@@ -24,7 +24,7 @@ KEY = "fraction_of_x/seed0"
 
 
 def test_stored_curves_are_current() -> None:
-    """`knowncircuits leaderboard effects` measures those that are not."""
+    """`knowncircuits maintain effects` measures those that are not."""
     stored = read_curves()
     for model in shown_models(certified_models()):
         assert stored[model.key].weights == model.weights, model.key

@@ -1,0 +1,83 @@
+"""The group `maintain`: what is stored in the repository, measured and written anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from knowncircuits.cli.printing import progress_bar
+from knowncircuits.errors import InputError
+
+maintain_app = typer.Typer(
+    help="Measure and write anew what the repository stores; needs a checkout.",
+    no_args_is_help=True,
+)
+
+
+@maintain_app.command()
+def difficulty() -> None:
+    """Measure how hard each case is, anew, and store it where `cases` and the suites look it up."""
+    from knowncircuits.cases import CASES
+    from knowncircuits.cases.difficulty import STORED, write_difficulties
+    from knowncircuits.evaluation.difficulty import measure_difficulty
+
+    find_checkout()
+    with progress_bar() as progress:
+        cases = progress.track(CASES.values(), description="difficulty")
+        write_difficulties(map(measure_difficulty, cases))
+    print(f"wrote {STORED}")
+
+
+@maintain_app.command()
+def docs(
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Default: docs/cases.md.")
+    ] = None,
+) -> None:
+    """Write the reference page of the cases."""
+    from knowncircuits.evaluation.reference import cases_page
+    from knowncircuits.exchange import check_writable, write_text
+
+    page = save or find_checkout() / "docs" / "cases.md"
+    check_writable(page.parent)
+    write_text(page, cases_page())
+    print(f"wrote {page}")
+
+
+@maintain_app.command()
+def effects() -> None:
+    """Measure the causal-effect curves of models that have none yet, for the pages of cases."""
+    from knowncircuits.leaderboard.effects import curves_of, shown_models, write_curves
+    from knowncircuits.leaderboard.truth import certified_models
+
+    find_checkout()
+    models = shown_models(certified_models())
+    measured: list[str] = []
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=None)
+
+        def tick(key: str) -> None:
+            measured.append(key)
+            progress.update(bar, advance=1, description=key)
+
+        write_curves(curves_of(models, on_measure=tick))
+    print(f"{len(models)} models, {len(measured)} of them measured now")
+
+
+def find_checkout() -> Path:
+    """The top of the repository that the package is imported from.
+
+    Raises InputError for an installed package: what is written there belongs to nobody's history,
+    and is lost with the next version.
+    """
+    from knowncircuits import cases
+
+    top = Path(cases.__file__).parents[1]
+    if not (top / "pyproject.toml").is_file():
+        raise InputError(
+            f"expected a checkout of the repository, got the installed package {top}; "
+            "clone the repository and `pip install -e` it"
+        )
+    return top
