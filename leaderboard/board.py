@@ -10,19 +10,14 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.evaluation.scoring.statistics import (
-    case_means,
-    interval_over_cases,
-    paired_tests,
-    rank_ranges,
-)
+from knowncircuits.evaluation.scoring.intervals import interval_over_cases
+from knowncircuits.evaluation.scoring.statistics import case_means, paired_tests, rank_ranges
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import VALUES, score_submissions
 from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
 
-DRAWS = 1_000  # of a bootstrap, of which a board has one for each slice, view and value
 COLUMNS = (
     "method",
     "title",
@@ -103,10 +98,11 @@ class Board:
     def standings(self, slice_key: str = HEADLINE, view: str = "edge") -> pd.DataFrame:
         """A row for each submission: those that are ranked, the best first; partial ones; controls.
 
-        Columns COLUMNS: the range of ranks by AUROC, which intervals of 95% over cases allow; AUROC
-        and average precision with such intervals, none for partial ones; cases that were averaged
-        over; how many models are covered and of how many; passes for each pair of inputs and
-        seconds for each model, as the submitter says.
+        Columns COLUMNS: the range of ranks by AUROC that paired tests over cases leave; AUROC and
+        average precision with intervals of 95% over cases, none for partial ones; cases that were
+        averaged over; how many models are covered and of how many; passes for each pair of inputs
+        and seconds for each model, as the submitter says. Of too few cases there are neither
+        intervals nor ranks; see `rank_ranges`.
 
         Raises UnknownNameError for another slice or view.
         """
@@ -116,13 +112,13 @@ class Board:
         means = {value: self._of_slice(chosen, view, value) for value in VALUES}
         covered = {s.id: self.covered(s, chosen.cases) for s in self.submissions}
         whole = [name for name, (n, of) in covered.items() if n == of]
-        ranks = self._ranks(means["auroc"][self.ranked(chosen.cases)])
+        ranks = rank_ranges(means["auroc"][self.ranked(chosen.cases)])
         intervals = {value: _intervals(means[value][whole]) for value in VALUES}
         rows = []
         for submission in self.submissions:
             name = submission.id
             n, of = covered[name]
-            low, high = ranks.get(name, (np.nan, np.nan))
+            low, high = ranks.get(name) or (np.nan, np.nan)
             numbers: list[float] = []
             for value in VALUES:
                 numbers += intervals[value].get(name, (np.nan,) * 3)
@@ -147,10 +143,6 @@ class Board:
         table = self.means[view, value].loc[list(chosen.cases)]
         return table.dropna(how="all") if len(self.submissions) else table
 
-    @staticmethod
-    def _ranks(means: pd.DataFrame) -> dict[str, tuple[int, int]]:
-        return rank_ranges(means, draws=DRAWS) if means.size else {}
-
 
 def rank_submissions(
     submissions: Sequence[Submission], *, slice_key: str = HEADLINE, view: str = "edge"
@@ -160,10 +152,10 @@ def rank_submissions(
 
 
 def _intervals(means: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
-    if not means.size:
-        return {}
-    found = interval_over_cases(means, draws=DRAWS)
-    return {name: (means[name].mean(), i.low, i.high) for name, i in found.items()}
+    """The mean of each method with its interval, NaN where there are too few cases for one."""
+    mean, found = means.mean(), interval_over_cases(means)
+    ends = {name: (i.low, i.high) if i else (np.nan, np.nan) for name, i in found.items()}
+    return {name: (mean[name], *ends[name]) for name in means.columns}
 
 
 def _costs(submission: Submission, cases: Sequence[str]) -> tuple[float, float]:
@@ -188,7 +180,7 @@ def _costs(submission: Submission, cases: Sequence[str]) -> tuple[float, float]:
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     """Ranked ones by AUROC, then AP; then partial ones by coverage; controls last."""
     order = table.assign(
-        group=np.where(table["kind"] == "control", 2, np.where(table["rank_low"].isna(), 1, 0)),
+        group=np.where(table["kind"] == "control", 2, table["models"] < table["of_models"]),
         uncovered=-table["models"],
         by_auroc=-table["auroc"].round(12),
         by_precision=-table["average_precision"].round(12),

@@ -47,10 +47,9 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     header = ["rank", "method", "AUROC", "AP", "models", "passes per pair", "seconds per model"]
     rows = []
     for row in records(table):
-        low, high = row["rank_low"], row["rank_high"]
-        rank = "control" if row["kind"] == "control" else "partial"
-        if not math.isnan(low):
-            rank = f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+        rank = _rank(row["rank_low"], row["rank_high"])
+        if row["kind"] == "control" or row["models"] < row["of_models"]:
+            rank = "control" if row["kind"] == "control" else "partial"
         areas = [
             _area(*(row[f"{value}{end}"] for end in ("", "_low", "_high")))
             for value in ("auroc", "average_precision")
@@ -83,8 +82,16 @@ def save_board(table: pd.DataFrame, path: Path) -> None:
     write_text(path, text)
 
 
+def _rank(low: float, high: float) -> str:
+    if math.isnan(low):
+        return "–"
+    return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
+
+
 def _area(value: float, low: float, high: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f} ({low:.3f}–{high:.3f})"
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f}" + ("" if math.isnan(low) else f" ({low:.3f}–{high:.3f})")
 
 
 def _short(value: float) -> str:

@@ -52,7 +52,7 @@ def _print_tests(suite: str, tests: pd.DataFrame, alpha: float) -> None:
     told = tests[tests["p_holm"] < alpha].to_dict("records")
     print(
         f"{suite}: {len(told)} of {len(tests)} pairs of methods differ "
-        f"(Wilcoxon signed rank over cases, Holm's correction, p < {alpha:g})"
+        f"(sign test over cases, Holm's correction, p < {alpha:g})"
     )
     rows = []
     for row in told:

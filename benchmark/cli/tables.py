@@ -62,10 +62,10 @@ def _print_summary(summary: Summary) -> None:
             (
                 row["method"],
                 number_text(row["auroc"]),
-                f"{row['auroc_low']:.3f}-{row['auroc_high']:.3f}",
+                _range(row["auroc_low"], row["auroc_high"]),
                 _range(row["auroc_pairs_low"], row["auroc_pairs_high"]),
                 number_text(row["average_precision"]),
-                f"{row['average_precision_low']:.3f}-{row['average_precision_high']:.3f}",
+                _range(row["average_precision_low"], row["average_precision_high"]),
                 *(number_text(row[name]) for name in ("no-embed", "head", "node")),
                 number_text(row["precision_at_size"]),
                 number_text(row["f1"]),
@@ -84,8 +84,10 @@ def _range(low: float, high: float) -> str:
     return "-" if low != low else f"{low:.3f}-{high:.3f}"
 
 
-def _rank(low: int, high: int) -> str:
-    return f"{low}" if low == high else f"{low}-{high}"
+def _rank(low: float, high: float) -> str:
+    if low != low:
+        return "-"
+    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
 
 
 def _passes(forward: float, backward: float) -> str:

@@ -181,19 +181,23 @@ def cost_figure(summary: Summary) -> go.Figure:
             error_y={
                 "array": [row["auroc_high"] - row["auroc"]],
                 "arrayminus": [row["auroc"] - row["auroc_low"]],
+                "visible": bool(row["auroc_low"] == row["auroc_low"]),
                 "thickness": 1.2,
                 "width": 4,
             },
             name=method,
             showlegend=False,
-            hovertemplate=f"<b>{method}</b>: AUROC {row['auroc']:.3f} "
-            f"({row['auroc_low']:.3f} to {row['auroc_high']:.3f}), {row['forward_passes']:.0f} "
+            hovertemplate=f"<b>{method}</b>: AUROC {row['auroc']:.3f}"
+            f"{_between(row['auroc_low'], row['auroc_high'])}, {row['forward_passes']:.0f} "
             f"forward and {row['backward_passes']:.0f} backward passes for each pair, "
             f"{row['seconds']:.2f} s a model<extra></extra>",
         )
     figure.update_xaxes(type="log", title="forward and backward passes for each pair", dtick=1)
     figure.update_yaxes(title="AUROC")
-    small = f"mean over {_cases(summary)}, 95% intervals over cases; a backward pass counts as one"
+    sure = (
+        "95% intervals over cases" if rows["auroc_low"].notna().any() else "too few for intervals"
+    )
+    small = f"mean over {_cases(summary)}, {sure}; a backward pass counts as one"
     return look.dress(figure, "What a method finds, and its cost", small, height=480, width=900)
 
 
@@ -218,6 +222,11 @@ def _of_cases(results: Iterable[Result], summary: Summary) -> list[Result]:
 def _short(value: float) -> str:
     """Three digits; 1 is only what rounds to no less."""
     return f"{value:.3f}".lstrip("0").replace("1.000", "1")
+
+
+def _between(low: float, high: float) -> str:
+    """An interval in words; nothing where there is none."""
+    return "" if math.isnan(low) else f" ({low:.3f} to {high:.3f})"
 
 
 def _cases(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""Means over cases, how sure they are, and whether one method beats another.
+"""Means over cases, and whether one method beats another.
 
 Everything starts from a tidy table with the columns method, case, variant, seed and a value; see
 `tables.score_results`. A case is the unit: draws of pairs are averaged in a model, and models in a
@@ -7,25 +7,18 @@ case, so that a case with three models counts no more than one with one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from scipy.stats import rankdata, wilcoxon
+from jaxtyping import Float, Int, UInt
+from scipy.stats import binom
 
 from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.scoring.intervals import CONFIDENCE, MIN_CASES
 
-DRAWS = 10_000  # of a bootstrap
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The middle share CONFIDENCE of a bootstrap's draws."""
-
-    low: float
-    high: float
+RESOLUTION = 1e-12  # values that differ by less are tied: they differ by rounding alone
+TILE = 512  # methods that are compared with as many others at a time
 
 
 def case_means(table: pd.DataFrame, value: str = "auroc") -> pd.DataFrame:
@@ -48,70 +41,44 @@ def shared_cases(means: pd.DataFrame) -> pd.DataFrame:
     return means.dropna()
 
 
-def interval_over_cases(
-    means: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Interval]:
-    """For each method, how far its mean may lie from that over all cases of this kind.
-
-    Bootstrap: as many cases are drawn with replacement, the same ones for every method (Efron,
-    1979; percentiles).
-
-    Args:
-        means: of `case_means`, without NaN.
-        draws: how many.
-        seed: of the draws.
-    """
-    resampled = _draw_shares(len(means), draws, seed) @ means.to_numpy()
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
-    return {m: Interval(float(low[i]), float(high[i])) for i, m in enumerate(means.columns)}
-
-
-def interval_over_pairs(
-    table: pd.DataFrame, value: str = "auroc", *, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Interval | None]:
-    """For each method, how far its mean may lie from that over all pairs of these models.
-
-    Bootstrap over the draws of pairs of each model, independently; the models stay. None where a
-    model has one draw only.
-
-    Args:
-        table: see `case_means`.
-        value: of its columns.
-        draws: how many.
-        seed: of the draws.
-    """
-    found: dict[str, Interval | None] = {}
-    for method, rows in table.groupby("method", sort=False):
-        models = rows.groupby(["case", "variant"], sort=False)[value].apply(np.asarray)
-        weights = _case_weights(models.index)
-        total = np.zeros(draws)
-        for i, (weight, values) in enumerate(zip(weights, models, strict=True)):
-            total += weight * (_draw_shares(len(values), draws, seed + i) @ values)
-        many = min(map(len, models)) > 1
-        found[str(method)] = _interval(total) if many else None
-    return found
-
-
-def rank_ranges(
-    means: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0
-) -> dict[str, tuple[int, int]]:
+def rank_ranges(means: pd.DataFrame) -> dict[str, tuple[int, int] | None]:
     """For each method the ranks that it may have, 1 being the highest mean.
 
-    Ranks of the bootstrap's means over cases, the same cases for every method in a draw, so that
-    what is hard for all moves none. Methods of equal means share the better rank.
+    It ranks below the methods that are better and above those that are worse, and may be anywhere
+    between (Mogstad, Romano, Shaikh and Wilhelm, 2024, "Inference for ranks"). One method is better
+    than another if it has the higher mean, and `paired_tests` tell them apart. So all ranges hold
+    at once, with CONFIDENCE, where methods of equal rank win as many cases as they lose. None of
+    fewer than MIN_CASES cases.
 
     Args:
         means: of `case_means`, without NaN.
-        draws: how many.
-        seed: of the draws.
     """
-    resampled = _draw_shares(len(means), draws, seed) @ means.to_numpy()
-    # Equal methods differ by rounding alone.
-    ranks = rankdata(-resampled.round(12), method="min", axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(ranks, [tail, 1 - tail], axis=0, method="nearest")
-    return {m: (int(low[i]), int(high[i])) for i, m in enumerate(means.columns)}
+    n_cases, n = means.shape
+    if n_cases < MIN_CASES:
+        return dict.fromkeys(means.columns)
+    places = _places(means.to_numpy(dtype=np.float64))
+    mean = means.to_numpy(dtype=np.float64).mean(0).round(12)
+    # Ten thousand methods are 50 million pairs, but only so many outcomes: pairs are counted by
+    # theirs, which gives Holm's level, and then compared again.
+    outcomes = np.zeros((n_cases + 1) ** 2, dtype=np.int64)
+    for first, second, wins, losses in _tiles(places):
+        pairs = second > first[:, None]
+        of_pairs = wins[pairs].astype(np.int64) * (n_cases + 1) + losses[pairs]
+        outcomes += np.bincount(of_pairs, minlength=len(outcomes))
+    p = sign_test(n_cases)
+    told = p <= _holm_level(p.ravel(), outcomes)
+    n_better, n_worse = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
+    for first, second, wins, losses in _tiles(places):
+        differ = told[wins, losses] & (second > first[:, None])
+        higher = differ & (wins > losses) & (mean[first][:, None] > mean[second])
+        lower = differ & (wins < losses) & (mean[first][:, None] < mean[second])
+        n_better[second] += higher.sum(0)
+        n_worse[first] += higher.sum(1)
+        n_better[first] += lower.sum(1)
+        n_worse[second] += lower.sum(0)
+    return {
+        name: (1 + int(n_better[i]), n - int(n_worse[i])) for i, name in enumerate(means.columns)
+    }
 
 
 def paired_tests(means: pd.DataFrame) -> pd.DataFrame:
@@ -122,36 +89,58 @@ def paired_tests(means: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row for each pair of methods: a, b; difference, the mean of a less that of b; wins, losses
-        and ties of a; p, of the Wilcoxon signed-rank test, two-sided (1945; 1 where they are equal
-        everywhere); p_holm, corrected for all pairs (Holm, 1979); a12, how often a case of a has
-        the higher value than one of b, ties counting half (Vargha and Delaney, 2000).
+        and ties of a; p, of the sign test, two-sided and exact: that a wins as many cases as it
+        loses (1 where there are only ties); p_holm, corrected for all pairs (Holm, 1979); a12, how
+        often a case of a has the higher value than one of b, ties counting half (Vargha and
+        Delaney, 2000).
     """
     values = means.to_numpy(dtype=np.float64)
-    first, second = np.triu_indices(values.shape[1], k=1)
-    difference = (values[:, first] - values[:, second]).round(12)
-    p = np.ones(len(first))
-    if (differ := difference.any(0)).any():  # all pairs at once: two hundred methods have 19,900
-        p[differ] = wilcoxon(difference[:, differ], axis=0).pvalue
-    a12s = [a12(values[:, a], values[:, b]) for a, b in zip(first, second, strict=True)]
+    n_cases, n = values.shape
+    first, second = np.triu_indices(n, k=1)
+    wins, losses = np.zeros((2, len(first)), dtype=np.int32)
+    above, difference = np.ones((2, len(first)))
+    places, start = _places(values), 0
+    for a in range(n - 1):  # a method against those behind it
+        rows = slice(start, start := start + n - 1 - a)
+        wins[rows] = (places[:, [a]] > places[:, a + 1 :]).sum(0)
+        losses[rows] = (places[:, [a]] < places[:, a + 1 :]).sum(0)
+        difference[rows] = (values[:, [a]] - values[:, a + 1 :]).mean(0)
+        above[rows] = a12(values[:, a], values[:, a + 1 :])
+    p = sign_test(n_cases)[wins, losses]
     return pd.DataFrame(
         {
             "a": means.columns[first],
             "b": means.columns[second],
-            "difference": difference.sum(0) / max(1, len(difference)),
-            "wins": (difference > 0).sum(0),
-            "losses": (difference < 0).sum(0),
-            "ties": (difference == 0).sum(0),
+            "difference": difference.round(12),
+            "wins": wins,
+            "losses": losses,
+            "ties": n_cases - wins - losses,
             "p": p,
             "p_holm": holm(p),
-            "a12": np.array(a12s, dtype=np.float64),
+            "a12": above,
         }
     )
 
 
-def a12(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " m"]) -> float:
-    """How often a value of the first is above one of the second, ties counting half."""
-    above = first[:, None] - second
-    return float(((above > 0) + 0.5 * (above == 0)).mean())
+def a12(
+    first: Float[np.ndarray, " n"], others: Float[np.ndarray, "m method"]
+) -> Float[np.ndarray, " method"]:
+    """How often a value of the first is above one of each other, ties counting half.
+
+    Mann and Whitney's U (1947), by the places of the others' values among the first's.
+    """
+    ordered = np.sort(first)
+    not_above = np.searchsorted(ordered, others, "left") + np.searchsorted(ordered, others, "right")
+    shares: np.ndarray = 1 - not_above.mean(0) / (2 * len(first))
+    return shares
+
+
+def sign_test(n: int) -> Float[np.ndarray, "wins losses"]:
+    """The p of the two-sided sign test for each number of wins and losses, up to n in all."""
+    wins, losses = np.indices((n + 1, n + 1))
+    p = 2 * binom.cdf(np.minimum(wins, losses), wins + losses, 0.5)
+    smaller: np.ndarray = np.minimum(p, 1.0)
+    return smaller
 
 
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
@@ -163,22 +152,40 @@ def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     return corrected
 
 
-def _draw_shares(n: int, draws: int, seed: int) -> Float[np.ndarray, "draw n"]:
-    """What share each of n things has of n that are drawn with replacement."""
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    shares: np.ndarray = counts / n
-    return shares
+def _holm_level(p: Float[np.ndarray, " outcome"], n_tests: Int[np.ndarray, " outcome"]) -> float:
+    """The greatest p that Holm's procedure rejects, or -1, of tests counted by their outcome."""
+    there = np.flatnonzero(n_tests)
+    order = there[np.argsort(p[there], kind="stable")]
+    counts = n_tests[order]
+    left = counts[::-1].cumsum()[::-1]  # tests of no lesser p
+    kept = p[order] * left > 1 - CONFIDENCE
+    rejected = order[: kept.argmax()] if kept.any() else order
+    return float(p[rejected[-1]]) if len(rejected) else -1.0
 
 
-def _case_weights(models: pd.Index) -> Float[np.ndarray, " model"]:
-    """What share each model has in the mean over cases."""
-    cases = models.get_level_values("case")
-    n_models = cases.value_counts()
-    weights: np.ndarray = 1 / n_models[cases].to_numpy() / len(n_models)
-    return weights
+def _places(values: Float[np.ndarray, "case method"]) -> UInt[np.ndarray, "case method"]:
+    """The place of each value among those of its case, from below; tied ones share theirs."""
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    risen = np.zeros(values.shape, dtype=np.min_scalar_type(values.shape[1]))
+    risen[:, 1:] = np.diff(ordered, axis=1) > RESOLUTION
+    places = np.empty_like(risen)
+    np.put_along_axis(places, order, risen.cumsum(axis=1, dtype=risen.dtype), axis=1)
+    return places
 
 
-def _interval(draws: Float[np.ndarray, " draw"]) -> Interval:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+def _tiles(places: UInt[np.ndarray, "case method"]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Every two methods once, in tiles: numbers of some [a], of others [b], and wins and losses.
+
+    Wins and losses are those of the first over the others [a, b]. Tiles on the diagonal have every
+    two methods twice, and each with itself.
+    """
+    blocks = np.split(np.arange(places.shape[1]), range(TILE, places.shape[1], TILE))
+    for i, first in enumerate(blocks):
+        for second in blocks[i:]:
+            wins, losses = np.zeros((2, len(first), len(second)), np.min_scalar_type(len(places)))
+            for of_case in places:
+                ours, theirs = of_case[first, None], of_case[second]
+                wins += ours > theirs
+                losses += ours < theirs
+            yield first, second, wins, losses

@@ -9,15 +9,15 @@ import pandas as pd
 
 from knowncircuits.cases import list_cases
 from knowncircuits.evaluation.runs import COSTS
-from knowncircuits.evaluation.scoring.statistics import (
-    case_means,
+from knowncircuits.evaluation.scoring.intervals import (
+    Interval,
     interval_over_cases,
     interval_over_pairs,
-    rank_ranges,
-    shared_cases,
 )
+from knowncircuits.evaluation.scoring.statistics import case_means, rank_ranges, shared_cases
 
 SUITES = ("structural", "degenerate")
+ORDER = ["method", "case", "variant", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Summary:
     suite: str
     n_cases: int
     left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
-    table: pd.DataFrame  # a row for each method, the best first
+    table: pd.DataFrame  # a row for each method, the best first, equal ones by name
     means: pd.DataFrame  # AUROC [case, method]
 
     @property
@@ -53,9 +53,11 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     The table has method; auroc and average_precision with `_low` and `_high` over cases and
     `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed, head and
     node; precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
-    forward_passes and backward_passes for each pair of inputs.
+    forward_passes and backward_passes for each pair of inputs. NaN where a method says nothing, and
+    for intervals and ranks of too few cases or draws.
     """
-    table = table[table["case"].isin(list_cases(suite))].copy()
+    # In an order of its own, so that what is computed does not depend on that of the results.
+    table = table[table["case"].isin(list_cases(suite))].sort_values(ORDER)
     for passes in ("forward_passes", "backward_passes"):
         table[passes] = table[passes].astype(float) / table["n_pairs"]
     edges = table[table["view"] == "edge"]
@@ -75,7 +77,8 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     for value in ("precision_at_size", "f1", *COSTS):
         rows[value] = case_means(edges.assign(**{value: edges[value].astype(float)}), value).mean()
     ranks = rank_ranges(shared)
-    rows["rank_low"], rows["rank_high"] = zip(*(ranks[m] for m in rows.index), strict=True)
+    for i, end in enumerate(("low", "high")):
+        rows[f"rank_{end}"] = [np.nan if (r := ranks[m]) is None else r[i] for m in rows.index]
     ordered = rows.sort_values("auroc", ascending=False, kind="stable")
     left_out = tuple(sorted(set(means.index) - set(shared.index)))
     ordered = ordered.rename_axis("method").reset_index()
@@ -87,12 +90,15 @@ def _with_intervals(edges: pd.DataFrame, value: str) -> pd.DataFrame:
     cases, pairs = interval_over_cases(means), interval_over_pairs(edges, value)
     rows = {}
     for method in means.columns:
-        of_pairs = pairs[method]
         rows[method] = {
             value: means[method].mean(),
-            f"{value}_low": cases[method].low,
-            f"{value}_high": cases[method].high,
-            f"{value}_pairs_low": of_pairs.low if of_pairs else np.nan,
-            f"{value}_pairs_high": of_pairs.high if of_pairs else np.nan,
+            **_ends(value, cases[method]),
+            **_ends(f"{value}_pairs", pairs[method]),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float]:
+    """An interval's ends, by name; NaN where there is too little for one."""
+    low, high = (np.nan, np.nan) if interval is None else (interval.low, interval.high)
+    return {f"{name}_low": low, f"{name}_high": high}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from knowncircuits.errors import ResultError, SubmissionError
+from knowncircuits.evaluation.scoring.intervals import MIN_CASES
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.exchange import check_writable, write_bytes, write_text
 from knowncircuits.leaderboard.board import Board
@@ -110,6 +111,7 @@ def _shared(standings: Standings) -> dict[str, object]:
         "n_models": len(standings.board.models),
         "n_cases": len(standings.models_of),
         "n_headline": len(headline),
+        "min_cases": MIN_CASES,
         "headline": HEADLINE,
         "at_random": float(np.mean(prevalences)) if prevalences else np.nan,
         "views": {view: VIEW_TEXTS[view] for view in VIEWS},

@@ -24,16 +24,18 @@ def level(value: float, borders: Sequence[float] = LEVELS) -> int:
 
 
 def interval_svg(value: float, low: float, high: float) -> Markup:
-    """A number between 0 and 1 with its interval; it says nothing that the text beside does not."""
+    """A number between 0 and 1 with its interval, if it has one, as in the text beside."""
     if math.isnan(value):
         return Markup("")
-    a, b, at = _place(low), _place(high), _place(value) - 1
+    at, between = _place(value) - 1, ""
+    if not math.isnan(low):
+        a, width = _place(low), max(1.5, _place(high) - _place(low))
+        between = f'<rect class="range" x="{a}" y="3" width="{width:.4g}" height="6" rx="2"/>'
     return Markup(
         f'<svg class="interval" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true" '
         f'preserveAspectRatio="xMinYMid">'
         f'<path class="axis" d="M2 6H{WIDTH - 2}M{WIDTH // 2} 4v4"/>'
-        f'<rect class="range" x="{a}" y="3" width="{max(1.5, b - a):.4g}" height="6" rx="2"/>'
-        f'<rect class="value" x="{at:.4g}" y="1" width="2" height="10" rx="1"/></svg>'
+        f'{between}<rect class="value" x="{at:.4g}" y="1" width="2" height="10" rx="1"/></svg>'
     )
 
 

@@ -83,8 +83,8 @@ def cost_figure(rows: Iterable[Mapping[str, Any]], value: str, name: str) -> Fig
                 "error_y": {
                     "type": "data",
                     "symmetric": False,
-                    "array": [round(row[f"{value}_high"] - row[value], 4) for row in shown],
-                    "arrayminus": [round(row[value] - row[f"{value}_low"], 4) for row in shown],
+                    "array": [_length(row[f"{value}_high"] - row[value]) for row in shown],
+                    "arrayminus": [_length(row[value] - row[f"{value}_low"]) for row in shown],
                     "color": "--bar",
                     "thickness": 1.5,
                     "width": 0,
@@ -105,6 +105,11 @@ def cost_figure(rows: Iterable[Mapping[str, Any]], value: str, name: str) -> Fig
             "margin": {"l": 60, "r": 24, "t": 28, "b": 52},
         },
     }
+
+
+def _length(value: float) -> float:
+    """Of an interval's arm; none where there are too few cases for an interval."""
+    return 0.0 if math.isnan(value) else round(value, 4)
 
 
 def _positions(values: Sequence[float]) -> list[str]:

@@ -114,8 +114,8 @@ class Standings:
 
     @staticmethod
     def _dress(row: dict[str, Any]) -> dict[str, Any]:
-        ranked = row["rank_low"] == row["rank_low"]
-        state = "control" if row["kind"] == "control" else "" if ranked else "partial"
+        whole = row["models"] == row["of_models"]
+        state = "control" if row["kind"] == "control" else "" if whole else "partial"
         return {
             **row,
             "state": state,

@@ -121,6 +121,17 @@ def test_the_command_prints_and_writes(folder: Path, found: Comparison, tmp_path
     assert set(pd.read_csv(target / "tests.csv")["suite"]) == {"structural", "degenerate"}
 
 
+def test_score_and_compare_print_the_same(tmp_path: Path) -> None:
+    words = ["truth", "random", "eap", "-c", "identity", "-c", "histogram", "--pairs", "5"]
+    scored = CliRunner().invoke(app, ["score", *words, "-o", str(tmp_path)])
+    assert scored.exit_code == 0, scored.output
+    compared = CliRunner().invoke(app, ["compare", str(tmp_path)])
+    table = compared.stdout.partition("structural: ")[0]
+    assert "mean of 1 structural cases" in table
+    assert "mean of 1 degenerate cases" in table
+    assert scored.stdout.startswith(table)
+
+
 def test_methods_without_a_common_case(found: Comparison) -> None:
     apart = [r for r in found.results if (r.label == "eap") == (r.case == "histogram")]
     apart = [r for r in apart if r.case != "identity"]

@@ -26,6 +26,17 @@ def models() -> Mapping[str, Certified]:
 @pytest.fixture(scope="session")
 def make(models: Mapping[str, Certified]) -> Make:
     """Makes submissions: the truth under noise, of all models or of some."""
+    return make_of(models)
+
+
+@pytest.fixture(scope="session")
+def maker() -> Callable[[Mapping[str, Certified]], Make]:
+    """Makes `make` for other models."""
+    return make_of
+
+
+def make_of(models: Mapping[str, Certified]) -> Make:
+    """A function that makes submissions of these models, or of some of them."""
 
     def made(
         name: str = "noisy",

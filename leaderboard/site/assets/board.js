@@ -129,11 +129,12 @@
     const fill = (cell, [value, low, high]) => {
       cell.dataset.v = value ?? "";
       cell.querySelector(".value").textContent = score(value);
-      cell.querySelector(".between").textContent = value === null ? "" : `${score(low)}–${score(high)}`;
+      cell.querySelector(".between").textContent = low === null ? "" : `${score(low)}–${score(high)}`;
       cell.querySelector("svg")?.remove();
       if (value === null) return;
+      const range = low === null ? "" : `<rect class="range" x="${place(low)}" y="3" width="${Math.max(1.5, place(high) - place(low))}" height="6" rx="2"/>`;
       const box = document.createElement("template");
-      box.innerHTML = `<svg class="interval" viewBox="0 0 120 12" aria-hidden="true" preserveAspectRatio="xMinYMid"><path class="axis" d="M2 6H118M60 4v4"/><rect class="range" x="${place(low)}" y="3" width="${Math.max(1.5, place(high) - place(low))}" height="6" rx="2"/><rect class="value" x="${place(value) - 1}" y="1" width="2" height="10" rx="1"/></svg>`;
+      box.innerHTML = `<svg class="interval" viewBox="0 0 120 12" aria-hidden="true" preserveAspectRatio="xMinYMid"><path class="axis" d="M2 6H118M60 4v4"/>${range}<rect class="value" x="${place(value) - 1}" y="1" width="2" height="10" rx="1"/></svg>`;
       cell.append(box.content);
     };
     const put = () => {
@@ -141,12 +142,11 @@
       const view = form.elements.view.value;
       for (const [i, low, high, auroc, precision, covered, passes, seconds] of slice.standings[view]) {
         const row = rows.get(known.ids[i]);
-        const ranked = low !== null;
         const control = known.controls.includes(i);
-        row.className = control ? "control" : ranked ? "" : "partial";
+        row.className = control ? "control" : covered === slice.models ? "" : "partial";
         const rank = row.querySelector(".rank");
         rank.dataset.v = low ?? "";
-        rank.textContent = !ranked ? "–" : low === high ? `${low}` : `${low}–${high}`;
+        rank.textContent = low === null ? "–" : low === high ? `${low}` : `${low}–${high}`;
         row.querySelector(".coverage").textContent = `${covered} of ${slice.models} models`;
         fill(row.querySelector(".auroc"), auroc);
         fill(row.querySelector(".ap"), precision);
