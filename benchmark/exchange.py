@@ -11,9 +11,7 @@ over; what others add is kept as it is.
 from __future__ import annotations
 
 import json
-import math
-import os
-import tempfile
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,11 @@ import numpy as np
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.graph import Graph, split_edge
+from knowncircuits.reading import read_json
+from knowncircuits.writing import write_text
+
+MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
+MAX_NAMED = 1_000  # missing edges that are worth listing
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +111,7 @@ def read_graph_file(path: str | Path) -> GraphFile:
         ResultError: if it cannot be read or is no such file.
         GraphError: if its edges are not those of the graph that its sizes describe.
     """
-    path = Path(path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_duplicates)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(f"{path}: expected a JSON file of a graph, got {error}") from error
-    return parse_graph(document, str(path))
+    return parse_graph(read_json(path, "a JSON file of a graph"), str(path))
 
 
 def parse_graph(document: Any, path: str) -> GraphFile:
@@ -131,66 +129,54 @@ def parse_graph(document: Any, path: str) -> GraphFile:
     if cfg.get("parallel_attn_mlp"):
         raise ResultError(f"{path}: graphs whose MLPs are parallel to attention are not supported")
     for key in ("n_layers", "n_heads"):
-        if not isinstance(cfg.get(key), int):
+        size = cfg.get(key)
+        if type(size) is not int or not 1 <= size <= MAX_EDGES:
             raise ResultError(
-                f"{path}: expected cfg.{key} to be a whole number, got {cfg.get(key)!r}"
+                f"{path}: expected cfg.{key} to be a whole number, 1 to {MAX_EDGES}, got "
+                f"{_short(size)}"
             )
     inputs = ("input",) if "input" in nodes else ("embed", "pos") if "pos" in nodes else ("embed",)
     graph = Graph(cfg["n_layers"], cfg["n_heads"], mlp="m0" in nodes, inputs=inputs)
+    _check_edges(graph, edges, path)
+    for edge, entry in edges.items():
+        _check_entry(edge, entry, path)
+    return GraphFile(graph, document)
+
+
+def _check_edges(graph: Graph, edges: Mapping[str, Any], path: str) -> None:
+    """Raise GraphError unless these are the graph's edges; none is named before sizes fit."""
+    n_edges = graph.n_edges
+    if n_edges > MAX_EDGES or abs(n_edges - len(edges)) > MAX_NAMED:
+        raise GraphError(
+            f"{path}: expected the edges of {graph.n_layers} layers and {graph.n_heads} heads, "
+            f"{n_edges} and at most {MAX_EDGES}, got {len(edges)}"
+        )
     try:
         graph.vector(dict.fromkeys(edges, 0.0))
     except GraphError as error:
         raise GraphError(f"{path}: {error}") from None
-    for edge, entry in edges.items():
-        score = entry.get("score", 0.0)
-        if not isinstance(score, (int, float)) or not math.isfinite(score):
-            raise ResultError(f"{path}: expected a finite score for {edge}, got {score!r}")
-        if "label" in entry and str(entry["label"]).upper() not in Label.__members__:
-            raise ResultError(f"{path}: expected in, out or undetermined, got {entry['label']!r}")
-    return GraphFile(graph, document)
+
+
+def _check_entry(edge: str, entry: Mapping[str, Any], path: str) -> None:
+    """Raise ResultError for an edge's score, label or variables that are none."""
+    score, carries = entry.get("score", 0.0), entry.get("carries", [])
+    label = entry.get("label", "in")
+    if not isinstance(score, (int, float)) or not abs(score) <= sys.float_info.max:
+        raise ResultError(f"{path}: expected a finite score for {edge}, got {_short(score)}")
+    if not isinstance(label, str) or label.upper() not in Label.__members__:
+        raise ResultError(f"{path}: expected in, out or undetermined, got {_short(label)}")
+    if not isinstance(carries, list) or not all(isinstance(name, str) for name in carries):
+        raise ResultError(f"{path}: expected names of variables for {edge}, got {_short(carries)}")
+
+
+def _short(value: Any) -> str:
+    """A stranger's value in a message; the digits of a whole number may be too many to print."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def write_graph_file(file: GraphFile, path: str | Path) -> None:
     """Write the file whole or not at all; raises ResultError if that fails."""
     write_text(path, json.dumps(file.document, allow_nan=False) + "\n")
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text whole or not at all; raises ResultError if that fails."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write beside the file and rename, so that a reader or a kill never sees half of it.
-
-    Raises ResultError if the folder cannot be written to.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ResultError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def check_writable(folder: Path) -> None:
-    """Make the folder; raises ResultError where that, or writing into it, is impossible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ResultError(f"cannot write to {folder}: {error.strerror or error}") from error
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"duplicated key {next(n for n in names if names.count(n) > 1)!r}")
-    return found

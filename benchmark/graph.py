@@ -127,8 +127,12 @@ class Graph:
 
     @property
     def n_edges(self) -> int:
-        """How many edges there are."""
-        return self.blocks[-1].stop
+        """How many edges there are, by the sizes alone: nothing is listed for it."""
+        layers, heads, mlp, inputs = self.n_layers, self.n_heads, self.mlp, len(self.inputs)
+        # Each layer adds heads and an MLP to what the next one's 3 * heads + mlp inputs see.
+        before = inputs * layers + (heads + mlp) * layers * (layers - 1) // 2
+        into_layers = (3 * heads + mlp) * before + mlp * heads * layers
+        return into_layers + inputs + (heads + mlp) * layers
 
     def index(self, edge: str) -> int:
         """The place of one edge; raises GraphError for a name that is not in the graph."""

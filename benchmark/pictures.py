@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowncircuits.errors import ResultError
-from knowncircuits.exchange import write_bytes, write_text
+from knowncircuits.writing import write_bytes, write_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from knowncircuits.errors import ResultError
-from knowncircuits.exchange import write_text
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.zoo import SHIPPED, Zoo
+from knowncircuits.writing import write_text
 
 STORED = Path(__file__).with_name("effects.json")
 N_INPUTS = 20  # of which all ordered pairs are taken

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from knowncircuits.evaluation.scoring.scores import RankBy
-from knowncircuits.exchange import write_text
+from knowncircuits.writing import write_text
 
 VERSION: Literal[1] = 1
 PUBLISHED = Path(__file__).with_name("submission.schema.json")

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from pydantic import ValidationError
 
 from knowncircuits.errors import ResultError, SubmissionError
-from knowncircuits.exchange import check_writable, write_text
 from knowncircuits.leaderboard.reading import (
     MAX_CSV,
     MAX_JSON,
@@ -25,6 +24,7 @@ from knowncircuits.leaderboard.reading import (
 )
 from knowncircuits.leaderboard.schema import Description
 from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.writing import check_writable, write_text
 
 DESCRIPTION = "submission.json"
 TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")

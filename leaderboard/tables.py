@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from knowncircuits.exchange import write_text
 from knowncircuits.pictures import check_ending
+from knowncircuits.writing import write_text
 
 ENDINGS = (".csv", ".json", ".md")
 DIGITS = 6

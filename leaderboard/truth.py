@@ -11,6 +11,8 @@ from knowncircuits.circuit import Circuit
 from knowncircuits.errors import ResultError
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.certificate import Certificate
+from knowncircuits.models.identity import circuit_hash
+from knowncircuits.models.trained import CIRCUIT
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, Zoo
 from knowncircuits.transformer import TransformerConfig
 
@@ -52,10 +54,9 @@ def certified_models(zoo: Zoo = SHIPPED) -> Mapping[str, Certified]:
 
 
 def _read(zoo: Zoo, name: str, variant: str) -> Certified:
-    path = zoo.place(name, variant) / "circuit.json"
+    path = zoo.place(name, variant) / CIRCUIT
     sizes, certificate = zoo.describe(name, variant)
     circuit = read_graph_file(path).circuit()
-    labels = {edge: circuit.label(edge).name.lower() for edge in circuit.graph.edges}
-    if labels != dict(certificate.labels):
+    if circuit_hash(circuit) != certificate.circuit:
         raise ResultError(f"{path}: expected the circuit of the certificate, got another")
     return Certified(name, variant, circuit, sizes, certificate)

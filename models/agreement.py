@@ -85,11 +85,6 @@ class Agreement:
         floors = {k: None if np.isnan(v) else np.floor(v * 1e6) / 1e6 for k, v in shares.items()}
         return floors | asdict(self)
 
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Agreement:
-        """The inverse of `to_dict`; the counts alone are read."""
-        return cls(**{f.name: int(document[f.name]) for f in fields(cls)})
-
 
 def measure(
     model: Transformer,

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from knowncircuits.cases import Case, draw_pairs
 from knowncircuits.cases.pairs import resample
 from knowncircuits.cases.sampling import enumerate_inputs, most_inputs
-from knowncircuits.circuit import Label
+from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
-from knowncircuits.exchange import write_text
 from knowncircuits.graph import Graph
 from knowncircuits.models.agreement import (
     ATOL,
@@ -37,7 +37,10 @@ from knowncircuits.models.agreement import (
     check_models,
     measure,
 )
-from knowncircuits.transformer import Transformer, weights_hash
+from knowncircuits.models.identity import identity
+from knowncircuits.reading import first_problem, read_json
+from knowncircuits.transformer import Transformer
+from knowncircuits.writing import write_text
 
 # What a model has to reach, as shares of positions at which the two models agree.
 ACCURACY = 0.999
@@ -54,6 +57,11 @@ RANDOM = ("random inside", "random outside", "random mixed")
 # Names of sets of edges beside the edges' and the nodes'.
 NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
 
+MAX_PAIRS = 1_000_000  # of a certificate
+IDENTITY = ("weights", "configuration", "placement", "circuit", "compiled_weights")
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+LabelName = Literal["in", "out", "undetermined"]
 Inputs = Literal["all pairs", "a sample of all pairs", "test inputs", "drawn inputs"]
 Group = dict[str, Sets]
 
@@ -64,14 +72,20 @@ class Certificate:
 
     case: str
     inputs: Inputs  # what the pairs were taken from
-    n_pairs: int
-    n_inputs: int  # different ones
-    seed: int
-    atol: float  # how far numbers may differ and be equal
-    weights: str  # SHA-256, as of the compiled model's
-    compiled_weights: str
+    n_pairs: Annotated[int, Field(ge=1, le=MAX_PAIRS)]
+    n_inputs: Annotated[int, Field(ge=1)]  # different ones
+    seed: Annotated[int, Field(ge=0)]
+    atol: Annotated[
+        float, Field(ge=0, allow_inf_nan=False)
+    ]  # how far numbers may differ and be equal
+    # SHA-256 of what was measured; see `knowncircuits.models.identity`.
+    weights: Digest
+    configuration: Digest  # of the low-level model: its sizes and choices
+    placement: Digest  # which of its nodes stands for which compiled one
+    circuit: Digest  # every edge's label and what it carries
+    compiled_weights: Digest
     versions: Mapping[str, str]
-    labels: Mapping[str, str]  # every edge of the low-level graph: in, out or undetermined
+    labels: Mapping[str, LabelName]  # every edge of the low-level graph: in, out or undetermined
     accuracy: Agreement  # no edge patched
     edges: Mapping[str, Agreement]
     nodes: Mapping[str, Agreement]  # all edges out of a node at once
@@ -136,8 +150,7 @@ class Certificate:
             "n_inputs": self.n_inputs,
             "seed": self.seed,
             "atol": self.atol,
-            "weights": self.weights,
-            "compiled_weights": self.compiled_weights,
+            **{name: getattr(self, name) for name in IDENTITY},
             "versions": dict(self.versions),
             "labels": dict(self.labels),
             "accuracy": self.accuracy.to_dict(),
@@ -152,22 +165,19 @@ class Certificate:
         Raises ResultError for a document that is no certificate.
         """
         try:
-            read: dict[str, Any] = {field.name: document[field.name] for field in fields(cls)}
-            read["accuracy"] = Agreement.from_dict(read["accuracy"])
-            read |= {name: _group(read[name]) for name in ("edges", "nodes", "sets")}
-            read["ablations"] = {kind: _group(group) for kind, group in read["ablations"].items()}
-            read["labels"] = {
-                edge: Label[label.upper()].name.lower() for edge, label in read["labels"].items()
-            }
-            if unknown := set(read["edges"]) - set(read["labels"]):
-                raise KeyError(f"a label of {min(unknown)}")
-            return cls(**read)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ResultError(f"expected a certificate, got one without {error}") from error
+            found = READER.validate_json(json.dumps(document), strict=True)
+        except ValidationError as error:
+            raise ResultError(f"expected a certificate, got {first_problem(error)}") from error
+        if unknown := set(found.edges) - set(found.labels):
+            raise ResultError(f"expected a certificate, got no label of {min(unknown)}")
+        return found
 
     def write(self, path: str | Path) -> None:
         """Write JSON whole or not at all; raises ResultError if that fails."""
         write_text(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
+
+
+READER = TypeAdapter(Certificate)
 
 
 @dataclass(frozen=True)
@@ -230,6 +240,8 @@ def certify(
         GraphError: for an unknown edge.
     """
     check_models(model, compiled, correspondence)
+    if not 1 <= n_pairs <= MAX_PAIRS:
+        raise ModelError(f"expected at least one pair and at most {MAX_PAIRS}, got {n_pairs}")
     if "resample" not in ablations or not set(ablations) <= set(ABLATIONS):
         raise ModelError(
             f"expected resample and perhaps mean and zero ablation, got {', '.join(ablations)}"
@@ -274,10 +286,9 @@ def certify(
         n_inputs=len(np.unique(torch.cat([pairs.base, pairs.source]).cpu().numpy(), axis=0)),
         seed=seed,
         atol=atol,
-        weights=weights_hash(model),
-        compiled_weights=weights_hash(compiled.model),
+        **identity(model, compiled, correspondence),
         versions={"knowncircuits": version("knowncircuits"), "torch": str(torch.__version__)},
-        labels={edge: correspondence.circuit.label(edge).name.lower() for edge in graph.edges},
+        labels=label_names(correspondence.circuit),
         accuracy=main[NOTHING],
         edges={edge: main[edge] for edge in single},
         nodes={node: main[node] for node in nodes},
@@ -342,10 +353,11 @@ def accuracy_alone(
 
 def read_certificate(path: str | Path) -> Certificate:
     """Read what `Certificate.write` wrote; raises ResultError if that cannot be done."""
+    document = read_json(path, "a certificate")
     try:
-        return Certificate.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, ResultError) as error:
-        raise ResultError(f"{path}: expected a certificate, got {error}") from error
+        return Certificate.from_dict(document)
+    except ResultError as error:
+        raise ResultError(f"{path}: {error}; `knowncircuits certify` makes a new one") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,6 +393,16 @@ def certificate_pairs(compiled: Compiled, n_pairs: int, seed: int) -> Certificat
             inputs, drawn = "drawn inputs", resample(compiled.draw_codes, n_pairs, seed)
         codes = drawn.clean, drawn.corrupted
     return CertificatePairs(compiled.to_ids(codes[0]), compiled.to_ids(codes[1]), inputs)
+
+
+def label_names(circuit: Circuit) -> dict[str, LabelName]:
+    """Every edge's label, as a certificate has it."""
+    names: dict[Label, LabelName] = {
+        Label.IN: "in",
+        Label.OUT: "out",
+        Label.UNDETERMINED: "undetermined",
+    }
+    return {edge: names[circuit.label(edge)] for edge in circuit.graph.edges}
 
 
 def edge_set(graph: Graph, edges: Sequence[int] | np.ndarray) -> Sets:
@@ -442,7 +464,3 @@ def _unused(inside: Mapping[str, Agreement]) -> Iterator[str]:
 
 def _group_to_dict(group: Mapping[str, Agreement]) -> dict[str, Any]:
     return {name: found.to_dict() for name, found in group.items()}
-
-
-def _group(document: Mapping[str, Any]) -> dict[str, Agreement]:
-    return {name: Agreement.from_dict(found) for name, found in document.items()}

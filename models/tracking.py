@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from knowncircuits.errors import TrackingError
-from knowncircuits.exchange import write_text
 from knowncircuits.models.agreement import Agreement
 from knowncircuits.models.certificate import Certificate, QuickAgreement
 from knowncircuits.models.objectives import ObjectiveName, Term
 from knowncircuits.models.training import Losses, Trainer
+from knowncircuits.writing import write_text
 
 if TYPE_CHECKING:
     import wandb

@@ -1,27 +1,34 @@
 """A trained model with all that belongs to it, in memory and in its folder.
 
 The folder holds `config.json`, `model.safetensors`, `circuit.json` (EAP-IG's format) and, once it
-is certified, `certificate.json`.
+is certified, `certificate.json`, which holds hashes of all that it is about. They are compared
+whenever a model is loaded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from torch import Tensor
 
 from knowncircuits.cases import Case, load_case
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
-from knowncircuits.errors import ResultError
-from knowncircuits.exchange import graph_file, write_bytes, write_graph_file, write_text
+from knowncircuits.errors import GraphError, ModelError, ResultError
+from knowncircuits.exchange import MAX_EDGES, graph_file, write_graph_file
 from knowncircuits.models.certificate import Certificate, read_certificate
-from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+from knowncircuits.models.identity import identity
+from knowncircuits.models.tensors import read_safetensors
+from knowncircuits.reading import first_problem, read_json
+from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.writing import whole_folder, write_bytes, write_text
 
 # TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
 if TYPE_CHECKING:
@@ -29,6 +36,13 @@ if TYPE_CHECKING:
 
     from knowncircuits.models.hooked import HookedTwin
 
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CIRCUIT, CERTIFICATE = "circuit.json", "certificate.json"
+FILES = (CONFIG, WEIGHTS, CIRCUIT, CERTIFICATE)
+
+MAX_CONFIG = 2**20  # bytes
+MAX_SIZE, MAX_CONTEXT = 2**16, 2**13  # of a model that is loaded; GPT-2 has d_vocab 50,257
 
 # Of trained models, and of the compiled ones that they follow and are certified against.
 TRAINED_DTYPE = torch.float32
@@ -68,8 +82,11 @@ class Trained:
         return to_hooked(self.model)
 
 
-def save_trained(trained: Trained, folder: Path) -> None:
-    """Write the model's folder, each file whole; raises ResultError if that fails."""
+def save_trained(trained: Trained, folder: str | Path) -> None:
+    """Write the model's folder whole, by one rename; other files that are there stay.
+
+    Raises ResultError if that fails.
+    """
     from safetensors.torch import save
 
     config = {
@@ -79,44 +96,118 @@ def save_trained(trained: Trained, folder: Path) -> None:
         "training": dict(trained.training),
     }
     state = {name: t.detach().cpu().contiguous() for name, t in trained.model.state_dict().items()}
-    write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
-    write_bytes(folder / "model.safetensors", save(state))
     circuit = graph_file(
         trained.circuit.graph, circuit=trained.circuit, d_model=trained.model.config.d_model
     )
-    write_graph_file(circuit, folder / "circuit.json")
-    if trained.certificate is not None:
-        trained.certificate.write(folder / "certificate.json")
+    with whole_folder(Path(folder), FILES.__contains__) as new:
+        write_text(new / CONFIG, json.dumps(config, indent=1) + "\n", lasting=False)
+        write_bytes(new / WEIGHTS, save(state), lasting=False)
+        write_graph_file(circuit, new / CIRCUIT)
+        if trained.certificate is not None:
+            trained.certificate.write(new / CERTIFICATE)
 
 
-def load_trained(folder: Path) -> Trained:
+def load_trained(folder: str | Path, *, certified: bool = True) -> Trained:
     """Read a model's folder.
 
+    Args:
+        folder: what `save_trained` wrote.
+        certified: read the certificate too, if there is one.
+
     Raises:
-        ResultError: for files that are missing or broken, or a certificate of other weights.
+        ResultError: for files that are missing or broken, or a certificate of anything else.
         UnknownNameError: for a case that there is not.
     """
-    from safetensors.torch import load_file
-
+    folder = Path(folder)
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        compiled = load_case(config["case"]).compile(dtype=TRAINED_DTYPE)
-        state = load_file(folder / "model.safetensors")
-        model = Transformer(TransformerConfig(**config["transformer"]), dtype=state["W_E"].dtype)
-        model.load_state_dict(state)
-        correspondence = Correspondence(compiled.circuit, model.graph, config["placement"])
-        training = dict(config.get("training", {}))  # older folders have none
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        description = read_description(folder / CONFIG)
+        compiled = load_case(description.case).compile(dtype=TRAINED_DTYPE)
+        model = _model(description.transformer, read_safetensors(folder / WEIGHTS))
+        correspondence = Correspondence(compiled.circuit, model.graph, description.placement)
+    except (GraphError, ModelError, ResultError) as error:
         raise ResultError(f"{folder}: expected the folder of a trained model: {error}") from error
     certificate = None
-    if (folder / "certificate.json").exists():
-        certificate = read_certificate(folder / "certificate.json")
-        if certificate.weights != weights_hash(model):
-            raise ResultError(
-                f"{folder}: expected a certificate of weights {weights_hash(model)[:12]}, got one "
-                f"of {certificate.weights[:12]}"
-            )
+    if certified and (folder / CERTIFICATE).exists():
+        certificate = read_certificate(folder / CERTIFICATE)
+        _check_identity(certificate, identity(model, compiled, correspondence), folder)
+    training = description.training
     return Trained(model.requires_grad_(False), compiled, correspondence, certificate, training)
+
+
+class FolderConfig(BaseModel):
+    """`config.json`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    case: str
+    placement: dict[str, str]  # compiled node: low-level node
+    transformer: TransformerConfig
+    training: dict[str, Any] = {}  # older folders have none
+
+    @model_validator(mode="after")
+    def _bounded(self) -> FolderConfig:
+        """Sizes for which memory can be set aside."""
+        sizes = {n: v for n, v in asdict(self.transformer).items() if type(v) is int}
+        bounds = {**dict.fromkeys(sizes, MAX_SIZE), "n_ctx": MAX_CONTEXT}
+        for name, size in sizes.items():
+            if size > bounds[name]:
+                raise ValueError(f"expected {name} of at most {bounds[name]}, got {size}")
+        n_edges = self.transformer.graph.n_edges
+        if n_edges > MAX_EDGES:
+            raise ValueError(f"expected at most {MAX_EDGES} edges, got {n_edges}")
+        return self
+
+
+def read_description(path: Path) -> FolderConfig:
+    """Read `config.json`; raises ResultError if that cannot be done."""
+    what = "the configuration of a trained model"
+    document = read_json(path, what, MAX_CONFIG)
+    try:
+        return FolderConfig.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise ResultError(f"{path}: expected {what}, got {first_problem(error)}") from error
+    except ModelError as error:  # sizes that no transformer has
+        raise ResultError(f"{path}: {error}") from error
+
+
+def _model(config: TransformerConfig, weights: Mapping[str, Tensor]) -> Transformer:
+    """A transformer of these weights, whose shapes are compared before there is one.
+
+    Raises ModelError for weights of another shape, of several types, or that are not finite.
+    """
+    shapes = {name: tensor.shape for name, tensor in weights.items()}
+    nothing = Transformer(config, device="meta").state_dict()
+    expected = {name: tensor.shape for name, tensor in nothing.items()}
+    if shapes != expected:
+        wrong = [n for n in {**expected, **shapes} if shapes.get(n) != expected.get(n)]
+        raise ModelError(
+            f"expected {wrong[0]} of shape {_shape(expected.get(wrong[0]))}, got "
+            f"{_shape(shapes.get(wrong[0]))}"
+        )
+    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise ModelError(f"expected finite weights, got NaN or infinity in {broken[0]}")
+    types = {tensor.dtype for tensor in weights.values()}
+    if len(types) > 1 or not all(dtype.is_floating_point for dtype in types):
+        raise ModelError(
+            f"expected weights of one floating-point type, got {sorted(map(str, types))}"
+        )
+    model = Transformer(config, dtype=types.pop())
+    model.load_state_dict(dict(weights))
+    return model
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "none" if shape is None else str(list(shape))
+
+
+def _check_identity(certificate: Certificate, found: Mapping[str, str], folder: Path) -> None:
+    """Raise ResultError where the certificate is of something else than what is there."""
+    for name, digest in found.items():
+        if getattr(certificate, name) != digest:
+            raise ResultError(
+                f"{folder}: expected a certificate of {name.replace('_', ' ')} {digest[:12]}, got "
+                f"one of {getattr(certificate, name)[:12]}; `knowncircuits certify` makes a new one"
+            )
 
 
 def as_trained(

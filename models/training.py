@@ -30,7 +30,6 @@ from knowncircuits.cases import Case
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
-from knowncircuits.exchange import write_bytes
 from knowncircuits.models.agreement import says_none
 from knowncircuits.models.balance import balanced_weights
 from knowncircuits.models.certificate import (
@@ -44,6 +43,7 @@ from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName,
 from knowncircuits.models.trained import TRAINED_DTYPE, Trained
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 from knowncircuits.vocabulary import BOS
+from knowncircuits.writing import write_bytes
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of

@@ -35,7 +35,7 @@ def compare(
     """
     from knowncircuits.evaluation.runs import read_results
     from knowncircuits.evaluation.scoring.comparison import compare_results
-    from knowncircuits.exchange import check_writable
+    from knowncircuits.writing import check_writable
 
     if output:
         check_writable(output)

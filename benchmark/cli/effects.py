@@ -194,10 +194,10 @@ def _natural(trained: Any, config: Any, folder: Path) -> Any:
 
     from knowncircuits.errors import ResultError
     from knowncircuits.evaluation.realism import natural_trainer
-    from knowncircuits.exchange import check_writable
     from knowncircuits.models.trained import load_trained, save_trained
     from knowncircuits.models.training import from_json
     from knowncircuits.models.zoo import freeze
+    from knowncircuits.writing import check_writable
 
     if (folder / "config.json").exists():
         found = load_trained(folder)

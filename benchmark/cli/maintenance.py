@@ -38,7 +38,7 @@ def docs(
 ) -> None:
     """Write the reference page of the cases."""
     from knowncircuits.evaluation.reference import cases_page
-    from knowncircuits.exchange import check_writable, write_text
+    from knowncircuits.writing import check_writable, write_text
 
     page = save or find_checkout() / "docs" / "cases.md"
     check_writable(page.parent)

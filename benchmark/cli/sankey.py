@@ -56,8 +56,8 @@ def sankey(
     """
     from knowncircuits.evaluation.figures import circuit_sankey, save_figure
     from knowncircuits.evaluation.figures.sankey import shown_edges
-    from knowncircuits.exchange import check_writable
     from knowncircuits.pictures import FIGURES, check_ending
+    from knowncircuits.writing import check_writable
 
     for path in save or ():
         check_ending(path, FIGURES)

@@ -83,7 +83,7 @@ def score(
     """
     from knowncircuits.evaluation.runs import COMPILED, Settings, run
     from knowncircuits.evaluation.scoring.tables import score_results
-    from knowncircuits.exchange import check_writable
+    from knowncircuits.writing import check_writable
 
     check_tracking(wandb, wandb_mode)
     if sum((compiled, model is not None, bool(variant))) > 1:

@@ -72,11 +72,11 @@ def train(
     from contextlib import nullcontext
     from dataclasses import replace
 
-    from knowncircuits.exchange import check_writable
     from knowncircuits.models import training
-    from knowncircuits.models.certificate import read_certificate
     from knowncircuits.models.tracking import track
+    from knowncircuits.models.trained import save_trained
     from knowncircuits.models.zoo import freeze, plan_model
+    from knowncircuits.writing import check_replaceable, check_writable
 
     check_tracking(wandb, wandb_mode)
     plan = replace(plan_model(case), shuffle=shuffle)
@@ -98,6 +98,7 @@ def train(
     check_device(device)
     trainer = plan.trainer(device)
     folder = output or Path("trained") / case
+    check_replaceable(folder)
     check_writable(folder)
     checkpoint = folder / "checkpoint.pt"
     tracking: Any = nullcontext()
@@ -105,12 +106,13 @@ def train(
         tracking = track(trainer, wandb, folder, mode=wandb_mode.value if wandb_mode else None)
     with tracking as tracker:
         run_training(trainer, checkpoint, tracker)
-        passed = run_certificate(freeze(trainer), folder, pairs, seed)
+        trained = run_certificate(freeze(trainer), pairs, seed)
+        save_trained(trained, folder)
         if tracker:
-            tracker.certified(read_certificate(folder / "certificate.json"), folder)
+            tracker.certified(trained.certificate, folder)
     checkpoint.unlink(missing_ok=True)
     print(f"{trainer.n_steps} steps; model and certificate in {folder}")
-    raise typer.Exit(0 if passed else 1)
+    raise typer.Exit(0 if trained.certificate.passed else 1)
 
 
 def certify(
@@ -124,17 +126,16 @@ def certify(
     certificate fails.
     """
     from knowncircuits.models.recheck import recheck
-    from knowncircuits.models.trained import load_trained
+    from knowncircuits.models.trained import CERTIFICATE, load_trained
 
-    trained = load_trained(folder)
-    passed = run_certificate(trained, folder, pairs, seed)
-    certificate = load_trained(folder).certificate
-    assert certificate is not None
+    trained = load_trained(folder, certified=False)
+    certificate = run_certificate(trained, pairs, seed).certificate
     edges = recheck(
         trained.model, trained.compiled, trained.correspondence, certificate, n_pairs=500
     )
+    certificate.write(folder / CERTIFICATE)
     print(f"computed again through hooks: {', '.join(edges)}")
-    raise typer.Exit(0 if passed else 1)
+    raise typer.Exit(0 if certificate.passed else 1)
 
 
 def run_training(trainer: Any, checkpoint: Path, tracker: Any) -> None:
@@ -164,9 +165,8 @@ def run_training(trainer: Any, checkpoint: Path, tracker: Any) -> None:
         training.train(trainer, checkpoint=checkpoint, on_step=step, on_validation=validation)
 
 
-def run_certificate(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
-    """Certify a model, save it with its certificate, and print what came of it."""
-    from knowncircuits.models.trained import save_trained
+def run_certificate(trained: Any, pairs: int, seed: int) -> Any:
+    """The model with a new certificate; prints what came of it."""
     from knowncircuits.models.zoo import with_certificate
 
     with progress_bar() as progress:
@@ -177,7 +177,6 @@ def run_certificate(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
             seed=seed,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    save_trained(trained, folder)
     certificate = trained.certificate
     outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
     print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")
@@ -186,4 +185,4 @@ def run_certificate(trained: Any, folder: Path, pairs: int, seed: int) -> bool:
     for failure in certificate.failures:
         print(f"failed: {failure}")
     print("certified" if certificate.passed else "not certified")
-    return bool(certificate.passed)
+    return trained

@@ -12,8 +12,8 @@ from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.figures.circuit import circuit_effects_figure
 from knowncircuits.evaluation.figures.curves import effects_figure
 from knowncircuits.evaluation.figures.heatmap import effects_heatmap
-from knowncircuits.exchange import check_writable, write_text
 from knowncircuits.pictures import FIGURES, check_ending, save_figure
+from knowncircuits.writing import check_writable, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from knowncircuits.evaluation.runs import Result
 from knowncircuits.evaluation.scoring.statistics import paired_tests
 from knowncircuits.evaluation.scoring.summary import Summary, summarise
 from knowncircuits.evaluation.scoring.tables import score_results
-from knowncircuits.exchange import write_text
 from knowncircuits.pictures import save_figure
+from knowncircuits.writing import write_text
 
 
 @dataclass(frozen=True, eq=False)

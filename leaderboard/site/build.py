@@ -13,7 +13,6 @@ import numpy as np
 from knowncircuits.errors import ResultError, SubmissionError
 from knowncircuits.evaluation.scoring.intervals import MIN_CASES
 from knowncircuits.evaluation.scoring.views import VIEWS
-from knowncircuits.exchange import check_writable, write_bytes, write_text
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.effects import Curves, curves_of, shown_models
 from knowncircuits.leaderboard.schema import PUBLISHED
@@ -24,6 +23,7 @@ from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.submission import read_submissions
 from knowncircuits.leaderboard.tables import board_csv, board_json, board_markdown
 from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.writing import check_writable, write_bytes, write_text
 
 MARK = ".knowncircuits"  # written first; a folder without is somebody's own, and left alone
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -16,7 +15,6 @@ from typing import Any
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
-from knowncircuits.exchange import check_writable
 from knowncircuits.models.certificate import QuickAgreement, certify
 from knowncircuits.models.trained import Trained, as_trained, save_trained
 from knowncircuits.models.training import (
@@ -30,6 +28,8 @@ from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
 from knowncircuits.models.zoo.summary import Summary
 from knowncircuits.processes import run_jobs
+from knowncircuits.reading import read_json
+from knowncircuits.writing import check_writable
 
 RECIPES = SHIPPED.folder / "recipes.json"
 # A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.
@@ -142,14 +142,14 @@ def plan_model(case: str, variant: str = "seed0", recipes: Path = RECIPES) -> Pl
     check_variant(variant)
     chosen = VARIANTS[variant]
     try:
-        of_case = json.loads(recipes.read_text(encoding="utf-8")).get(case, {})
+        of_case = read_json(recipes).get(case, {})
         recipe = of_case.get(variant, of_case.get("seed0", {}))
         if "seed" in recipe:
             raise ValueError("expected no seed, which is the variant's")
         plan = Plan(case, shuffle=chosen.seed if chosen.shuffled else None).changed(recipe)
         if plan.start and not SHIPPED.holds(plan.start, "seed0"):
             raise ValueError(f"expected a shipped model to start from, got {plan.start}")
-    except (OSError, ValueError, TypeError, AttributeError, ModelError) as error:
+    except (ResultError, ValueError, TypeError, AttributeError, ModelError) as error:
         raise ResultError(f"{recipes}: no recipe for {variant} of {case}: {error}") from error
     return plan.changed({"seed": chosen.seed})
 
@@ -191,7 +191,7 @@ class _Job:
 
     @property
     def work(self) -> Path:
-        """Where its checkpoint is, and the model until it is whole."""
+        """Where its checkpoint is."""
         return self.zoo.folder / ".work" / f"{self.plan.case}.{self.variant}"
 
 
@@ -275,7 +275,7 @@ def _make(job: _Job) -> Outcome:
     certified = trained is not None and not failures
     steps = trainer.n_steps if trainer else 0
     if certified and trained is not None:
-        _install(trained, job)
+        save_trained(trained, job.zoo.place(plan.case, job.variant))
     if certificate:
         (edge, share), pairs = Summary.of(certificate).worst_inside, certificate.n_pairs
         reason = f"{len(failures)} thresholds missed: {failures[0]}" if failures else ""
@@ -291,18 +291,6 @@ def _make(job: _Job) -> Outcome:
     }
     seconds = time.perf_counter() - start
     return Outcome(plan.case, job.variant, certified, steps, seconds, reason, attempt)
-
-
-def _install(trained: Trained, job: _Job) -> None:
-    """Write the model aside and rename its folder, so that the zoo never holds half a model."""
-    whole, place = job.work / "model", job.zoo.place(job.plan.case, job.variant)
-    shutil.rmtree(whole, ignore_errors=True)
-    save_trained(trained, whole)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(whole, place)
-    except OSError as error:
-        raise ResultError(f"cannot write {place}: {error.strerror or error}") from error
 
 
 def _put_down(zoo: Zoo, outcome: Outcome) -> None:

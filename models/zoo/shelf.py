@@ -10,10 +10,18 @@ from typing import Any
 
 from knowncircuits.cases import list_cases, load_case
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
-from knowncircuits.exchange import write_text
 from knowncircuits.models.certificate import Certificate, read_certificate
-from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.identity import configuration_hash
+from knowncircuits.models.trained import (
+    CERTIFICATE,
+    CONFIG,
+    Trained,
+    load_trained,
+    read_description,
+)
+from knowncircuits.reading import read_json
 from knowncircuits.transformer import TransformerConfig
+from knowncircuits.writing import write_text
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Zoo:
 
     def holds(self, name: str, variant: str) -> bool:
         """Whether there is one."""
-        return (self.place(name, variant) / "config.json").exists()
+        return (self.place(name, variant) / CONFIG).exists()
 
     def names(self, suite: str = "all", variant: str = "seed0") -> list[str]:
         """The cases of a suite that have a model of this variant."""
@@ -69,13 +77,14 @@ class Zoo:
 
     def describe(self, name: str, variant: str) -> tuple[TransformerConfig, Certificate]:
         """A model's sizes and certificate without the model; ResultError for broken files."""
-        path = self.place(name, variant) / "config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            sizes = TransformerConfig(**config["transformer"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ResultError(f"{path}: expected a trained model's sizes: {error}") from error
-        return sizes, read_certificate(path.with_name("certificate.json"))
+        folder = self.place(name, variant)
+        sizes = read_description(folder / CONFIG).transformer
+        certificate = read_certificate(folder / CERTIFICATE)
+        if certificate.configuration != configuration_hash(sizes):
+            raise ResultError(
+                f"{folder}: expected the configuration of the certificate, got another"
+            )
+        return sizes, certificate
 
     def missing(self) -> dict[str, dict[str, list[Attempt]]]:
         """For cases and variants that were tried in vain every attempt, the best one first.
@@ -87,13 +96,13 @@ class Zoo:
         path = self.folder / "missing.json"
         if not path.exists():
             return {}
+        document = read_json(path, "attempts by case and variant")
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
             return {
                 case: {variant: [dict(a) for a in found] for variant, found in variants.items()}
                 for case, variants in document.items()
             }
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ResultError(f"{path}: expected attempts by case and variant: {error}") from error
 
     def write_missing(self, missing: Mapping[str, Mapping[str, list[Attempt]]]) -> None:

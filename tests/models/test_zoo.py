@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from math import comb
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,7 @@ def test_files_that_disagree_are_found(zoo: Zoo) -> None:
 
     edit(folder / "certificate.json", compiled_weights="0" * 64)
     assert "compiled weights" in check_model(zoo, NAME, "seed0")[0]
+    certificate.write(folder / "certificate.json")
     edit(folder / "certificate.json", n_pairs=CERTIFIED_PAIRS - 1, inputs="test inputs")
     assert any("20000 pairs, got 19999" in p for p in check_model(zoo, NAME, "seed0"))
     edge = trained.circuit.edges()[0]
@@ -161,6 +163,33 @@ def test_files_that_disagree_are_found(zoo: Zoo) -> None:
         "expected a model and a certificate of histogram"
         in (check_model(zoo, "histogram", "seed0")[0])
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"sets": {}}, "expected 4 sets in the certificate, got 0"),
+        ({"nodes": {}}, "expected 12 nodes in the certificate, got 0"),
+        ({"ablations": {}}, "expected 2 ablations in the certificate, got 0"),
+        ({"atol": 1e9}, "expected a certificate with a tolerance of 0.05, got 1000000000.0"),
+        ({"n_pairs": 2, "inputs": "all pairs"}, "got one of all pairs (2, of 256)"),
+        ({"n_inputs": 7}, "of 256 inputs), got one of a sample of all pairs (20000, of 7)"),
+        ({"passed": False}, "expected shares and failures in certificate.json as its counts"),
+    ],
+)
+def test_edited_certificates_are_found(zoo: Zoo, changes: dict[str, Any], problem: str) -> None:
+    edit(zoo.place(NAME, "seed0") / "certificate.json", **changes)
+    problems = check_model(zoo, NAME, "seed0")
+    assert any(problem in found for found in problems), problems
+
+
+def test_counts_that_no_measurement_gives_are_found(zoo: Zoo) -> None:
+    path = zoo.place(NAME, "seed0") / "certificate.json"
+    document = json.loads(path.read_text())
+    document["edges"]["embed->m0"]["agreeing"] = 10**9
+    path.write_text(json.dumps(document))
+    problems = check_model(zoo, NAME, "seed0")
+    assert any("edges embed->m0: expected counts of 20000 pairs" in p for p in problems)
 
 
 def found(pairs: int, wrong: int, positions: int = 10) -> Agreement:

@@ -1,0 +1,47 @@
+"""SHA-256 of all that a certificate is about: it holds for these things together and no others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from knowncircuits.circuit import Circuit
+from knowncircuits.compiler import Compiled
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+
+
+def identity(
+    model: Transformer, compiled: Compiled, correspondence: Correspondence
+) -> dict[str, str]:
+    """A hash for each part, by the names of the certificate's fields."""
+    return {
+        "weights": weights_hash(model),
+        "configuration": configuration_hash(model.config),
+        "placement": _digest(dict(correspondence.nodes)),
+        "circuit": circuit_hash(correspondence.circuit),
+        "compiled_weights": weights_hash(compiled.model),
+    }
+
+
+def configuration_hash(config: TransformerConfig) -> str:
+    """Of sizes and choices."""
+    return _digest(asdict(config))
+
+
+def circuit_hash(circuit: Circuit) -> str:
+    """Of every edge's label and what it carries."""
+    return _digest(
+        {
+            edge: [circuit.label(edge).name.lower(), *circuit.carries.get(edge, ())]
+            for edge in circuit.graph.edges
+        }
+    )
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """Of the document as JSON without spaces, in order of its keys."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
