@@ -218,7 +218,7 @@ class MaskedPatches:
             alternative = self._alternative[pairs[rows]]
             if values is not None:
                 sources = source_of_edge[first_edge[items[rows]]]
-                alternative[torch.arange(len(rows)), sources] = values(rows)
+                alternative[torch.arange(len(rows), device=sources.device), sources] = values(rows)
             mask = all_masks[items[rows]]
             yield rows, self.model.run(self._tokens[pairs[rows]], alternative, mask).logits
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.graph import Graph
+from knowncircuits.inference import ordinary_tensors
 
 Activation = Literal["relu", "gelu", "gelu_new"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -88,7 +89,8 @@ class Run:
     @cached_property
     def outputs(self) -> Float[Tensor, "batch source seq d_model"]:
         """What each node wrote. Put together when asked for: many callers only want logits."""
-        return torch.stack(list(self._written), 1)
+        with ordinary_tensors():  # it is kept
+            return torch.stack(list(self._written), 1)
 
     def __iter__(self) -> Iterator[Tensor]:
         yield self.logits
@@ -121,6 +123,7 @@ class Transformer(nn.Module):
 
     future: Tensor  # [n_ctx, n_ctx]: the keys that causal attention hides
 
+    @ordinary_tensors()
     def __init__(
         self,
         config: TransformerConfig,
@@ -174,7 +177,9 @@ class Transformer(nn.Module):
                     fan_in = 4 if name in ("W_E", "W_pos") else parameter.shape[-2]
                     if name == "W_O":
                         fan_in *= self.config.n_heads
-                    draw = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                    draw = torch.randn(
+                        parameter.shape, generator=generator, dtype=torch.float64, device="cpu"
+                    )
                     parameter.copy_(draw * gain * fan_in**-0.5)
         return self
 
@@ -385,5 +390,6 @@ def weights_hash(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        # As bytes: numpy has no bfloat16.
+        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -105,7 +105,7 @@ def interchange(compiled: Compiled, task: Task, edge: str) -> tuple[Reach, int]:
     if not differs.any():
         return Reach.NOWHERE, 0
     pairs = differs.nonzero().flatten()
-    mask = torch.zeros(1, task.graph.n_edges, dtype=clean.dtype)
+    mask = clean.new_zeros(1, task.graph.n_edges)
     mask[0, task.graph.index(edge)] = 1.0
     with torch.no_grad():
         run = task.model.run(task.clean[pairs], other[pairs], mask)

@@ -16,6 +16,7 @@ from knowncircuits.evaluation.methods import METHODS, Attribution, Control, Meth
 from knowncircuits.evaluation.methods.results import edge_scores
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
+from knowncircuits.inference import recorded_gradients
 
 GROUP = "knowncircuits.methods"  # of entry points, through which other packages add methods
 
@@ -71,6 +72,8 @@ def discover(
 ) -> Scores:
     """Score every edge of a task's model.
 
+    Methods run with gradients recorded, whatever the caller has switched off.
+
     Args:
         method: a name out of `methods()`, `module:function`, or a function of a task (and options)
             that returns a vector in the order of `task.graph.edges`, a dict from edges or from
@@ -94,7 +97,7 @@ def discover(
         chosen = _as_method(method, "the method")
         name = getattr(chosen.run, "__name__", "method")
     options = bind_options(chosen, name, options)
-    with measure_cost(task.clean.device) as cost:
+    with measure_cost(task.clean.device) as cost, recorded_gradients():
         result = chosen.run(_subject(chosen, name, task, circuit), **options)
     if not isinstance(result, Attribution):
         passes = 0 if isinstance(chosen, Control) else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from knowncircuits.cases import Case, Pairs, draw_pairs
 from knowncircuits.cases.pairs import resample
@@ -16,6 +16,7 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
+from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
 from knowncircuits.models.agreement import says_none
 from knowncircuits.transformer import Patchable, Run, Transformer
 
@@ -60,6 +61,10 @@ class Task:
         load_metric(self.metric)
         if self.ablation not in ABLATIONS:
             raise UnknownNameError("ablation", self.ablation, ABLATIONS)
+        for name in ("clean", "corrupted", "counts"):
+            object.__setattr__(self, name, ordinary(getattr(self, name)))
+        if isinstance(self.model, nn.Module):
+            make_ordinary(self.model)
 
     @property
     def graph(self) -> Graph:
@@ -74,16 +79,17 @@ class Task:
     @cached_property
     def clean_run(self) -> Run:
         """Logits and outputs on the clean inputs, without gradients."""
-        with torch.no_grad():
+        with ordinary_tensors(), torch.no_grad():
             return self.model.run(self.clean)
 
     @cached_property
     def corrupted_run(self) -> Run:
         """Logits and outputs on the corrupted inputs, without gradients."""
-        with torch.no_grad():
+        with ordinary_tensors(), torch.no_grad():
             return self.model.run(self.corrupted)
 
     @cached_property
+    @ordinary_tensors()
     def alternative(self) -> Outputs:
         """What a patched edge reads instead of what its source writes.
 
@@ -98,6 +104,7 @@ class Task:
         return corrupted.new_zeros(1).expand_as(corrupted)
 
     @cached_property
+    @ordinary_tensors()
     def differences(self) -> Outputs:
         """By how much a patched edge's value moves: the alternative less the clean outputs."""
         return self.alternative - self.clean_run.outputs

@@ -6,6 +6,10 @@ lets every head's q, k and v inputs be hooked on their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -17,6 +21,7 @@ from transformer_lens.model_bridge.sources.native import NativeModel
 
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
+from knowncircuits.inference import make_ordinary, ordinary_tensors
 from knowncircuits.models.hooked import lens_config
 from knowncircuits.models.hooks import (
     Hook,
@@ -33,16 +38,18 @@ def to_transformer_lens(model: Transformer) -> TransformerBridge:
 
     A native bridge has no hooks on the separate q, k and v inputs of a head; `to_hooked` has.
     """
-    with torch.random.fork_rng(devices=[]):  # NativeModel draws weights that are then replaced
+    # NativeModel draws weights that are then replaced.
+    with torch.random.fork_rng(devices=[]), ordinary_tensors(), torch.device(model.device):
         native = NativeModel(lens_config(model))
         native.head = nn.Linear(model.config.d_model, model.config.d_vocab_out)  # theirs: no bias
     native.to(device=model.device, dtype=model.dtype).load_state_dict(_native_state_dict(model))
-    return build_bridge_from_module(
-        native,
-        "TransformerLensNative",
-        tl_config=lens_config(model),
-        model_name="knowncircuits",
-    )
+    with ordinary_tensors(), torch.device(model.device):
+        return build_bridge_from_module(
+            native,
+            "TransformerLensNative",
+            tl_config=lens_config(model),
+            model_name="knowncircuits",
+        )
 
 
 def _native_state_dict(model: Transformer) -> dict[str, Tensor]:
@@ -85,7 +92,9 @@ class BridgedModel:
         """Switch on the hooks that are needed, put the bridge in evaluation mode, and try it.
 
         Raises ModelError, naming the flag or the hook, for a bridge that lacks one, or whose inputs
-        are not the sums of what the nodes before them wrote.
+        are not the sums of what the nodes before them wrote. For that it is tried in float32, in
+        which sums are told from other things; room for such a copy of weights in bfloat16 or
+        float16 is needed for so long.
         """
         self.bridge = bridge
         cfg = bridge.cfg
@@ -97,7 +106,9 @@ class BridgedModel:
         # Rotary models also have a "hook_pos_embed", which stands for the rotation's own output.
         inputs = ("embed", "pos") if "pos_embed.hook_out" in bridge.hook_dict else ("embed",)
         self.graph = Graph(cfg.n_layers, cfg.n_heads, not cfg.attn_only, inputs)
+        make_ordinary(bridge)
         bridge.eval()
+        self._modules = tuple(bridge.modules())
         for flag in ("use_split_qkv_input", "use_attn_result", "use_hook_mlp_in"):
             try:
                 getattr(bridge, f"set_{flag}")(True)
@@ -113,8 +124,13 @@ class BridgedModel:
     ) -> Run:
         """Run the bridge with some edges reading another value of their source.
 
-        Shapes, meaning and errors are those of `Transformer.run`.
+        Shapes, meaning and errors are those of `Transformer.run`; ModelError for a bridge that has
+        been put in training mode, whose dropout would make every run another.
         """
+        if any(module.training for module in self._modules):
+            raise ModelError(
+                "expected a bridge in evaluation mode, got one in training mode; call bridge.eval()"
+            )
         return run_patched(self.bridge, tokens, alternative, mask, graph=self.graph)
 
     def _try(self) -> None:
@@ -133,7 +149,7 @@ class BridgedModel:
         hooks = [(name, see(name)) for name in names]
         seq = min(3, cfg.n_ctx)
         tokens = torch.arange(2 * seq, device=cfg.device).reshape(2, seq) % cfg.d_vocab
-        with torch.no_grad():
+        with torch.no_grad(), _at_least_float32(self.bridge):
             self.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
         missing = [name for name in (*sources, *destinations) if name not in seen]
         if missing:
@@ -150,3 +166,17 @@ class BridgedModel:
                         f"biases, got a difference of {error:.1g} of its size: a parallel MLP, "
                         "or a norm or scale between a node and the residual stream"
                     )
+
+
+@contextmanager
+def _at_least_float32(module: nn.Module) -> Iterator[None]:
+    """Cast weights of fewer bits to float32, and put back the very tensors that were there."""
+    tensors = chain(module.parameters(), module.buffers())
+    own = [(t, t.data) for t in tensors if t.is_floating_point() and t.dtype.itemsize < 4]
+    try:
+        for tensor, data in own:
+            tensor.data = data.float()
+        yield
+    finally:
+        for tensor, data in own:
+            tensor.data = data

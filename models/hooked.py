@@ -20,13 +20,15 @@ from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
+from knowncircuits.inference import ordinary_tensors
 from knowncircuits.models.hooks import run_patched
 from knowncircuits.transformer import Run, Transformer
 
 
 def to_hooked(model: Transformer) -> HookedTwin:
     """Copy the model's weights into a hooked twin of the same dtype on the same device."""
-    twin = HookedTwin(lens_config(model))
+    with ordinary_tensors(), torch.device(model.device):
+        twin = HookedTwin(lens_config(model))
     twin.to(device=model.device, dtype=model.dtype).load_state_dict(lens_state_dict(model))
     return twin
 

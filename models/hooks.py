@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -51,12 +52,14 @@ def run_patched(
 
         return hook_fn
 
-    def patch(edges: Tensor, alternative: Tensor, mask: Tensor) -> Hook:
+    def patch(edges: np.ndarray, alternative: Tensor, mask: Tensor) -> Hook:
+        reads = mask[:, torch.from_numpy(edges).to(mask.device)]
+
         def hook_fn(value: Tensor, hook: HookPoint) -> Tensor:
             sources = graph.sources[: edges.shape[1]]
             outputs = torch.stack([written[source] for source in sources], 1)
             differences = alternative[:, : len(sources)] - outputs
-            change = torch.einsum("bhsp,bspm->bphm", mask[:, edges], differences)
+            change = torch.einsum("bhsp,bspm->bphm", reads, differences)
             return value + (change if value.ndim == 4 else change.squeeze(2))
 
         return hook_fn
@@ -65,7 +68,7 @@ def run_patched(
     if alternative is not None and mask is not None:
         per_position = (mask if mask.ndim == 3 else mask[..., None]).to(alternative.dtype)
         for name, edges in destination_hooks(graph).items():
-            hooks.append((name, patch(edges.to(mask.device), alternative, per_position)))
+            hooks.append((name, patch(edges, alternative, per_position)))
     logits = hooked.run_with_hooks(tokens, fwd_hooks=hooks)
     return Run(logits, [written[source] for source in graph.sources])
 
@@ -89,7 +92,7 @@ def source_hooks(graph: Graph) -> Mapping[str, tuple[str, ...]]:
 
 
 @cache
-def destination_hooks(graph: Graph) -> Mapping[str, Int[Tensor, "head source"]]:
+def destination_hooks(graph: Graph) -> Mapping[str, Int[np.ndarray, "head source"]]:
     """The hooks through which the graph's destinations read, and the edges into each head there."""
     edges: dict[str, dict[str, list[int]]] = {}
     for i, edge in enumerate(graph.edges):
@@ -103,4 +106,4 @@ def destination_hooks(graph: Graph) -> Mapping[str, Int[Tensor, "head source"]]:
         else:
             hook = f"blocks.{layer}.hook_{destination[-2]}_input"
         edges.setdefault(hook, {}).setdefault(destination, []).append(i)
-    return {hook: torch.tensor(list(heads.values())) for hook, heads in edges.items()}
+    return {hook: np.array(list(heads.values())) for hook, heads in edges.items()}

@@ -135,19 +135,17 @@ class EdgeInterchanges(Objective):
         """
         n_inside = len(self.inside)
 
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator)
-
+        uniform = partial(draw_uniform, generator=generator)
         subset = (uniform(n, n_inside) < uniform(n, 1)).float()
         if emphasis.inside is None:
-            chosen = torch.randint(n_inside, (n,), generator=generator)
+            chosen = torch.randint(n_inside, (n,), generator=generator, device="cpu")
         else:
             chosen = torch.multinomial(emphasis.inside, n, replacement=True, generator=generator)
         one = functional.one_hot(chosen, n_inside).float()
         kind = uniform(n, 1)
         inside = torch.where(kind < 1 / 3, 0.0, torch.where(kind < 2 / 3, one, subset))
-        density = torch.where(torch.arange(n)[:, None] < n / 2, 1.0, uniform(n, 1))
-        outside = (uniform(n, len(self.outside)) < density) * emphasis.outside
+        density = torch.where(torch.arange(n, device="cpu")[:, None] < n / 2, 1.0, uniform(n, 1))
+        outside = (uniform(n, len(self.outside)) < density).float() * emphasis.outside
         device = self.outside.device
         return inside.to(device), outside.to(device) * self.outside
 
@@ -246,13 +244,20 @@ def answer_loss(
     return functional.cross_entropy(logits[counts], answers[counts])
 
 
+def draw_uniform(
+    *shape: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Numbers from 0 to 1 on the CPU: the same whatever torch's default device and dtype are."""
+    return torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
+
+
 def _node_masks(graph: Graph, nodes: list[str]) -> Float[Tensor, "node 1 edge"]:
     """For each node the mask that patches it, shared by a batch: all edges out of it."""
-    masks = torch.zeros(len(nodes), 1, graph.n_edges)
+    masks = torch.zeros(len(nodes), 1, graph.n_edges, dtype=torch.float32, device="cpu")
     for mask, node in zip(masks, nodes, strict=True):
         mask[0, torch.from_numpy(graph.edges_from(node))] = 1.0
     return masks
 
 
 def _draw(n: int, generator: torch.Generator) -> int:
-    return int(torch.randint(n, (), generator=generator))
+    return int(torch.randint(n, (), generator=generator, device="cpu"))

@@ -108,7 +108,7 @@ def _logits(twin: HookedTwin, base: Tensor, source: Tensor, edge: str | None) ->
             if edge is None:
                 found.append(twin.run(ids).logits)
                 continue
-            mask = torch.zeros(1, twin.graph.n_edges, device=ids.device)
+            mask = torch.zeros(1, twin.graph.n_edges, dtype=twin.W_E.dtype, device=ids.device)
             mask[0, twin.graph.index(edge)] = 1
             alternative = twin.run(others.to(ids.device)).outputs
             found.append(twin.run(ids, alternative, mask).logits)

@@ -66,7 +66,7 @@ def from_tracr(
     answers = _by_id(getattr(output_encoder, "encoding_map", {}))
     sizes = _read_config(config, len(labels), vocabulary, max(len(answers), 1))
     transformer = _load(params, sizes, order, dtype)
-    at_bos = transformer.run(torch.tensor([[BOS]])).outputs.sum(1)[0, 0]
+    at_bos = transformer.run(torch.tensor([[BOS]], device=transformer.device)).outputs.sum(1)[0, 0]
     places = _read_labels(labels, vocabulary, constants, at_bos)
     variables, components = _trace(transformer, places)
     output = _find_output(variables, components, answers, output_label)
@@ -156,7 +156,7 @@ def _load(
     D, H, K, M = c.d_model, c.n_heads, c.d_head, c.d_mlp
 
     def array(module: str, name: str, *shape: int) -> Tensor:
-        return torch.tensor(_array(params, module, name, *shape))
+        return torch.tensor(_array(params, module, name, *shape), device=model.device)
 
     model.W_E.copy_(array("token_embed", "embeddings", c.d_vocab, D)[order])
     model.W_pos.copy_(array("pos_embed", "embeddings", c.n_ctx, D))

@@ -30,6 +30,7 @@ from knowncircuits.cases import Case
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.inference import ordinary_tensors, recorded_gradients
 from knowncircuits.models.agreement import says_none
 from knowncircuits.models.balance import balanced_weights
 from knowncircuits.models.certificate import (
@@ -39,7 +40,14 @@ from knowncircuits.models.certificate import (
     quick_agreement,
 )
 from knowncircuits.models.muon import Muon
-from knowncircuits.models.objectives import OBJECTIVES, Emphasis, ObjectiveName, Step, Term
+from knowncircuits.models.objectives import (
+    OBJECTIVES,
+    Emphasis,
+    ObjectiveName,
+    Step,
+    Term,
+    draw_uniform,
+)
 from knowncircuits.models.trained import TRAINED_DTYPE, Trained
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 from knowncircuits.vocabulary import BOS
@@ -236,6 +244,7 @@ def start_from(model: Transformer, compiled: Compiled, start: Trained) -> None:
 class Trainer:
     """Trains one model, step by step; its state can be saved and loaded between any two."""
 
+    @ordinary_tensors()
     def __init__(
         self,
         compiled: Compiled,
@@ -282,14 +291,18 @@ class Trainer:
         self.cumulative = balanced_weights(compiled, train).cumsum(0) if config.balanced else None
         self.optimizers = _optimizers(self.moving, config)
         # Everything random is drawn on the CPU, so that devices see the same batches.
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator("cpu").manual_seed(config.seed)
         self.n_steps = 0
         self.lags: list[float] = []  # of the inside edges, in the last validation
         self.cooling_since: int | None = None  # the step at which a validation passed
         self.done = False
 
+    @recorded_gradients()
     def step(self) -> Losses:
-        """Draw pairs, and take a step on each of the objective's losses in turn."""
+        """Draw pairs, and take a step on each of the objective's losses in turn.
+
+        Gradients are recorded, whatever the caller has switched off.
+        """
         c = self.config
         weights: dict[Term, float] = {
             "behaviour": c.behaviour_weight,
@@ -308,8 +321,9 @@ class Trainer:
             weighted = [weights[name] * loss for name, loss in losses.items()]
             torch.autograd.backward(torch.stack(weighted).sum())
             clipped = torch.nn.utils.clip_grad_norm_(self.moving.parameters(), c.clip)
-            for optimizer in self.optimizers:
-                optimizer.step()
+            with torch.device("cpu"):  # on which Adam counts its steps
+                for optimizer in self.optimizers:
+                    optimizer.step()
             seen |= {name: loss.item() for name, loss in losses.items()}
             norm = max(norm, float(clipped))
         self.n_steps += 1
@@ -346,7 +360,7 @@ class Trainer:
         c = self.config
         chances = None
         if c.lagging and any(self.lags):
-            lags = torch.tensor(self.lags)
+            lags = torch.tensor(self.lags, dtype=torch.float32, device="cpu")
             chances = (1 - c.lagging) / len(lags) + c.lagging * lags / lags.sum()
         strength = 1.0
         if self.n_steps < c.quiet + c.ramp:
@@ -372,7 +386,7 @@ class Trainer:
         base, source = self.validation
         if self.config.objective == "behaviour":
             return accuracy_alone(self.model, self.compiled, self.correspondence, base)
-        generator = torch.Generator().manual_seed(self.config.seed)
+        generator = torch.Generator("cpu").manual_seed(self.config.seed)
         return quick_agreement(
             self.model, self.compiled, self.correspondence, base, source, generator
         )
@@ -433,7 +447,7 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; raises ResultError for one of other settings, or none at all."""
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             settings = state["settings"]
         except Exception as error:  # a broken archive can fail in any way
             raise ResultError(f"{path}: expected a checkpoint, got {error}") from error
@@ -458,11 +472,11 @@ class Trainer:
 
     def _pairs(self) -> tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]:
         shape = (2, self.config.batch_size)
-        chosen = torch.randint(len(self.inputs), shape, generator=self.generator)
+        chosen = torch.randint(len(self.inputs), shape, generator=self.generator, device="cpu")
         if self.cumulative is not None:
-            draws = torch.rand(shape, generator=self.generator, dtype=torch.float64)
+            draws = draw_uniform(*shape, generator=self.generator, dtype=torch.float64)
             rare = torch.searchsorted(self.cumulative, draws).clamp(max=len(self.inputs) - 1)
-            balanced = torch.rand(shape, generator=self.generator) < self.config.balanced
+            balanced = draw_uniform(*shape, generator=self.generator) < self.config.balanced
             chosen = torch.where(balanced, rare, chosen)
         base, source = self.inputs[chosen.to(self.inputs.device)]
         return base, source

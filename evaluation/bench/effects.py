@@ -53,7 +53,7 @@ def bench_effects(
         plain = _plain_effects(trained, ids[:n_plain], SCALES)
         plain_seconds = process_time() - start
     pairs, plain_pairs = (n * (n - 1) for n in (n_inputs, n_plain))
-    difference = torch.tensor(fast["effect"].to_numpy()) - plain.flatten()
+    difference = torch.from_numpy(fast["effect"].to_numpy()) - plain.flatten()
     row = {
         "case": case,
         "nodes": len(trained.model.graph.sources),
@@ -74,7 +74,7 @@ def _plain_effects(
 ) -> Float[Tensor, "node scale"]:
     """Every node and scale on its own: a run on the sources, and one on the bases with a hook."""
     hooked, labels = to_hooked(trained.model), trained.compiled.model(ids)[:, 1:, 0]
-    pairs = torch.tensor(list(permutations(range(len(ids)), 2)))
+    pairs = torch.tensor(list(permutations(range(len(ids)), 2)), device="cpu")
     effects = []
     for hook, nodes in source_hooks(trained.model.graph).items():
         for head, scale in product(range(len(nodes)), scales):
@@ -86,7 +86,7 @@ def _plain_effects(
                 changed += int((differs & far).sum())
                 differing += int(differs.sum())
             effects.append(changed / differing)
-    return torch.tensor(effects, dtype=torch.float64).reshape(-1, len(scales))
+    return torch.tensor(effects, dtype=torch.float64, device="cpu").reshape(-1, len(scales))
 
 
 def _patched(

@@ -60,9 +60,9 @@ def random_task(n_pairs: int, seed: int = 0) -> Task:
     """Random inputs of the larger of the benchmarks' models, with random weights."""
     config = SIZES["large"]
     model = Transformer(config).initialise(seed).requires_grad_(False)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     shape = (2, n_pairs, config.n_ctx)
-    clean, corrupted = torch.randint(1, config.d_vocab, shape, generator=generator)
+    clean, corrupted = torch.randint(1, config.d_vocab, shape, generator=generator, device="cpu")
     clean[:, 0] = corrupted[:, 0] = 0
     return Task("random", model, clean, corrupted, clean > 0)
 

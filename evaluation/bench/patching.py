@@ -14,6 +14,7 @@ from torch.nn import functional
 from knowncircuits.evaluation.bench.threads import one_thread
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.hooks import run_patched
+from knowncircuits.models.objectives import draw_uniform
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 SIZES = {  # those of trained models
@@ -43,14 +44,16 @@ def bench_patching(n_masks: int = 256, seed: int = 0, repeats: int = 5) -> pd.Da
     with one_thread(), torch.no_grad():
         for size, config in SIZES.items():
             model = Transformer(config).initialise(seed)
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator("cpu").manual_seed(seed)
             shape = (2, 1, config.n_ctx)
-            tokens, others = torch.randint(config.d_vocab, shape, generator=generator)
+            tokens, others = torch.randint(config.d_vocab, shape, generator=generator, device="cpu")
             alternative = model.run(others).outputs
             n_edges = model.graph.n_edges
             all_masks = {
-                "one edge": functional.one_hot(torch.arange(n_masks) % n_edges, n_edges).float(),
-                "half": torch.rand(n_masks, n_edges, generator=generator).round(),
+                "one edge": functional.one_hot(
+                    torch.arange(n_masks, device="cpu") % n_edges, n_edges
+                ).float(),
+                "half": draw_uniform(n_masks, n_edges, generator=generator).round(),
             }
             for kind, masks in all_masks.items():
                 row = {"size": size, "edges": n_edges, "masks": kind}

@@ -30,7 +30,7 @@ def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
     differs = (clean != alternative).flatten(2).any(2).cpu().numpy()  # [pair, source]
     places, chosen = np.nonzero(differs[:, graph.source_of_edge].T)
     edges, pairs = (torch.from_numpy(x).to(clean.device) for x in (places, chosen))
-    effects = torch.zeros(graph.n_edges, dtype=torch.float64)
+    effects = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         patches = single_patches(
             task.model, task.clean, task.clean_run, alternative, rows=batch_size

@@ -71,19 +71,21 @@ def train_masks(
             "expected at least one step and a regularisation of at least 0, "
             f"got {steps} and {regularisation}"
         )
-    pairs, alternative = torch.arange(task.n_pairs), task.alternative
+    alternative = task.alternative
     device, dtype = alternative.device, alternative.dtype
+    pairs = torch.arange(task.n_pairs, device=device)
     share = (START - LOW) / (HIGH - LOW)
     start = math.log(share / (1 - share))
     logits = torch.full((n_masks,), start, dtype=dtype, device=device, requires_grad=True)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand(steps, n_masks, generator=generator, dtype=torch.float64)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    noise = torch.rand(steps, n_masks, generator=generator, dtype=torch.float64, device="cpu")
     optimizer = torch.optim.Adam([logits], lr=learning_rate)
     for uniform in noise.to(device, dtype):
         mask = 1 - keep(draw_masks(logits, uniform))
         metric = task.measure(task.model.run(task.clean, alternative, mask[None]).logits, pairs)
         loss = metric.mean() + regularisation * chance_kept(logits).mean()
         (logits.grad,) = torch.autograd.grad(loss, logits)
-        optimizer.step()
+        with torch.device("cpu"):  # on which Adam counts its steps
+            optimizer.step()
     kept: Float[np.ndarray, " mask"] = chance_kept(logits.detach().double()).cpu().numpy()
     return kept

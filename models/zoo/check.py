@@ -78,7 +78,7 @@ def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterato
         trained.correspondence,
         pairs.base[chosen],
         pairs.source[chosen],
-        torch.Generator().manual_seed(seed),
+        torch.Generator("cpu").manual_seed(seed),
     )
     thresholds = {OUTSIDE: ALL_OUTSIDE, ONE_OUTSIDE: EVERY_EDGE}
     checks = [("accuracy", quick.accuracy, ACCURACY)]

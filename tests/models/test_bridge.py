@@ -10,6 +10,8 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -18,7 +20,10 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+import knowncircuits as kc
 from knowncircuits.errors import ModelError, ShapeError
+from knowncircuits.evaluation.methods import METHODS
+from knowncircuits.evaluation.task import Task
 from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.transformer import Transformer, TransformerConfig
@@ -38,9 +43,9 @@ def close(got: Tensor, wanted: Tensor, atol: float) -> None:
     torch.testing.assert_close(got, wanted, atol=atol, rtol=0)
 
 
-def build_bridge(model: Any) -> TransformerBridge:
+def build_bridge(model: Any, dtype: torch.dtype = torch.float64) -> TransformerBridge:
     architecture = type(model).__name__
-    return build_bridge_from_module(model.double().eval(), architecture, hf_config=model.config)
+    return build_bridge_from_module(model.to(dtype).eval(), architecture, hf_config=model.config)
 
 
 class TestOut:
@@ -176,3 +181,86 @@ class TestOthers:
         bridge = build_bridge(GPTNeoXForCausalLM(GPTNeoXConfig(**LLAMA)))
         with pytest.raises(ModelError, match=r"expected blocks\.0\.hook_mlp_in to be the sum"):
             BridgedModel(bridge)
+
+
+def small(kind: str) -> Any:
+    """A tiny random model of a family, in training mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if kind == "GPT-2":
+            sizes = {"n_layer": 2, "n_head": 4, "n_embd": 16, "n_positions": 8, "vocab_size": 11}
+            model: Any = GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.5, embd_pdrop=0.5))
+        elif kind == "Llama":
+            model = LlamaForCausalLM(LlamaConfig(**LLAMA, num_key_value_heads=4))
+        elif kind == "Gemma-2":
+            model = Gemma2ForCausalLM(Gemma2Config(**LLAMA, num_key_value_heads=4, head_dim=4))
+        else:
+            parallel = kind == "parallel GPT-NeoX"
+            model = GPTNeoXForCausalLM(GPTNeoXConfig(**LLAMA, use_parallel_residual=parallel))
+    return model.train()
+
+
+class TestDtypes:
+    """The check sees in every dtype what it sees in float32."""
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+    @pytest.mark.parametrize("kind", ["GPT-2", "Llama", "serial GPT-NeoX"])
+    def test_sums_are_accepted(self, kind: str, dtype: torch.dtype) -> None:
+        model = small(kind)
+        weights = {name: weight.to(dtype) for name, weight in model.state_dict().items()}
+        bridge = build_bridge(model, dtype)
+        storage = [parameter.data_ptr() for parameter in model.parameters()]
+        bridged = BridgedModel(bridge)
+        assert [parameter.data_ptr() for parameter in model.parameters()] == storage
+        assert all(parameter.dtype == dtype for parameter in model.parameters())
+        assert bridged.run(torch.arange(6)[None]).logits.dtype == dtype
+        kept = model.state_dict()
+        assert all(
+            torch.equal(kept[name], weight) for name, weight in weights.items() if name in kept
+        )
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+    @pytest.mark.parametrize("kind", ["Gemma-2", "parallel GPT-NeoX"])
+    def test_other_things_are_refused(self, kind: str, dtype: torch.dtype) -> None:
+        model = small(kind)
+        bridge = build_bridge(model, dtype)
+        with pytest.raises(ModelError, match=r"expected blocks\.0\.hook_mlp_in to be the sum"):
+            BridgedModel(bridge)
+        assert all(parameter.dtype == dtype for parameter in model.parameters())
+
+    def test_every_method_runs_in_bfloat16(self) -> None:
+        bridged = BridgedModel(build_bridge(small("GPT-2"), torch.bfloat16))
+        clean, corrupted = torch.arange(12).reshape(2, 1, 6) % 11
+        task = Task("bridge", bridged, clean, corrupted, torch.ones_like(clean).bool())
+        few = {"sp": {"steps": 2}, "edge-sp": {"steps": 2}, "acdc": {"thresholds": [1e-6]}}
+        for name in METHODS:
+            scores = kc.discover(name, task, **few.get(name, {}))
+            assert scores.values.any(), name
+
+    def test_weights_loaded_in_inference_mode(self) -> None:
+        with torch.inference_mode():
+            bridge = build_bridge(small("Llama"), torch.float32)
+            bridged = BridgedModel(bridge)
+        clean, corrupted = torch.arange(12).reshape(2, 1, 6) % 11
+        task = Task("bridge", bridged, clean, corrupted, torch.ones_like(clean).bool())
+        assert kc.discover("eap", task).values.any()
+
+
+class TestTrainingMode:
+    def test_dropout_is_switched_off(self) -> None:
+        model = small("GPT-2")
+        bridge = build_bridge(model, torch.float32)
+        model.train()
+        tokens = torch.arange(6)[None]
+        bridged = BridgedModel(bridge)
+        assert torch.equal(bridged.run(tokens).logits, bridged.run(tokens).logits)
+
+    @pytest.mark.parametrize("part", ["bridge", "model"])
+    def test_it_is_refused_later(self, part: str) -> None:
+        model = small("GPT-2")
+        bridged = BridgedModel(build_bridge(model, torch.float32))
+        (bridged.bridge if part == "bridge" else model).train()
+        with pytest.raises(ModelError, match="evaluation mode, got one in training mode"):
+            bridged.run(torch.arange(6)[None])
+        bridged.bridge.eval()
+        bridged.run(torch.arange(6)[None])
