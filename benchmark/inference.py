@@ -47,9 +47,9 @@ def make_ordinary(module: nn.Module) -> None:
         return copies[tensor]
 
     for part in module.modules():
-        for name, tensor in [*part.named_parameters(recurse=False)]:
-            if tensor.is_inference():
-                setattr(part, name, nn.Parameter(copy(tensor), tensor.requires_grad))
-        for name, tensor in [*part.named_buffers(recurse=False)]:
-            if tensor.is_inference():
-                setattr(part, name, copy(tensor))
+        for name, weight in [*part.named_parameters(recurse=False)]:
+            if weight.is_inference():
+                setattr(part, name, nn.Parameter(copy(weight), weight.requires_grad))
+        for name, buffer in [*part.named_buffers(recurse=False)]:
+            if buffer.is_inference():
+                setattr(part, name, copy(buffer))
