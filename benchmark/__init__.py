@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         save_figure,
     )
     from knowncircuits.evaluation.realism import realism, train_natural
-    from knowncircuits.evaluation.runs import read_results
+    from knowncircuits.evaluation.results import read_results
     from knowncircuits.evaluation.scoring.comparison import compare_results
     from knowncircuits.evaluation.scoring.curves import score_curve
     from knowncircuits.evaluation.scoring.scores import Score, Scores, score, score_views
@@ -78,7 +78,7 @@ _HOMES = {
         "save_figure",
     ),
     "knowncircuits.evaluation.realism": ("realism", "train_natural"),
-    "knowncircuits.evaluation.runs": ("read_results",),
+    "knowncircuits.evaluation.results": ("read_results",),
     "knowncircuits.evaluation.scoring.scores": ("Score", "Scores", "score", "score_views"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),

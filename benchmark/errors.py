@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class KnownCircuitsError(Exception):
     """Base of every error that bad input can cause."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickle would call `__init__` with the message, which is not what all of them take.
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class ProgramError(KnownCircuitsError):
@@ -72,3 +77,12 @@ class UnknownNameError(KnownCircuitsError):
         close = get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+def _restored(
+    kind: type[KnownCircuitsError], args: tuple[Any, ...], fields: dict[str, Any]
+) -> KnownCircuitsError:
+    """An error that comes from another process."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error

@@ -1,12 +1,14 @@
-"""Runs: methods over models and seeds, one result file for each, resumable after a kill."""
+"""Runs: methods over models and seeds, a result file for each, which a run that stopped reuses."""
 
 from __future__ import annotations
 
 import gc
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,20 +17,22 @@ from zlib import crc32
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
-from knowncircuits.errors import InputError, ResultError
+from knowncircuits.errors import InputError, MethodError, ResultError
 from knowncircuits.evaluation.discover import default_options, discover, load_method
-from knowncircuits.evaluation.scoring.scores import Scores, score_views
+from knowncircuits.evaluation.failures import Failure, error_text, read_failure, write_failure
+from knowncircuits.evaluation.provenance import code_hash
+from knowncircuits.evaluation.results import COMPILED, Result, read_result, result_file
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Ablation, Task, make_task
-from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
+from knowncircuits.evaluation.threads import threads
+from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.trained import Trained, load_trained
 from knowncircuits.models.zoo import load_model
-from knowncircuits.processes import run_jobs
+from knowncircuits.processes import KilledError, run_jobs
 from knowncircuits.transformer import weights_hash
 
-COMPILED, OWN = "compiled", "own"
 # A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
 Subject = str | Path
-COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,15 @@ class Settings:
     corruption: str = "resample"
     ablation: Ablation = "resample"
     label: str = ""  # what results are called, where not by the method
+    threads: int = 1  # of torch, whatever OMP_NUM_THREADS says
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.+-]*", self.name):
             raise InputError(
                 f"expected a label of letters, digits and . + - _ only, got {self.name!r}"
             )
+        if self.threads < 1:
+            raise InputError(f"expected at least one thread, got {self.threads}")
 
     @property
     def name(self) -> str:
@@ -57,35 +64,33 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """A method on one model, with a task for each seed."""
+    """A method on one model and one draw of pairs."""
 
     settings: Settings
     case: str
     subject: Subject = "seed0"
-    seeds: tuple[int, ...] = (0,)
+    seed: int = 0
 
-    @property
+    @cached_property
     def variant(self) -> str:
-        """What the model is called among those of its case."""
-        return self.subject if isinstance(self.subject, str) else OWN
+        """What the model is called among those of its case; see `own_name`."""
+        if isinstance(self.subject, str):
+            return self.subject
+        return own_name(self.subject, load_trained(self.subject))
 
-    def path(self, folder: Path, seed: int) -> Path:
-        """The result file of a seed: `folder/LABEL/CASE/VARIANT/SEED.json`."""
-        return folder / self.settings.name / self.case / self.variant / f"{seed}.json"
+    def path(self, folder: Path) -> Path:
+        """The result file: `folder/LABEL/CASE/VARIANT/SEED.json`."""
+        return folder / self.settings.name / self.case / self.variant / f"{self.seed}.json"
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
-    """One method on one model and one draw of pairs."""
+@dataclass(frozen=True)
+class _Plan:
+    """What is done about each job."""
 
-    label: str
-    case: str
-    variant: str
-    seed: int  # of the pairs, and of the method where it takes one
-    settings: Mapping[str, Any]  # of the run, with versions and the hash of the model's weights
-    scores: Scores
-    circuit: Circuit
-    fresh: bool = False  # computed now, not read back
+    folder: Path
+    code: Mapping[str, str]  # hashes, by method
+    fresh: bool  # whatever is there
+    retry: bool  # what failed before
 
 
 def run(
@@ -95,40 +100,98 @@ def run(
     *,
     seeds: Sequence[int] = (0,),
     processes: int = 1,
+    fresh: bool = False,
+    retry: bool = False,
     on_result: Callable[[Result], None] = lambda result: None,
+    on_failure: Callable[[Failure], None] | None = None,
 ) -> list[Result]:
-    """Run methods over models; what an equal run has left is read back.
+    """Run methods over models; what an equal run of the same code has left is read back.
+
+    A result of a method whose code has changed since is stale, and computed anew. Where a method
+    raises an error the others go on; the traceback is written to `SEED.failed.txt` beside the
+    results, and the method is not tried there again until its code changes.
 
     Args:
         settings: one for each method.
         models: cases and which of their models.
         folder: of the result files, see `Job.path`.
         seeds: of the pairs.
-        processes: how many models are worked on at a time, each by one thread.
+        processes: how many models are worked on at a time.
+        fresh: run everything anew, in place of what is there.
+        retry: try again what failed before.
         on_result: told of each result.
+        on_failure: told of each failure; by default the first is raised as MethodError in the end.
 
     Returns:
-        The results in the order of settings, models and seeds.
+        The results in the order of settings, models and seeds, without those that failed.
 
     Raises:
+        MethodError: for a method that cannot be loaded, or does not take its options.
         ResultError: for files there that are from other settings, or cannot be read or written.
         ModelError, UnknownNameError: see `load_subject`.
     """
     chosen = list(models)
-    jobs = [(Job(s, *model, tuple(seeds)), folder) for s in settings for model in chosen]
+    jobs = [Job(s, *model, seed) for s in settings for model in chosen for seed in seeds]
+    places = [(job.settings.name, job.case, job.variant, job.seed) for job in jobs]
+    code = {method: code_hash(method) for method in {s.method for s in settings}}
+    plan = _Plan(folder, code, fresh, retry)
     found: dict[tuple[str, str, str, int], Result] = {}
-    for results in run_jobs(_run_job, jobs, processes):
-        for result in results:
-            found[result.label, result.case, result.variant, result.seed] = result
-            on_result(result)
-    return [found[j.settings.name, j.case, j.variant, s] for j, _ in jobs for s in j.seeds]
+    failures: list[Failure] = []
+    work = [(job, plan) for job in jobs]
+    for outcome in run_jobs(_run_job, work, processes, when_killed=_killed):
+        if isinstance(outcome, Result):
+            found[outcome.label, outcome.case, outcome.variant, outcome.seed] = outcome
+            on_result(outcome)
+        else:
+            failures.append(outcome)
+            if on_failure:
+                on_failure(outcome)
+    if failures and on_failure is None:
+        raise MethodError(str(failures[0]))
+    return [found[place] for place in places if place in found]
 
 
-def _run_job(job_and_folder: tuple[Job, Path]) -> list[Result]:
-    job, folder = job_and_folder
+def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
+    """Run a method on one draw of pairs and write the result, or read back an equal one."""
+    job, plan = job_and_plan
     _set_aside()
     subject = load_subject(job.case, job.subject)
-    return [_run_seed(job, subject, seed, job.path(folder, seed)) for seed in job.seeds]
+    described = _describe(job, subject, plan.code[job.settings.method])
+    path = job.path(plan.folder)
+    stale = False
+    if path.exists() and not plan.fresh:
+        result = read_result(path)
+        _check_same(path, described, result.settings)
+        if result.settings.get("code") == described["code"]:
+            return result
+        stale = True
+    log = path.with_suffix(".failed.txt")
+    if log.exists() and not (plan.fresh or plan.retry):
+        there, error = read_failure(log)
+        if there == described:
+            return _failure(job, error, log)
+    task = _make_task(subject, job)
+    try:
+        scores = _discover(job, task, subject.circuit)
+    except MethodError:  # bad options, for this model as for all
+        raise
+    except (Exception, SystemExit) as error:
+        write_failure(log, described, error)
+        path.unlink(missing_ok=True)  # of other code
+        return replace(_failure(job, error_text(error), log), fresh=True)
+    write_graph_file(result_file(scores, subject, task, described), path)
+    log.unlink(missing_ok=True)
+    return Result(
+        job.settings.name,
+        job.case,
+        job.variant,
+        job.seed,
+        described,
+        scores,
+        subject.circuit,
+        fresh=True,
+        stale=stale,
+    )
 
 
 @cache
@@ -139,6 +202,18 @@ def _set_aside() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def own_name(folder: Path, trained: Trained) -> str:
+    """What a model of the user's own is called: `own-FOLDER-HASH`, for each model another name.
+
+    The hash is of its weights, sizes and placement, so that it is a model's and not a folder's.
+    """
+    placement = dict(trained.correspondence.nodes)
+    parts = weights_hash(trained.model), asdict(trained.model.config), placement
+    digest = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name)[:40]
+    return f"own-{name}-{digest[:8]}"
 
 
 def load_subject(case: str, subject: Subject) -> Compiled | Trained:
@@ -157,120 +232,68 @@ def load_subject(case: str, subject: Subject) -> Compiled | Trained:
     return trained
 
 
-def _run_seed(job: Job, subject: Compiled | Trained, seed: int, path: Path) -> Result:
-    """Run a method on one draw of pairs and write the result, or read back an equal one."""
-    settings = job.settings
-    described = {
-        **asdict(settings),
-        "label": settings.name,
+def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any]:
+    """All that a result follows from."""
+    return {
+        **asdict(job.settings),
+        "label": job.settings.name,
         "version": version("knowncircuits"),
+        "code": code,
         "case": job.case,
         "variant": job.variant,
-        "seed": seed,
+        "seed": job.seed,
         "model": weights_hash(subject.model),
     }
-    if path.exists():
-        result = read_result(path)
-        _check_same(path, described, result.settings)
-        return result
-    task = make_task(
+
+
+def _make_task(subject: Compiled | Trained, job: Job) -> Task:
+    given = job.settings
+    return make_task(
         subject,
-        settings.n_pairs,
-        seed,
-        settings.metric,
-        settings.corruption,
-        ablation=settings.ablation,
+        given.n_pairs,
+        job.seed,
+        given.metric,
+        given.corruption,
+        ablation=given.ablation,
     )
+
+
+def _discover(job: Job, task: Task, circuit: Circuit) -> Scores:
+    settings = job.settings
     options = dict(settings.options)
     if "seed" in default_options(load_method(settings.method)):
-        options.setdefault("seed", method_seed(job, seed))
-    scores = discover(settings.method, task, circuit=subject.circuit, **options)
-    write_graph_file(_result_file(scores, subject, task, described), path)
-    return Result(
-        settings.name, job.case, job.variant, seed, described, scores, subject.circuit, fresh=True
-    )
+        options.setdefault("seed", method_seed(job))
+    with threads(settings.threads):
+        return discover(settings.method, task, circuit=circuit, **options)
 
 
-def method_seed(job: Job, seed: int) -> int:
+def _failure(job: Job, error: str, log: Path | None = None) -> Failure:
+    return Failure(job.settings.name, job.case, job.variant, job.seed, error, log)
+
+
+def _killed(job_and_plan: tuple[Job, _Plan], error: KilledError) -> Result | Failure:
+    """Tried again by the next run: it may have been for want of memory, or by hand."""
+    job, _ = job_and_plan
+    return replace(_failure(job, str(error)), fresh=True)
+
+
+def method_seed(job: Job) -> int:
     """The seed of a method with chance of its own: one for each model and draw of pairs.
 
     With one for all, what chance does would be the same everywhere and not average out.
     """
-    return crc32(f"{job.case}/{job.variant}/{seed}".encode())
-
-
-def _result_file(
-    scores: Scores, subject: Compiled | Trained, task: Task, settings: Mapping[str, Any]
-) -> GraphFile:
-    """EAP-IG's format, with the settings and the score beside."""
-    return graph_file(
-        scores.graph,
-        circuit=subject.circuit,
-        scores=scores.values,
-        d_model=subject.model.config.d_model,
-        settings=settings,
-        rank_by=scores.rank_by,
-        result={
-            "views": {
-                view: s.to_dict() for view, s in score_views(scores, subject.circuit).items()
-            },
-            **{name: getattr(scores, name) for name in COSTS},
-            "metric": task.metric,
-            "options": dict(scores.options),
-            "threshold": scores.threshold,
-            "details": dict(scores.details),
-        },
-    )
-
-
-def read_result(path: Path) -> Result:
-    """A result file of a run; the scores in it count, not the areas.
-
-    Raises ResultError for any other file.
-    """
-    file = read_graph_file(path)
-    try:
-        settings, stored = file.document["settings"], file.document["result"]
-        scores = Scores(
-            graph=file.graph,
-            values=file.scores,
-            method=settings["method"],
-            rank_by=file.document["rank_by"],
-            threshold=stored["threshold"],
-            options=stored["options"],
-            **{name: stored[name] for name in COSTS},
-            details=stored["details"],
-        )
-        return Result(
-            settings["label"],
-            settings["case"],
-            settings["variant"],
-            settings["seed"],
-            settings,
-            scores,
-            file.circuit(),
-        )
-    except (KeyError, TypeError) as error:
-        raise ResultError(
-            f"{path} is no result of a run; move it away or choose another folder"
-        ) from error
-
-
-def read_results(*folders: Path) -> list[Result]:
-    """All results under folders, in the order of their paths.
-
-    Raises ResultError for a folder that has none, or a .json file that is none.
-    """
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.json"))]
-    if not paths:
-        raise ResultError(f"expected result files under {', '.join(map(str, folders))}, got none")
-    return [read_result(path) for path in paths]
+    return crc32(f"{job.case}/{job.variant}/{job.seed}".encode())
 
 
 def _check_same(path: Path, described: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    differing = [key for key in described if there.get(key) != described[key]]
-    if differing:
-        changes = "; ".join(
-            f"{key}: expected {described[key]!r}, got {there.get(key)!r}" for key in differing
+    known = [key for key in described if key in there and key != "code"]
+    changes = "; ".join(
+        f"{key}: expected {described[key]!r}, got {there[key]!r}"
+        for key in known
+        if there[key] != described[key]
+    )
+    if changes:
+        raise ResultError(
+            f"{path} is from another run ({changes}); choose another folder "
+            "with -o, or run everything anew with --fresh"
         )
-        raise ResultError(f"{path} is from another run ({changes}); choose another folder with -o")

@@ -28,7 +28,7 @@ from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.models.zoo import VARIANTS
 
 if TYPE_CHECKING:
-    from knowncircuits.evaluation.runs import Result
+    from knowncircuits.evaluation.results import Result
 
 # What has to be the same in all runs of a submission.
 SAME = ("label", "method", "n_pairs", "metric", "corruption", "ablation", "options", "version")
@@ -58,7 +58,7 @@ def make_submission(
     folder = Path(folder)
     models = certified_models() if models is None else models
     if is_run(folder):
-        from knowncircuits.evaluation.runs import read_results
+        from knowncircuits.evaluation.results import read_results
 
         return from_results(read_results(folder), fields, models)
     return from_files(folder, fields, models)

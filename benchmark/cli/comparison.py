@@ -33,7 +33,7 @@ def compare(
     Scores are computed anew from the result files. With -o: scores.csv, summary.csv, tests.csv,
     and figures of curves, cases, scores and cost, of the structural cases.
     """
-    from knowncircuits.evaluation.runs import read_results
+    from knowncircuits.evaluation.results import read_results
     from knowncircuits.evaluation.scoring.comparison import compare_results
     from knowncircuits.writing import check_writable
 

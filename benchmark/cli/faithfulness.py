@@ -10,6 +10,7 @@ import typer
 
 from knowncircuits.cli.options import JobsOption, ModelOption, Theme, ThemeOption, save_option
 from knowncircuits.cli.printing import number_text, print_table, progress_bar
+from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ def faithfulness(
     """
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures import check_files, faithfulness_figure, save_effects
-    from knowncircuits.evaluation.runs import read_result, read_results
+    from knowncircuits.evaluation.results import read_result, read_results
 
     check_files(save or ())
     found = [
@@ -74,13 +75,23 @@ def faithfulness(
         for result in ([read_result(path)] if path.is_file() else read_results(path))
     ]
     tasks = {(result.case, result.variant, result.seed) for result in found}
-    with progress_bar() as progress:
+    measured: list[str] = []
+
+    def so_far() -> str:
+        return f"{len(measured)} of {len(tasks)} tasks measured; nothing is kept of them"
+
+    with stoppable(so_far), progress_bar() as progress:
         bar = progress.add_task("", total=len(tasks))
+
+        def tick(case: str) -> None:
+            measured.append(case)
+            progress.update(bar, advance=1, description=case)
+
         table = faithfulness_table(
             found,
             model=model,
             processes=jobs,
-            on_task=lambda case: progress.update(bar, advance=1, description=case),
+            on_task=tick,
             construction=construction.value,
             rank_by=rank_by.value if rank_by else None,
             size_by=size.value,

@@ -23,6 +23,7 @@ from knowncircuits.cli.options import (
     pairs_option,
 )
 from knowncircuits.cli.printing import print_table, progress_bar, share_text
+from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,14 +83,19 @@ def models_check(
     chosen = _held(zoo, choose_cases(case, suite, family), choose_variants(variant, "all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
-    wrong = 0
-    with progress_bar() as progress:
+    checked, wrong = 0, 0
+
+    def so_far() -> str:
+        return f"{checked} of {len(chosen)} models checked, {wrong} with problems"
+
+    with stoppable(so_far), progress_bar() as progress:
         bar = progress.add_task("models", total=len(chosen))
         for name, kind in chosen:
             problems = check_model(zoo, name, kind, pairs or PAIRS)
             wrong += bool(problems)
             for problem in problems:
                 print(f"{name} {kind}: {problem}")
+            checked += 1
             progress.update(bar, advance=1, description=name)
     print(f"{len(chosen)} models, {wrong} with problems")
     raise typer.Exit(1 if wrong else 0)
@@ -131,22 +137,29 @@ def models_train(
         size = f"{outcome.steps} steps, {outcome.seconds:.0f} s"
         print(f"{outcome.case} {outcome.variant}: {what}, {size}: {outcome.reason}", flush=True)
 
-    done = make_models(
-        zoo,
-        chosen,
-        processes=jobs,
-        n_pairs=pairs,
-        device=device,
-        recipes=recipes or RECIPES,
-        retry=retry,
-        on_outcome=say,
-    )
-    there = len(_held(zoo, names, choose_variants(variant, "seed0")))
+    def there() -> int:
+        return sum(zoo.holds(name, kind) for name, kind in chosen)
+
+    def so_far() -> str:
+        return f"{there()} of {len(chosen)} models certified; the same command goes on"
+
+    with stoppable(so_far):
+        done = make_models(
+            zoo,
+            chosen,
+            processes=jobs,
+            n_pairs=pairs,
+            device=device,
+            recipes=recipes or RECIPES,
+            retry=retry,
+            on_outcome=say,
+        )
+    n = there()
     print(
-        f"{len(chosen)} models: {there} certified, {len(chosen) - there} not; {len(done)} trained "
-        f"now; in {output}"
+        f"{len(chosen)} models: {n} certified, {len(chosen) - n} not; {len(done)} trained now; "
+        f"in {output}"
     )
-    raise typer.Exit(0 if there == len(chosen) else 1)
+    raise typer.Exit(0 if n == len(chosen) else 1)
 
 
 def _held(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.cli.following import follow_runs
 from knowncircuits.cli.options import (
     CasesOption,
     CompiledOption,
@@ -30,7 +31,7 @@ from knowncircuits.cli.options import (
     seed_option,
     setting_option,
 )
-from knowncircuits.cli.printing import console, print_table, progress_bar, short_text
+from knowncircuits.cli.printing import print_table, short_text
 from knowncircuits.cli.tables import print_case_scores, print_method_scores
 from knowncircuits.errors import InputError
 
@@ -73,15 +74,26 @@ def score(
     ] = "",
     jobs: JobsOption = 1,
     output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
+    threads: Annotated[
+        int, typer.Option(min=1, help="Of torch, in each process; scores may depend on it.")
+    ] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run everything anew, in place of what is there.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Also what the same code failed on before.")
+    ] = False,
     wandb: WandbOption = None,
     wandb_mode: WandbModeOption = None,
 ) -> None:
     """Run discovery methods on trained models, by default seed0, and score them by their circuits.
 
     Writes OUTPUT/METHOD/CASE/VARIANT/SEED.json for each model and draw of pairs. A run that was
-    killed goes on where it was.
+    stopped goes on where it was; results of a method that was edited since are computed anew. Where
+    a method fails, SEED.failed.txt says why, the others go on, and the exit code is 1.
     """
-    from knowncircuits.evaluation.runs import COMPILED, Settings, run
+    from knowncircuits.evaluation.results import COMPILED
+    from knowncircuits.evaluation.runs import Settings, run
     from knowncircuits.evaluation.scoring.tables import score_results
     from knowncircuits.writing import check_writable
 
@@ -102,6 +114,7 @@ def score(
             corruption,
             ablation.value,
             label,
+            threads,
         )
         for name in chosen
     ]
@@ -115,27 +128,33 @@ def score(
         subjects = _trained(choose_variants(variant, "seed0"), names, bool(case))
     check_writable(output)
     draws = range(seed, seed + seeds)
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=len(settings) * len(subjects) * seeds)
-
-        def tick(result: Any) -> None:
-            text = f"{result.label}: {result.case}"
-            progress.update(bar, advance=1, description=text)
-
-        results = run(settings, subjects, output, seeds=draws, processes=jobs, on_result=tick)
-    table = score_results(results)
+    total = len(settings) * len(subjects) * seeds
+    with follow_runs(total) as followed:
+        results = run(
+            settings,
+            subjects,
+            output,
+            seeds=draws,
+            processes=jobs,
+            fresh=fresh,
+            retry=retry,
+            on_result=followed.on_result,
+            on_failure=followed.on_failure,
+        )
     what = "compiled models" if compiled else model or "trained models"
-    if len(chosen) == 1:
-        print_case_scores(f"{settings[0].name} on {what}", table)
-    else:
-        print_method_scores(table)
-    if wandb:
+    if results:
+        table = score_results(results)
+        if len(chosen) == 1:
+            print_case_scores(f"{settings[0].name} on {what}", table)
+        else:
+            print_method_scores(table)
+    if wandb and results:
         from knowncircuits.evaluation.scoring.comparison import compare_results
         from knowncircuits.evaluation.tracking import log_comparison
 
         mode: Any = wandb_mode.value if wandb_mode else None
         log_comparison(compare_results(results), wandb, mode=mode)
-    console().print(f"[dim]{len(results)} result files in {output}[/dim]", highlight=False)
+    followed.print_end(output)
 
 
 def methods() -> None:

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from knowncircuits.evaluation.bench.threads import one_thread
 from knowncircuits.evaluation.effects import SCALES, causal_effects
 from knowncircuits.evaluation.effects.subjects import ROUNDING, SAME_NUMBER
+from knowncircuits.evaluation.threads import threads
 from knowncircuits.models.hooked import HookedTwin, to_hooked
 from knowncircuits.models.hooks import source_hooks, split_heads
 from knowncircuits.models.trained import Trained
@@ -43,7 +43,7 @@ def bench_effects(
     """
     trained = load_model(case)
     ids = trained.compiled.draw(n_inputs, seed)
-    with one_thread(), torch.no_grad():
+    with threads(1), torch.no_grad():
         causal_effects(trained, inputs=ids[:n_plain], scales=[1])  # warm
         start = process_time()
         causal_effects(trained, inputs=ids)

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from knowncircuits.evaluation.bench.patching import SIZES
-from knowncircuits.evaluation.bench.threads import one_thread
 from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.evaluation.threads import threads
 from knowncircuits.models.zoo import load_model
 from knowncircuits.transformer import Transformer
 
@@ -33,7 +33,7 @@ def bench_methods(n_pairs: int = 100, names: Sequence[str] | None = None) -> pd.
     Raises UnknownNameError for an unknown method.
     """
     rows = []
-    with one_thread():
+    with threads(1):
         for model, task in {
             "fraction_of_x": make_task(load_model("fraction_of_x"), n_pairs),
             "4 layers": random_task(n_pairs),

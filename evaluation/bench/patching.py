@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from knowncircuits.evaluation.bench.threads import one_thread
+from knowncircuits.evaluation.threads import threads
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.hooks import run_patched
 from knowncircuits.models.objectives import draw_uniform
@@ -41,7 +41,7 @@ def bench_patching(n_masks: int = 256, seed: int = 0, repeats: int = 5) -> pd.Da
         largest difference in logits and the largest logit. In float32, on one thread.
     """
     rows = []
-    with one_thread(), torch.no_grad():
+    with threads(1), torch.no_grad():
         for size, config in SIZES.items():
             model = Transformer(config).initialise(seed)
             generator = torch.Generator("cpu").manual_seed(seed)

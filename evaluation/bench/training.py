@@ -11,7 +11,7 @@ import pandas as pd
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.evaluation.bench.threads import one_thread
+from knowncircuits.evaluation.threads import threads
 from knowncircuits.models.certificate import certify
 from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_level_config, train
 from knowncircuits.models.zoo.summary import Summary
@@ -64,7 +64,7 @@ def bench_training(
         if name not in SETTINGS:
             raise UnknownNameError("settings", name, SETTINGS)
     rows = []
-    with one_thread():
+    with threads(1):
         for case in cases:
             for name in settings:
                 on_row(f"{case}, {name}")

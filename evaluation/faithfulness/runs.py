@@ -12,7 +12,8 @@ import pandas as pd
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.controls import truth as truth_scores
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
-from knowncircuits.evaluation.runs import OWN, Result, load_subject
+from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.runs import load_subject
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.processes import run_jobs
@@ -110,7 +111,7 @@ def _measure(
 
 
 def _subject(result: Result, model: Path | None) -> str | Path:
-    if result.variant != OWN:
+    if not result.own:
         return result.variant
     if model is None:
         raise ResultError(f"expected the folder of your own model of {result.case}, got none")

@@ -12,7 +12,7 @@ import numpy as np
 from knowncircuits.circuit import Label
 from knowncircuits.evaluation.controls import CONTROLS
 from knowncircuits.evaluation.figures import theme as look
-from knowncircuits.evaluation.runs import Result
+from knowncircuits.evaluation.results import Result
 from knowncircuits.evaluation.scoring.curves import mean_curves
 from knowncircuits.evaluation.scoring.summary import Summary
 

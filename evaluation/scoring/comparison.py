@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.runs import Result
+from knowncircuits.evaluation.results import Result
 from knowncircuits.evaluation.scoring.statistics import paired_tests
 from knowncircuits.evaluation.scoring.summary import Summary, summarise
 from knowncircuits.evaluation.scoring.tables import score_results

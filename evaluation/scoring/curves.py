@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.evaluation.runs import Result
+from knowncircuits.evaluation.results import Result
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.scoring.views import view_circuit
 

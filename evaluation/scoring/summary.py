@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.runs import COSTS
+from knowncircuits.evaluation.results import COSTS
 from knowncircuits.evaluation.scoring.intervals import (
     Interval,
     interval_over_cases,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knowncircuits.evaluation.runs import COSTS, Result
+from knowncircuits.evaluation.results import COSTS, Result
 from knowncircuits.evaluation.scoring.ranking import auroc, average_precision, precision_at
 from knowncircuits.evaluation.scoring.scores import Chosen, choose
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit

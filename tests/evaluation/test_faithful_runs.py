@@ -16,7 +16,8 @@ from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.faithfulness.growth import SHARES, faithfulness
 from knowncircuits.evaluation.faithfulness.runs import faithfulness_table, macro_means
 from knowncircuits.evaluation.figures import faithfulness_figure
-from knowncircuits.evaluation.runs import Result, Settings, run
+from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.runs import Settings, run
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.models.zoo import SHIPPED, load_model

@@ -10,15 +10,8 @@ import pytest
 
 from knowncircuits.cases import load_case
 from knowncircuits.errors import InputError, ModelError, ResultError, UnknownNameError
-from knowncircuits.evaluation.runs import (
-    Job,
-    Result,
-    Settings,
-    method_seed,
-    read_result,
-    read_results,
-    run,
-)
+from knowncircuits.evaluation.results import Result, read_result, read_results
+from knowncircuits.evaluation.runs import Job, Settings, method_seed, run
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.zoo import SHIPPED, load_model
@@ -68,7 +61,7 @@ def test_chance_is_not_the_same_for_every_model(tmp_path: Path) -> None:
     models = [("fraction_of_x", "seed0"), ("fraction_of_x", "seed1")]
     results = run([Settings("random", 5)], models, tmp_path, seeds=(0, 1))
     assert len({result.scores.values.tobytes() for result in results}) == 4
-    seed = method_seed(Job(Settings("random"), "fraction_of_x", "seed0"), 1)
+    seed = method_seed(Job(Settings("random"), "fraction_of_x", "seed0", 1))
     assert results[1].scores.options == {"seed": seed}
     given = run([Settings("random", 5, options={"seed": 3})], models, tmp_path / "given")
     assert np.array_equal(given[0].scores.values, given[1].scores.values)
@@ -107,7 +100,7 @@ def test_result_files_hold_scores_truth_and_settings(tmp_path: Path) -> None:
 )
 def test_another_run_is_not_overwritten(tmp_path: Path, other: Settings) -> None:
     run([Settings("eap")], ONE, tmp_path)
-    path = Job(Settings("eap"), *ONE[0]).path(tmp_path, 0)
+    path = Job(Settings("eap"), *ONE[0]).path(tmp_path)
     before = path.read_bytes()
     with pytest.raises(ResultError, match="is from another run"):
         run([other], ONE, tmp_path)
@@ -116,7 +109,7 @@ def test_another_run_is_not_overwritten(tmp_path: Path, other: Settings) -> None
 
 def test_foreign_and_broken_files_are_named(tmp_path: Path) -> None:
     run([Settings("eap")], ONE, tmp_path)
-    path = Job(Settings("eap"), *ONE[0]).path(tmp_path, 0)
+    path = Job(Settings("eap"), *ONE[0]).path(tmp_path)
     document = json.loads(path.read_text())
     path.write_text(path.read_text()[:100])
     with pytest.raises(ResultError, match=r"0\.json"):

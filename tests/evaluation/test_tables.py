@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.runs import Result, Settings, run
+from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.runs import Settings, run
 from knowncircuits.evaluation.scoring.scores import score_views
 from knowncircuits.evaluation.scoring.statistics import case_means
 from knowncircuits.evaluation.scoring.summary import summarise

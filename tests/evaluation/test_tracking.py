@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
-from knowncircuits.evaluation.runs import read_results
+from knowncircuits.evaluation.results import read_results
 from knowncircuits.evaluation.scoring.comparison import compare_results
 from offline_wandb import runs
 

@@ -1,4 +1,4 @@
-"""One thread, as the command line has it, for as long as something is timed."""
+"""How many threads torch computes with, for as long as something runs or is timed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch uses one thread."""
+def threads(n: int) -> Iterator[None]:
+    """Torch uses n threads, whatever it used before and will again."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n)
     try:
         yield
     finally:

@@ -1,0 +1,86 @@
+"""What `score` says of a run: progress, what was reused, computed anew or failed, and its end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from knowncircuits.cli.printing import console, progress_bar
+from knowncircuits.cli.stopping import stoppable
+
+if TYPE_CHECKING:
+    from knowncircuits.evaluation.failures import Failure
+    from knowncircuits.evaluation.results import Result
+
+
+@dataclass
+class Followed:
+    """What has come of a run so far."""
+
+    total: int
+    progress: Any
+    computed: int = 0
+    reused: int = 0
+    stale: set[str] = field(default_factory=set)  # labels of methods whose code has changed
+    failures: list[Failure] = field(default_factory=list)
+
+    def on_result(self, result: Result) -> None:
+        """Count a result, and say once of a method that its code has changed."""
+        self.computed += result.fresh
+        self.reused += not result.fresh
+        if result.stale and result.label not in self.stale:
+            self.stale.add(result.label)
+            self._say(f"{result.label} has changed: results of its earlier code are computed anew")
+        self._tick(result)
+
+    def on_failure(self, failure: Failure) -> None:
+        """Keep a failure for the end, and show it as it happens."""
+        self.failures.append(failure)
+        if failure.fresh:
+            self._say(f"failed: {failure}")
+        self._tick(failure)
+
+    def so_far(self) -> str:
+        """What is done when a run is stopped."""
+        done, failed = self.computed + self.reused, len(self.failures)
+        return (
+            f"{done} of {self.total} results are there"
+            + (f", {failed} failed" if failed else "")
+            + "; the same command goes on with the others"
+        )
+
+    def print_end(self, folder: Path) -> None:
+        """Print how many results there are, then the failures; exit with 1 if there are any."""
+        n = self.computed + self.reused
+        reused = f", {self.reused} of them reused" if self.reused else ""
+        console().print(f"[dim]{n} result files in {folder}{reused}[/dim]", highlight=False)
+        if self.failures:
+            print(f"{len(self.failures)} of {self.total} failed:", file=sys.stderr)
+            for failure in self.failures:
+                print(f"  {failure}", file=sys.stderr)
+            if not all(failure.fresh for failure in self.failures):
+                print("--retry tries again what failed in an earlier run", file=sys.stderr)
+            raise typer.Exit(1)
+
+    def _tick(self, outcome: Result | Failure) -> None:
+        task = self.progress.task_ids[0]
+        self.progress.update(task, advance=1, description=f"{outcome.label}: {outcome.case}")
+
+    def _say(self, text: str) -> None:
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def follow_runs(total: int) -> Iterator[Followed]:
+    """A progress bar over so many results; a signal ends the work within with what is done."""
+    progress = progress_bar()
+    followed = Followed(total, progress)
+    with stoppable(followed.so_far), progress:
+        progress.add_task("", total=total)
+        yield followed
