@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.results import Result, check_one_code
 from knowncircuits.evaluation.scoring.statistics import paired_tests
 from knowncircuits.evaluation.scoring.summary import Summary, summarise
 from knowncircuits.evaluation.scoring.tables import score_results
@@ -58,9 +58,10 @@ class Comparison:
 def compare_results(results: Sequence[Result]) -> Comparison:
     """Score results anew and compare their methods, on the cases that all of them have.
 
-    Raises ResultError where there is no such case, or a method has two results for one model and
-    draw of pairs.
+    Raises ResultError where there is no such case, a method has two results for one model and draw
+    of pairs, or results of a method are of several codes.
     """
+    check_one_code(results)
     scores = score_results(results)
     summaries = summarise(scores)
     if not summaries:

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from knowncircuits.cases import load_case
-from knowncircuits.errors import InputError, ModelError, ResultError, UnknownNameError
-from knowncircuits.evaluation.results import Result, read_result, read_results
-from knowncircuits.evaluation.runs import Job, Settings, method_seed, run
+from knowncircuits.errors import (
+    InputError,
+    MethodError,
+    ModelError,
+    ResultError,
+    UnknownNameError,
+)
+from knowncircuits.evaluation.failures import Failure
+from knowncircuits.evaluation.methods import METHODS, Method
+from knowncircuits.evaluation.results import Result, check_one_code, read_result, read_results
+from knowncircuits.evaluation.runs import Job, Settings, method_seed, own_name, run
+from knowncircuits.evaluation.scoring.comparison import compare_results
 from knowncircuits.evaluation.scoring.scores import score
+from knowncircuits.evaluation.task import Task
+from knowncircuits.evaluation.threads import threads
 from knowncircuits.exchange import read_graph_file
+from knowncircuits.models.trained import load_trained
 from knowncircuits.models.zoo import SHIPPED, load_model
 
 CASES = tuple((case, "compiled") for case in ("fraction_of_x", "histogram", "reverse"))
@@ -131,17 +149,166 @@ def test_the_truth_is_that_of_the_model_that_is_run_on(tmp_path: Path) -> None:
     assert result.settings["model"] == trained.certificate.weights
 
 
-def test_a_model_of_ones_own(tmp_path: Path) -> None:
+def test_models_of_ones_own_have_names_of_their_own(tmp_path: Path) -> None:
+    """By folder and content: none is taken for another one, nor for the shipped model."""
     name, settings = "fraction_of_x", [Settings("exact", n_pairs=10)]
     folder, other = (SHIPPED.place(name, variant) for variant in ("seed0", "seed1"))
-    (own,) = run(settings, [(name, folder)], tmp_path)
-    (shipped,) = run(settings, [(name, "seed0")], tmp_path)
-    assert np.array_equal(own.scores.values, shipped.scores.values)
-    assert (own.variant, shipped.variant) == ("own", "seed0")
+    copied = tmp_path / "my models" / "seed0"
+    shutil.copytree(other, copied)
+    results = run(settings, [(name, p) for p in (folder, other, copied, "seed0")], tmp_path / "r")
+    assert [result.own for result in results] == [True, True, True, False]
+    assert np.array_equal(results[0].scores.values, results[3].scores.values)
+    names = [result.variant for result in results]
+    assert len(set(names)) == 4
+    assert [re.sub("[0-9a-f]{8}$", "", name) for name in names] == [
+        "own-seed0-",
+        "own-seed1-",
+        "own-seed0-",
+        "seed0",
+    ]
+    assert names[1][-8:] == names[2][-8:] != names[0][-8:]  # of the content
+    spaced = tmp_path / "a b"
+    shutil.copytree(other, spaced)
+    assert own_name(spaced, load_trained(spaced)) == f"own-a-b-{names[1][-8:]}"
     with pytest.raises(ResultError, match="expected a model of histogram, got fraction_of_x"):
         run(settings, [("histogram", folder)], tmp_path)
-    with pytest.raises(ResultError, match="is from another run .model: expected"):
-        run(settings, [(name, other)], tmp_path)
+
+
+METHOD = """
+import torch
+def fit(task, *, scale=1.0):
+    if task.name in {failing!r}:
+        raise {error}
+    return torch.arange(float(task.graph.n_edges)) * scale * {factor}
+"""
+
+
+@pytest.fixture
+def method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Writes a user's method, as an editor does between two commands."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of one second and size they look equal
+
+    def write(factor: float | str = 1.0, failing: Sequence[str] = (), error: str = "ValueError(3)"):
+        text = METHOD.format(failing=tuple(failing), factor=factor, error=error)
+        (tmp_path / "users_method.py").write_text(text)
+        monkeypatch.delitem(sys.modules, "users_method", raising=False)
+        importlib.invalidate_caches()
+
+    write()
+    return write
+
+
+def test_an_edited_method_is_run_anew(tmp_path: Path, method: Callable[..., None]) -> None:
+    """Old scores are neither returned nor averaged with new ones."""
+    settings, folder = [Settings("users_method:fit", 5, options={"scale": 2.0})], tmp_path / "r"
+    first = run(settings, CASES, folder)
+    again = run(settings, CASES, folder)
+    assert [r.fresh for r in again] == [False] * 3
+    method(factor=-3.0)
+    (edited,) = run(settings, CASES[:1], folder)
+    assert (edited.fresh, edited.stale) == (True, True)
+    assert np.array_equal(edited.scores.values, -3 * first[0].scores.values)
+    with pytest.raises(ResultError, match="of users_method.fit that are all of one code, got sev"):
+        check_one_code(read_results(folder))
+    with pytest.raises(ResultError, match="all of one code"):
+        compare_results(read_results(folder))
+    all_edited = run(settings, CASES, folder)
+    assert [(r.fresh, r.stale) for r in all_edited] == [(False, False), (True, True), (True, True)]
+    check_one_code(read_results(folder))
+    assert [r.fresh for r in run(settings, CASES, folder, fresh=True)] == [True] * 3
+
+
+def test_results_without_a_record_of_their_code_are_run_anew(tmp_path: Path) -> None:
+    """As version 0.1.0 wrote them first."""
+    (result,) = run([Settings("eap")], ONE, tmp_path)
+    path = Job(Settings("eap"), *ONE[0]).path(tmp_path)
+    document = json.loads(path.read_text())
+    for key in ("code", "threads"):
+        del document["settings"][key]
+    path.write_text(json.dumps(document))
+    check_one_code(read_results(tmp_path))
+    (anew,) = run([Settings("eap")], ONE, tmp_path)
+    assert anew.stale
+    assert equal(anew, result)
+
+
+@pytest.mark.parametrize("error", ["ValueError(3)", "MemoryError", "SystemExit(3)"])
+def test_a_method_that_fails_lets_the_others_go_on(
+    tmp_path: Path, method: Callable[..., None], error: str
+) -> None:
+    settings, folder = [Settings("users_method:fit", 5)], tmp_path / "r"
+    method(failing=["histogram"], error=error)
+    failures: list[Failure] = []
+    results = run(settings, CASES, folder, on_failure=failures.append)
+    assert [r.case for r in results] == ["fraction_of_x", "reverse"]
+    (failure,) = failures
+    log = folder / "users_method.fit" / "histogram" / "compiled" / "0.failed.txt"
+    kind = error.partition("(")[0]
+    assert str(failure).startswith(f"users_method.fit on histogram compiled, seed 0: {kind}")
+    assert failure.log == log
+    assert "in fit\n    raise" in log.read_text()
+    assert len(read_results(folder)) == 2
+    # Not tried again, until that is asked for or the code changes.
+    run(settings, CASES, folder, on_failure=failures.append)
+    run(settings, CASES, folder, retry=True, on_failure=failures.append)
+    assert [f.fresh for f in failures] == [True, False, True]
+    with pytest.raises(MethodError, match="users_method.fit on histogram compiled, seed 0"):
+        run(settings, CASES, folder)
+    method()
+    assert len(run(settings, CASES, folder)) == 3
+    assert not log.exists()
+
+
+def test_scores_that_do_not_fit_are_a_failure_and_wrong_options_are_not(
+    tmp_path: Path, method: Callable[..., None]
+) -> None:
+    method(factor="float('inf')")
+    failures: list[Failure] = []
+    run([Settings("users_method:fit", 5)], ONE, tmp_path / "r", on_failure=failures.append)
+    assert "GraphError: scores of users_method:fit" in failures[0].error
+    with pytest.raises(MethodError, match="expected thresholds above 0"):
+        wrong = [Settings("acdc", 5, options={"thresholds": []})]
+        run(wrong, ONE, tmp_path, on_failure=failures.append)
+    assert len(failures) == 1
+
+
+def test_a_process_that_is_killed_is_a_failure_of_one_result(
+    tmp_path: Path, method: Callable[..., None]
+) -> None:
+    """By the system for want of memory, say; the next run tries again."""
+    method(failing=["histogram"], error="__import__('os').kill(__import__('os').getpid(), 9)")
+    settings, folder = [Settings("users_method:fit", 5)], tmp_path / "r"
+    failures: list[Failure] = []
+    results = run(settings, CASES, folder, processes=2, on_failure=failures.append)
+    assert [r.case for r in results] == ["fraction_of_x", "reverse"]
+    assert str(failures[0]).endswith("a process ended with SIGKILL; start again to go on")
+    assert not list(folder.rglob("*.failed.txt"))
+
+
+def test_a_run_has_its_own_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever there was before, and that is there again afterwards."""
+    seen: list[int] = []
+
+    def count(task: Task) -> np.ndarray:
+        seen.append(torch.get_num_threads())
+        return np.zeros(task.graph.n_edges)
+
+    monkeypatch.setitem(METHODS, "eap", Method(count))
+    for n in (1, 2):
+        with threads(2):
+            (result,) = run([Settings("eap", threads=n)], ONE, tmp_path / str(n))
+            assert torch.get_num_threads() == 2
+        assert result.settings["threads"] == n
+    assert seen == [1, 2]
+    with pytest.raises(ResultError, match="from another run .threads: expected 2, got 1"):
+        run([Settings("eap", threads=2)], ONE, tmp_path / "1")
+    with pytest.raises(InputError, match="at least one thread, got 0"):
+        Settings("eap", threads=0)
+    document = json.loads(next((tmp_path / "1").rglob("*.json")).read_text())
+    assert document["result"]["machine"]["torch"] == torch.__version__
 
 
 def test_subjects_that_there_are_not(tmp_path: Path) -> None:
