@@ -266,9 +266,9 @@ def test_scores_that_do_not_fit_are_a_failure_and_wrong_options_are_not(
     method(factor="float('inf')")
     failures: list[Failure] = []
     run([Settings("users_method:fit", 5)], ONE, tmp_path / "r", on_failure=failures.append)
-    assert "GraphError: scores of users_method:fit" in failures[0].error
+    assert "GraphError: expected finite scores of users_method:fit" in failures[0].error
+    wrong = [Settings("acdc", 5, options={"thresholds": []})]
     with pytest.raises(MethodError, match="expected thresholds above 0"):
-        wrong = [Settings("acdc", 5, options={"thresholds": []})]
         run(wrong, ONE, tmp_path, on_failure=failures.append)
     assert len(failures) == 1
 
