@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from knowncircuits.errors import ResultError
-from knowncircuits.exchange import write_text
+from knowncircuits.writing import write_text
 
 
 @dataclass(frozen=True)
