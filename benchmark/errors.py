@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+MAX_LISTED = 20  # names that a message lists; of more it says the nearest
+MAX_NAME = 60  # characters of a wrong name that it repeats
+
 
 class KnownCircuitsError(Exception):
     """Base of every error that bad input can cause."""
@@ -74,8 +77,14 @@ class UnknownNameError(KnownCircuitsError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+        name = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."
+        if close := get_close_matches(name, known, n=3, cutoff=0.5):
+            hint = f"did you mean {' or '.join(close)}?"
+        elif len(known) <= MAX_LISTED:
+            hint = f"known: {', '.join(known)}"
+        else:
+            nearest = get_close_matches(name, known, n=3, cutoff=0.0)
+            hint = f"none of the {len(known)} known is close, the nearest are {', '.join(nearest)}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
 

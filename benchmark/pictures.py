@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from knowncircuits.errors import ResultError
-from knowncircuits.writing import write_bytes, write_text
+from knowncircuits.writing import check_writable, write_bytes, write_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -56,6 +56,29 @@ def check_ending(path: Path, known: Iterable[str]) -> None:
         raise ResultError(f"expected a file ending in {', '.join(known)}, got {path.name!r}")
 
 
+def check_targets(paths: Iterable[Path], known: Iterable[str] = FIGURES) -> None:
+    """Raise ResultError for files that could not be written after the work: see `save_figure`.
+
+    That is for another ending, a folder that cannot be written to, and pictures without kaleido.
+    """
+    for path in paths:
+        check_ending(path, known)
+        check_writable(path.parent)
+        if path.suffix in PICTURES:
+            _load_kaleido(path)
+
+
+def _load_kaleido(path: Path) -> Any:
+    try:
+        import kaleido
+    except ImportError as error:
+        raise ResultError(
+            f"drawing {path.name} needs kaleido: pip install 'knowncircuits[pictures]' "
+            "(.html needs nothing)"
+        ) from error
+    return kaleido
+
+
 def _page(figure: go.Figure) -> str:
     # A browser's tab takes the title's first line, without its styles.
     title = re.sub("<.*?>", "", (figure.layout.title.text or "").partition("<br>")[0])
@@ -70,14 +93,9 @@ def _page(figure: go.Figure) -> str:
 
 
 def _picture(figure: go.Figure, path: Path, resolution: float) -> bytes:
-    try:
-        import kaleido
-        from kaleido.errors import ChromeNotFoundError
-    except ImportError as error:
-        raise ResultError(
-            f"drawing {path.name} needs kaleido: pip install 'knowncircuits[pictures]' "
-            "(.html needs nothing)"
-        ) from error
+    kaleido = _load_kaleido(path)
+    from kaleido.errors import ChromeNotFoundError
+
     for name in ("choreographer", "kaleido"):  # what fails is raised; what they log are tracebacks
         logging.getLogger(name).addHandler(logging.NullHandler())
     options = {

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.evaluation.methods.method import Control
+from knowncircuits.evaluation.methods.method import Control, Seed
 from knowncircuits.graph import Graph, destination_node, layer_of
 
 Edges = Float[np.ndarray, " edge"]
@@ -34,7 +34,7 @@ def inverted_truth(circuit: Circuit) -> Edges:
     return 1 - truth(circuit)
 
 
-def random(graph: Graph, *, seed: int = 0) -> Edges:
+def random(graph: Graph, *, seed: Seed = 0) -> Edges:
     """Uniform random scores: AUROC 0.5, average precision at the prevalence, within chance.
 
     Args:

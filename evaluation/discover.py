@@ -17,6 +17,7 @@ from knowncircuits.evaluation.methods.results import edge_scores
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import recorded_gradients
+from knowncircuits.values import fit_all
 
 GROUP = "knowncircuits.methods"  # of entry points, through which other packages add methods
 
@@ -49,17 +50,12 @@ def load_method(name: str) -> Method | Control:
     if name in CONTROLS:
         return CONTROLS[name]
     module, colon, attribute = name.partition(":")
-    try:
-        if colon:
-            found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        elif added := entry_points(group=GROUP, name=name):
-            found = next(iter(added)).load()
-        else:
-            raise UnknownNameError("method", name, methods())
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise MethodError(f"cannot load method {name}: {error}") from error
+    if colon:
+        found = _imported(name, lambda: _attribute(importlib.import_module(module), attribute))
+    elif added := entry_points(group=GROUP, name=name):
+        found = _imported(name, next(iter(added)).load)
+    else:
+        raise UnknownNameError("method", name, methods())
     return _as_method(found, name)
 
 
@@ -127,9 +123,10 @@ def default_options(method: Method | Control) -> dict[str, Any]:
 
 
 def bind_options(method: Method | Control, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a run: those given, and the defaults of the others.
+    """All options of a run: those given, as the method annotates them, and the others' defaults.
 
-    Raises MethodError for options that the method does not take, or lacks.
+    Raises MethodError for options that the method does not take, or lacks, and for values that do
+    not fit its annotations; see `knowncircuits.values.fit`.
     """
     parameters = list(inspect.signature(method.run).parameters.values())[1:]
     known = default_options(method)
@@ -142,7 +139,29 @@ def bind_options(method: Method | Control, name: str, options: Mapping[str, Any]
     lacking = [option for option in lacking if option not in options]
     if lacking:
         raise MethodError(f"{name} needs a value for its option {', '.join(lacking)}")
-    return {**known, **options}
+    return {**known, **fit_all(options, method.run, MethodError)}
+
+
+def _imported(name: str, load: Callable[[], Any]) -> Any:
+    """What `load` imports. A module runs as it is imported, so it may fail in any way, or exit."""
+    try:
+        return load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise MethodError(f"cannot load method {name}: {what}") from error
+
+
+def _attribute(module: Any, path: str) -> Any:
+    """What a module holds under names with dots."""
+    found = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            where = f" ({module.__file__})" if getattr(module, "__file__", None) else ""
+            raise AttributeError(f"module {module.__name__}{where} has no {path}")
+        found = getattr(found, name)
+    return found
 
 
 def _as_method(found: Any, name: str) -> Method | Control:

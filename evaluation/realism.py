@@ -28,6 +28,7 @@ from knowncircuits.models.trained import Trained
 from knowncircuits.models.training import Losses, Trainer, TrainingConfig, from_json, train
 from knowncircuits.models.zoo import freeze, load_model
 from knowncircuits.transformer import Transformer
+from knowncircuits.values import fit_all
 
 COLUMNS = ["case", "measure", "of", "status", "ablation", "scale", "model", "value"]
 CORRELATIONS = ("pearson", "spearman")
@@ -47,7 +48,8 @@ def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
             f"expected settings among {', '.join(sorted(names))}; got {', '.join(sorted(unknown))}"
         )
     of_trained = trained.training.get("config", {})
-    settings = {name: value for name, value in of_trained.items() if name in names} | changes
+    settings = {name: value for name, value in of_trained.items() if name in names}
+    settings |= fit_all(changes, TrainingConfig, ModelError)
     return replace(TrainingConfig(**from_json(settings)), objective="behaviour")
 
 

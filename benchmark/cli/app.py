@@ -1,4 +1,4 @@
-"""All commands, in the order of `--help`. Only here do errors become messages and exit codes."""
+"""All commands, in the order of `--help`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from knowncircuits.cli import (
     scoring,
     training,
 )
-from knowncircuits.errors import KnownCircuitsError
+from knowncircuits.cli.ending import run_command
 
 app = typer.Typer(
     name="knowncircuits",
@@ -52,12 +52,8 @@ app.add_typer(maintenance.maintain_app, name="maintain")
 
 
 def main() -> None:
-    """The entry point: runs a command, turns the library's errors into one line and exit code 2."""
+    """The entry point: runs the command of `sys.argv`, and ends as `run_command` says."""
     # The models are so small that threads wait for each other more than they work: up to 30 times
     # slower where another program uses a core. Whoever has reason to can set more.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    try:
-        app()
-    except KnownCircuitsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run_command(app))

@@ -14,7 +14,7 @@ bench_app = typer.Typer(help="Measure speed against a baseline in the same proce
 
 @bench_app.command("patching")
 def bench_patching(
-    masks: Annotated[int, typer.Option(help="How many patched runs.")] = 256,
+    masks: Annotated[int, typer.Option(min=1, help="How many patched runs.")] = 256,
 ) -> None:
     """Many masks in one batch, against the same through the hooked module one by one."""
     from knowncircuits.evaluation.bench.patching import bench_patching as bench
@@ -67,7 +67,7 @@ def bench_training(
         typer.Option("--settings", help="default, Adam, guided, ...; may be repeated."),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
-    steps: Annotated[int | None, typer.Option(help="At most; default: as `train`.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="At most; default: as `train`.")] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
 ) -> None:
     """Train and certify models from scratch on one core; what each part of the training buys.
@@ -90,7 +90,7 @@ def bench_training(
 
 @bench_app.command("leaderboard")
 def bench_leaderboard(
-    submissions: Annotated[int, typer.Option(help="How many, of random scores.")] = 200,
+    submissions: Annotated[int, typer.Option(min=1, help="How many, of random scores.")] = 200,
 ) -> None:
     """Random submissions of all models written, read, scored, and built into a site."""
     from pathlib import Path

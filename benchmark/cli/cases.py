@@ -16,6 +16,7 @@ from knowncircuits.cli.options import (
     choose_cases,
     pairs_option,
     seed_option,
+    to_path,
 )
 from knowncircuits.cli.printing import (
     number_text,
@@ -62,7 +63,10 @@ def show(
     case: CaseArgument,
     save: Annotated[
         Path | None,
-        typer.Option(help="Write the circuit: .json (EAP-IG's format), .html, .svg, .png or .pdf."),
+        typer.Option(
+            parser=to_path,
+            help="Write the circuit: .json (EAP-IG's format), .html, .svg, .png or .pdf.",
+        ),
     ] = None,
 ) -> None:
     """Show a case's program, its compiled model and its circuit."""
@@ -70,8 +74,10 @@ def show(
     from knowncircuits.cases.difficulty import load_difficulty
     from knowncircuits.describe import program_text
     from knowncircuits.drawing import circuit_text, save_circuit
+    from knowncircuits.pictures import FIGURES, check_targets
 
     chosen = load_case(case)
+    check_targets([save] if save else [], (".json", *FIGURES))
     compiled = chosen.compile()
     if save is not None:
         save_circuit(

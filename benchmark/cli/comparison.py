@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from knowncircuits.cli.options import output_option
+from knowncircuits.cli.options import (
+    level,
+    output_option,
+    to_path,
+)
 from knowncircuits.cli.printing import number_text, print_table
 from knowncircuits.cli.tables import print_method_scores
 
@@ -18,14 +22,17 @@ FigureFormat = Literal["html", "png", "svg", "pdf"]
 
 
 def compare(
-    results: Annotated[list[Path], typer.Argument(help="Folders of result files, of `score`.")],
+    results: Annotated[
+        list[Path], typer.Argument(parser=to_path, help="Folders of result files, of `score`.")
+    ],
     output: Annotated[
         Path | None,
         output_option("Folder of tables and figures; none by default."),
     ] = None,
     figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
     alpha: Annotated[
-        float, typer.Option(help="Level of the tests, corrected for their number.")
+        float,
+        typer.Option(parser=level, help="Level of the tests, corrected for their number."),
     ] = 0.05,
 ) -> None:
     """Compare the methods of finished runs: means, intervals, ranks and paired tests.
@@ -35,10 +42,10 @@ def compare(
     """
     from knowncircuits.evaluation.results import read_results
     from knowncircuits.evaluation.scoring.comparison import compare_results
-    from knowncircuits.writing import check_writable
+    from knowncircuits.pictures import check_targets
 
     if output:
-        check_writable(output)
+        check_targets([output / f"curves.{figures}"])
     found = compare_results(read_results(*results))
     print_method_scores(found.scores)
     for suite, tests in found.tests.items():

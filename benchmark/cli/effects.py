@@ -20,13 +20,14 @@ from knowncircuits.cli.options import (
     load_subject,
     pairs_option,
     parse_options,
+    parse_scales,
     save_option,
     seed_option,
     setting_option,
+    to_path,
 )
 from knowncircuits.cli.printing import print_indexed, progress_bar, share_text
 from knowncircuits.cli.training import run_training
-from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,10 +96,10 @@ def effects(
     from knowncircuits.evaluation.effects import SCALES, causal_effects
     from knowncircuits.evaluation.figures import check_files, draw_effects, save_effects
 
+    one = per_position or granularity is Granularity.edge
+    chosen = SCALES if scales is None and not one else parse_scales(scales or "1")
     subject, name = load_subject(case, variant, compiled, model)
     check_files(save or ())
-    one = per_position or granularity is Granularity.edge
-    chosen = _scales(scales) if scales else [1.0] if one else SCALES
     frames = []
     with progress_bar() as progress:
         for kind in progress.track(ablation or ["resample"], description=case):
@@ -132,7 +133,9 @@ def realism(
     model: ModelOption = None,
     natural: Annotated[
         Path | None,
-        typer.Option(help="Folder of the natural model, used if it is there; natural/CASE."),
+        typer.Option(
+            parser=to_path, help="Folder of the natural model, used if it is there; natural/CASE."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, setting_option("Of its TrainingConfig, as optimizer=adam")
@@ -157,6 +160,7 @@ def realism(
     from knowncircuits.evaluation.effects import SCALES
     from knowncircuits.evaluation.figures import check_files, effects_figure, save_effects
 
+    chosen = SCALES if scales is None else parse_scales(scales)
     trained, _ = load_subject(case, variant, False, model)
     folder = natural or Path("natural") / case
     config = study.natural_config(trained, **parse_options(option))
@@ -165,7 +169,7 @@ def realism(
         trained,
         _natural(trained, config, folder),
         ablations=ablation or ["resample"],
-        scales=_scales(scales) if scales else SCALES,
+        scales=chosen,
         n_inputs=inputs,
         n_pairs=pairs,
         seed=seed,
@@ -178,14 +182,6 @@ def realism(
     for path in save or ():
         save_effects(table, figure, path)
         print(f"wrote {path}")
-
-
-def _scales(text: str) -> list[float]:
-    """Numbers with commas between them."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"expected scales like 0,0.5,1, got {text!r}") from None
 
 
 def _natural(trained: Any, config: Any, folder: Path) -> Any:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from knowncircuits.cli.options import JobsOption, ModelOption, Theme, ThemeOption, save_option
+from knowncircuits.cli.options import (
+    JobsOption,
+    ModelOption,
+    Theme,
+    ThemeOption,
+    save_option,
+    to_path,
+)
 from knowncircuits.cli.printing import number_text, print_table, progress_bar
 from knowncircuits.cli.stopping import stoppable
 
@@ -40,7 +47,11 @@ class SizeBy(StrEnum):
 def faithfulness(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULTS...", help="Result files of `score`, or folders of them."),
+        typer.Argument(
+            metavar="RESULTS...",
+            parser=to_path,
+            help="Result files of `score`, or folders of them.",
+        ),
     ],
     construction: Annotated[
         Construction, typer.Option(help="The highest edges, or grown from logits backwards.")

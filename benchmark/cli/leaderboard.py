@@ -15,6 +15,7 @@ from knowncircuits.cli.options import (
     check_tracking,
     output_option,
     save_option,
+    to_path,
 )
 from knowncircuits.cli.printing import number_text, print_table, progress_bar
 from knowncircuits.errors import InputError
@@ -27,7 +28,7 @@ leaderboard_app = typer.Typer(
 )
 
 SubmissionsArgument = Annotated[
-    Path, typer.Argument(metavar="SUBMISSIONS", help="A folder of submissions.")
+    Path, typer.Argument(metavar="SUBMISSIONS", parser=to_path, help="A folder of submissions.")
 ]
 
 
@@ -45,6 +46,7 @@ def submit(
         list[Path],
         typer.Argument(
             metavar="DIR...",
+            parser=to_path,
             help="A method's results of `score`; or CASE/VARIANT.json (EAP-IG, MIB) or .csv "
             "(edge,score).",
         ),
@@ -61,7 +63,10 @@ def submit(
     version: Annotated[str | None, typer.Option(help="Of the method.")] = None,
     describe: Annotated[
         Path | None,
-        typer.Option(help="A JSON file of more fields of submission.json, description and so on."),
+        typer.Option(
+            parser=to_path,
+            help="A JSON file of more fields of submission.json, description and so on.",
+        ),
     ] = None,
 ) -> None:
     """Make a submission to the leaderboard of a run, or of files of scores, and check it.
@@ -96,7 +101,10 @@ def submit(
 @leaderboard_app.command()
 def validate(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER...", help="Submissions, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER...", parser=to_path, help="Submissions, or folders of them."
+        ),
     ],
 ) -> None:
     """Check submissions and list everything that is wrong; exits with 1 if anything is.
@@ -143,6 +151,7 @@ def build(
     """
     from knowncircuits.leaderboard.site.build import build_site
 
+    _check_any(submissions)
     with progress_bar() as progress:
         bar = progress.add_task("reading", total=None)
         built = build_site(
@@ -159,8 +168,8 @@ def build(
 
 @leaderboard_app.command()
 def serve(
-    site: Annotated[Path, typer.Argument(help="The site's folder.")] = Path("site"),
-    port: Annotated[int, typer.Option(help="0 for a free one.")] = 8000,
+    site: Annotated[Path, typer.Argument(parser=to_path, help="The site's folder.")] = Path("site"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8000,
 ) -> None:
     """Show a site to this machine's browser, until interrupted."""
     from knowncircuits.leaderboard.serving import address, make_server
@@ -200,12 +209,12 @@ def table(
     from knowncircuits.leaderboard.submission import read_submissions
     from knowncircuits.leaderboard.tables import ENDINGS, FORMATS, save_board
     from knowncircuits.leaderboard.tracking import log_board
-    from knowncircuits.pictures import check_ending
+    from knowncircuits.pictures import check_targets
 
     check_tracking(wandb, wandb_mode)
     slice_key = _slice(suite, family, difficulty)
-    for path in save or ():
-        check_ending(path, ENDINGS)
+    check_targets(save or (), ENDINGS)
+    _check_any(submissions)
     read, refused = read_submissions(submissions)
     board = Board.of(read)
     standings = board.standings(slice_key, view)
@@ -235,6 +244,14 @@ def _slice(suite: str | None, family: str | None, difficulty: str | None) -> str
     return named[0] if named else "structural"
 
 
+def _check_any(submissions: Path) -> None:
+    """Raise InputError for a folder without submissions: a board of none is a mistyped name."""
+    from knowncircuits.leaderboard.submission import list_folders
+
+    if not list_folders(submissions):
+        raise InputError(f"expected submissions in {submissions}, got none")
+
+
 def _print_standings(standings: pd.DataFrame) -> None:
     from knowncircuits.leaderboard.tables import cells
 
@@ -249,7 +266,7 @@ def _read_fields(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected JSON: {error}") from error
     if not isinstance(fields, dict):
         raise InputError(f"{path}: expected an object of fields, got {type(fields).__name__}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from knowncircuits.cli.options import to_path
 from knowncircuits.cli.printing import progress_bar
 from knowncircuits.errors import InputError
 
@@ -33,7 +34,8 @@ def difficulty() -> None:
 @maintain_app.command()
 def docs(
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE", help="Default: docs/cases.md.")
+        Path | None,
+        typer.Option("--save", metavar="FILE", parser=to_path, help="Default: docs/cases.md."),
     ] = None,
 ) -> None:
     """Write the reference page of the cases."""

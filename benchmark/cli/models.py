@@ -21,6 +21,7 @@ from knowncircuits.cli.options import (
     choose_variants,
     output_option,
     pairs_option,
+    to_path,
 )
 from knowncircuits.cli.printing import print_table, progress_bar, share_text
 from knowncircuits.cli.stopping import stoppable
@@ -112,7 +113,10 @@ def models_train(
         "zoo"
     ),
     recipes: Annotated[
-        Path | None, typer.Option(help="Settings by case and variant; default: the shipped ones.")
+        Path | None,
+        typer.Option(
+            parser=to_path, help="Settings by case and variant; default: the shipped ones."
+        ),
     ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what these settings were tried on in vain.")

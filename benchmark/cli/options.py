@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +56,40 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
+MAX_SEED = 2**32 - 1  # the largest that all of NumPy's generators take
+MAX_DRAWS = 10_000
+MAX_JOBS = 64
+
+
+def to_path(text: str | Path) -> Path:
+    """A file or folder; an empty text, as of a shell's variable that is not set, is none."""
+    if not str(text) or "\0" in str(text):
+        raise typer.BadParameter(f"expected the name of a file or folder, got {text!r}")
+    return Path(text)
+
+
+def level(text: str | float) -> float:
+    """The level of a test: above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"expected a number above 0 and below 1, got {text!r}")
+    return value
+
+
+def parse_scales(text: str) -> list[float]:
+    """Numbers with commas between them; raises InputError for any others."""
+    try:
+        scales = [float(part) for part in text.split(",")]
+    except ValueError:
+        scales = []
+    if not scales or not all(map(math.isfinite, scales)):
+        raise InputError(f"expected finite scales like 0,0.5,1, got {text!r}")
+    return scales
+
+
 # The names of options are the same in all commands, since commands take them from here. What an
 # option says of itself differs with the command where its help is an argument.
 
@@ -81,12 +116,14 @@ CompiledOption = Annotated[
     bool, typer.Option("--compiled", help="The compiled model, not a trained one.")
 ]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="Your own trained model: its folder.")
+    Path | None, typer.Option("--model", parser=to_path, help="Your own trained model: its folder.")
 ]
 JobsOption = Annotated[
-    int, typer.Option("--jobs", "-j", min=1, help="Models at a time, a thread each.")
+    int, typer.Option("--jobs", "-j", min=1, max=MAX_JOBS, help="Models at a time, a thread each.")
 ]
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Draws of pairs for each model.")]
+SeedsOption = Annotated[
+    int, typer.Option("--seeds", min=1, max=MAX_DRAWS, help="Draws of pairs for each model.")
+]
 MethodsOption = Annotated[
     list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
 ]
@@ -95,22 +132,22 @@ DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 def output_option(text: str) -> Any:
     """A folder that a command writes."""
-    return typer.Option("--output", "-o", help=text)
+    return typer.Option("--output", "-o", parser=to_path, help=text)
 
 
 def pairs_option(text: str = "Clean/corrupted pairs for each model.") -> Any:
     """How many pairs of inputs."""
-    return typer.Option("--pairs", help=text)
+    return typer.Option("--pairs", min=1, help=text)
 
 
 def seed_option(text: str) -> Any:
     """A seed, or the first of several."""
-    return typer.Option("--seed", help=text)
+    return typer.Option("--seed", min=0, max=MAX_SEED, help=text)
 
 
 def inputs_option(text: str = "All ordered pairs of so many are taken.") -> Any:
-    """How many inputs."""
-    return typer.Option("--inputs", help=text)
+    """How many inputs, of which pairs are made."""
+    return typer.Option("--inputs", min=2, help=text)
 
 
 def setting_option(text: str) -> Any:
@@ -128,14 +165,17 @@ WandbModeOption = Annotated[
 
 def save_option(text: str = ".csv, .json, .html, .png, .pdf or .svg") -> Any:
     """Files that a command writes, by their endings."""
-    return typer.Option("--save", metavar="FILE", help=f"A file: {text}; may be repeated.")
+    return typer.Option(
+        "--save", metavar="FILE", parser=to_path, help=f"A file: {text}; may be repeated."
+    )
 
 
 ThemeOption = Annotated[Theme, typer.Option(help="Colours of figures.")]
 
 
 FolderOption = Annotated[
-    Path | None, typer.Option("--folder", help="A folder of models; default: the shipped ones.")
+    Path | None,
+    typer.Option("--folder", parser=to_path, help="A folder of models; default: the shipped ones."),
 ]
 
 
@@ -174,7 +214,7 @@ def parse_options(texts: Sequence[str] | None) -> dict[str, Any]:
             raise InputError(f"expected an option like batch_size=64, got {text!r}")
         try:
             options[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for 3,000 brackets
             options[name] = value
     return options
 

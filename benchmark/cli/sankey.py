@@ -56,12 +56,9 @@ def sankey(
     """
     from knowncircuits.evaluation.figures import circuit_sankey, save_figure
     from knowncircuits.evaluation.figures.sankey import shown_edges
-    from knowncircuits.pictures import FIGURES, check_ending
-    from knowncircuits.writing import check_writable
+    from knowncircuits.pictures import check_targets
 
-    for path in save or ():
-        check_ending(path, FIGURES)
-        check_writable(path.parent)
+    check_targets(save or ())
     shown, circuit, title = _read(subject, truth, variant, compiled)
     drawn = shown_edges(shown, threshold=threshold, n_edges=edges)
     print(f"{title}: {len(drawn)} edges")

@@ -103,7 +103,9 @@ def score(
     chosen = _methods(method)
     if label and len(chosen) > 1:
         raise InputError(f"expected --label with one method, got {len(chosen)}")
-    sys.path.insert(0, "")  # as `python -m` has it, so that MODULE may lie beside
+    if any(":" in name for name in chosen):
+        # Last, so that MODULE may lie here, but no file stands in for something installed.
+        sys.path.append("")
     given = parse_options(option)
     settings = [
         Settings(

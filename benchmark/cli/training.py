@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from knowncircuits.cli.options import (
+    MAX_SEED,
     CaseArgument,
     DeviceOption,
     WandbModeOption,
@@ -20,6 +21,7 @@ from knowncircuits.cli.options import (
     parse_options,
     seed_option,
     setting_option,
+    to_path,
 )
 from knowncircuits.cli.printing import progress_bar
 
@@ -44,19 +46,22 @@ def train(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="At most; fewer where the certificate passes before.")
+        int | None, typer.Option(min=1, help="At most; fewer where the certificate passes before.")
     ] = None,
     option: Annotated[
         list[str] | None, setting_option("Of TrainingConfig, as batch_size=128")
     ] = None,
     seed: Annotated[int, seed_option("Of weights, inputs and drawn edges.")] = 0,
     shuffle: Annotated[
-        int | None, typer.Option(help="Seed of a random placement, instead of the same names.")
+        int | None,
+        typer.Option(
+            min=0, max=MAX_SEED, help="Seed of a random placement, instead of the same names."
+        ),
     ] = None,
-    layers: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
-    heads: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
-    d_model: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
-    d_head: Annotated[int | None, typer.Option(help="By default the recipe's.")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
+    heads: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
+    d_model: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
+    d_head: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
     layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
     pairs: Annotated[int, pairs_option("Pairs of the certificate.")] = 20_000,
     device: DeviceOption = "cpu",
@@ -116,7 +121,7 @@ def train(
 
 
 def certify(
-    folder: Annotated[Path, typer.Argument(help="The folder of a trained model.")],
+    folder: Annotated[Path, typer.Argument(parser=to_path, help="The folder of a trained model.")],
     pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
     seed: Annotated[int, seed_option("Of pairs and random sets of edges.")] = 0,
 ) -> None:

@@ -12,8 +12,8 @@ from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.figures.circuit import circuit_effects_figure
 from knowncircuits.evaluation.figures.curves import effects_figure
 from knowncircuits.evaluation.figures.heatmap import effects_heatmap
-from knowncircuits.pictures import FIGURES, check_ending, save_figure
-from knowncircuits.writing import check_writable, write_text
+from knowncircuits.pictures import FIGURES, check_ending, check_targets, save_figure
+from knowncircuits.writing import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +58,7 @@ def draw_effects(
 
 def check_files(paths: Iterable[Path]) -> None:
     """Raise ResultError for a file of another ending, or where none can be written."""
-    for path in paths:
-        check_ending(path, (*TABLES, *FIGURES))
-        check_writable(path.parent)
+    check_targets(paths, (*TABLES, *FIGURES))
 
 
 def save_effects(frame: pd.DataFrame, figure: go.Figure, path: Path) -> None:

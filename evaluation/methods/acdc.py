@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count, Rate
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph, destination_node, layer_of
 
@@ -22,7 +22,7 @@ States = Bool[np.ndarray, "state edge"]
 
 
 def acdc(
-    task: Task, *, thresholds: Sequence[float] = THRESHOLDS, batch_size: int = 2048
+    task: Task, *, thresholds: Sequence[Rate] = THRESHOLDS, batch_size: Count = 2048
 ) -> Attribution:
     """The largest threshold at which ACDC keeps an edge; 0 where none keeps it.
 

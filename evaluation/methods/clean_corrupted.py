@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from knowncircuits.evaluation.methods.gradients import first_order_effects
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 
 
-def clean_corrupted(task: Task, *, batch_size: int = 256) -> Attribution:
+def clean_corrupted(task: Task, *, batch_size: Count = 256) -> Attribution:
     """Mean of EAP's scores with gradients at the clean and at the corrupted run.
 
     Integrated gradients in two steps, the ends of the way (Hanna, Pezzelle and Belinkov, 2024, in

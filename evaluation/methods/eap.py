@@ -7,12 +7,12 @@ from knowncircuits.evaluation.methods.gradients import (
     default_run,
     first_order_effects,
 )
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 
 
 def eap(
-    task: Task, *, gradients_at: GradientsAt | None = None, batch_size: int = 256
+    task: Task, *, gradients_at: GradientsAt | None = None, batch_size: Count = 256
 ) -> Attribution:
     """Gradient at an edge's destination times the difference of what its source writes.
 

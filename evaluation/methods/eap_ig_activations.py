@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from knowncircuits.evaluation.methods.integrated import Rule, integrate_nodes
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 
 
 def eap_ig_activations(
-    task: Task, *, steps: int = 5, rule: Rule = "riemann", batch_size: int = 512
+    task: Task, *, steps: Count = 5, rule: Rule = "riemann", batch_size: Count = 512
 ) -> Attribution:
     """EAP's scores averaged over runs in which the edge's source alone is partly corrupted.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 
 
 def eap_ig_inputs(
-    task: Task, *, steps: int = 5, rule: Rule = "riemann", batch_size: int = 512
+    task: Task, *, steps: Count = 5, rule: Rule = "riemann", batch_size: Count = 512
 ) -> Attribution:
     """EAP's scores averaged over runs whose embeddings lie between the clean and the corrupted.
 

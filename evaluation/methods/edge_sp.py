@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from knowncircuits.evaluation.methods.masks import train_masks
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
 from knowncircuits.evaluation.task import Task
 
 
@@ -11,9 +11,9 @@ def edge_sp(
     task: Task,
     *,
     regularisation: float = 1.0,
-    steps: int = 500,
-    learning_rate: float = 0.01,
-    seed: int = 0,
+    steps: Count = 500,
+    learning_rate: Rate = 0.01,
+    seed: Seed = 0,
 ) -> Attribution:
     """How likely an edge is kept by masks that are trained to keep the metric low and themselves 0.
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 from knowncircuits.single import single_patches
 
 
-def exact(task: Task, *, batch_size: int = 1024) -> Attribution:
+def exact(task: Task, *, batch_size: Count = 1024) -> Attribution:
     """How far the output moves when one edge of the clean run reads the alternative.
 
     Mean over pairs of the metric; positive where behaviour is lost. The standard that

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import Field
 
 from knowncircuits.evaluation.scoring.scores import RankBy
+
+# Of options: what they may be is checked before a method runs; see `knowncircuits.values`.
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, eq=False)

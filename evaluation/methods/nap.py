@@ -7,13 +7,13 @@ from knowncircuits.evaluation.methods.gradients import (
     default_run,
     first_order_effects,
 )
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.methods.nodes import spread, sum_by_source
 from knowncircuits.evaluation.task import Task
 
 
 def nap(
-    task: Task, *, gradients_at: GradientsAt | None = None, batch_size: int = 256
+    task: Task, *, gradients_at: GradientsAt | None = None, batch_size: Count = 256
 ) -> Attribution:
     """Gradient at a node's output times its difference; an edge has its weaker end's score.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.methods.nodes import spread, sum_by_source
 from knowncircuits.evaluation.task import Task
 
 
 def nap_ig(
-    task: Task, *, steps: int = 5, rule: Rule = "riemann", batch_size: int = 512
+    task: Task, *, steps: Count = 5, rule: Rule = "riemann", batch_size: Count = 512
 ) -> Attribution:
     """Node attribution averaged over inputs between clean and corrupted; see `nap`.
 

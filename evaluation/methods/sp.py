@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from knowncircuits.evaluation.methods.masks import train_masks
-from knowncircuits.evaluation.methods.method import Attribution
+from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import QKV, Graph
 
@@ -17,9 +17,9 @@ def sp(
     task: Task,
     *,
     regularisation: float = 1.0,
-    steps: int = 500,
-    learning_rate: float = 0.01,
-    seed: int = 0,
+    steps: Count = 500,
+    learning_rate: Rate = 0.01,
+    seed: Seed = 0,
 ) -> Attribution:
     """How likely an edge's two ends are kept by masks trained to keep the metric low and few nodes.
 

@@ -20,7 +20,6 @@ from knowncircuits.models.trained import Trained, as_trained, save_trained
 from knowncircuits.models.training import (
     Trainer,
     TrainingConfig,
-    from_json,
     low_level_config,
     train,
 )
@@ -29,6 +28,7 @@ from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, chec
 from knowncircuits.models.zoo.summary import Summary
 from knowncircuits.processes import run_jobs
 from knowncircuits.reading import read_json
+from knowncircuits.values import annotations_of, fit, fit_all
 from knowncircuits.writing import check_writable
 
 RECIPES = SHIPPED.folder / "recipes.json"
@@ -86,13 +86,19 @@ class Plan:
             )
         if not isinstance(start, str | None):
             raise ModelError(f"expected the name of a case to start from, got {start!r}")
-        sizes = {SIZES[name]: value for name, value in settings.items() if name in SIZES}
-        config = from_json({name: v for name, v in settings.items() if name not in SIZES})
-        try:
-            changed = replace(self.config, **config)
-        except TypeError as error:
-            raise ModelError(f"expected numbers for {', '.join(config)}: {error}") from error
-        return replace(self, config=changed, sizes={**self.sizes, **sizes}, start=start)
+        known = annotations_of(low_level_config)
+        sizes = {
+            SIZES[name]: fit(value, known[SIZES[name]], name, ModelError)
+            for name, value in settings.items()
+            if name in SIZES
+        }
+        config = {name: value for name, value in settings.items() if name not in SIZES}
+        return replace(
+            self,
+            config=replace(self.config, **fit_all(config, TrainingConfig, ModelError)),
+            sizes={**self.sizes, **sizes},
+            start=start,
+        )
 
     def settings(self) -> dict[str, Any]:
         """The plan as JSON has it."""

@@ -238,5 +238,7 @@ def test_options_are_checked_and_recorded() -> None:
     assert discover("eap", task, batch_size=3).options == {"gradients_at": None, "batch_size": 3}
     with pytest.raises(MethodError, match="no option steps; its options: gradients_at, batch_size"):
         discover("eap", task, steps=3)
-    with pytest.raises(MethodError, match="batch_size of at least 1, got 0"):
+    with pytest.raises(
+        MethodError, match="expected batch_size to be greater than or equal to 1, got 0"
+    ):
         discover("eap", task, batch_size=0)

@@ -1,0 +1,42 @@
+"""A few of the random command lines of `python tests/fuzz/commands.py`, and what it counts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("commands.py")
+
+
+def test_random_command_lines() -> None:
+    """In a process without the tests' checks of each call; those of other seeds are for hand."""
+    command = [sys.executable, str(SCRIPT), "--seed", "0", "--count", "12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 lines, 0 failed" in done.stdout
+
+
+def test_what_fails_is_seen() -> None:
+    """A fault that the last resort turns into a line counts, as do tracebacks and memory."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+import commands
+from types import SimpleNamespace
+
+def verdict(code, output, memory=0, seconds=1.0, words=("score",), limit=commands.LIMIT):
+    usage = SimpleNamespace(ru_maxrss=memory, ru_utime=seconds, ru_stime=0.0)
+    return commands.verdict(code, usage, output, words, limit)
+
+assert verdict(0, "fine") == verdict(2, "error: no") == ""
+assert verdict(2, "Traceback (most recent call last):") == "traceback"
+assert verdict(70, "fault of knowncircuits: KeyError: 1") == "fault"
+assert verdict(0, "fine", memory=3 * 2**20) == "3.0 GB"
+assert verdict(-9, "") == "hangs"
+assert verdict(-9, "", seconds=5.0, limit=commands.CUT) == ""
+assert verdict(-9, "", seconds=0.1, limit=commands.CUT) == "hangs"
+assert verdict(-11, "") == "exit code -11"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
