@@ -36,7 +36,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
-import knowncircuits
 from knowncircuits.cli import app, main
 from knowncircuits.models.zoo import SHIPPED
 
