@@ -189,8 +189,8 @@ CASES = (
     Case(
         name="interleave_with_reverse",
         family="positions",
-        description="The input at even positions, the reversed input at odd ones.",
-        program=gather(lambda i, n: n - 1 - i if i % 2 else i, count_positions()),
+        description="The numbers at even positions in place, those at odd ones in reverse order.",
+        program=gather(lambda i, n: n - n % 2 - i if i % 2 else i, count_positions()),
         vocab=NUMBERS,
         max_len=9,
         interpbench_id=74,

@@ -138,6 +138,19 @@ def test_differences_are_of_cases_and_explained() -> None:
     assert all(DIFFERENCES.values())
 
 
+def test_interleaving_with_the_reverse_of_any_length() -> None:
+    """The recorded examples have one, odd length; at even ones InterpBench reads n - i instead."""
+    case = load_case("interleave_with_reverse")
+    assert case.interpret([[1, 0, 0, 0]]) == [[1, 0, 0, 0]]
+    for n in range(1, case.max_len + 1):
+        inputs = case.sample(20, seed=n, length=n)
+        wanted = [
+            [x if i % 2 == 0 else xs[n - i if n % 2 == 0 else n - i - 1] for i, x in enumerate(xs)]
+            for xs in inputs
+        ]
+        assert case.interpret(inputs) == wanted
+
+
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.causal])
 def test_causal_programs_do_not_need_the_mask(name: str) -> None:
     """InterpBench also runs them without: their values are the same."""
