@@ -61,6 +61,7 @@ class Expression:
     """A node of a program. Immutable: annotating makes a new one, with its own identity."""
 
     default_name = "expression"
+    instead_of_truth = "a program has a value for each input only"
 
     def __init__(self) -> None:
         self.annotations: dict[str, Any] = {}
@@ -85,6 +86,10 @@ class Expression:
         """A new expression of the same meaning with this name."""
         return self.annotated(name=name)
 
+    def __bool__(self) -> bool:
+        """No truth value: Python asks for one in `a and b`, `not a` and `0 < a < 3`."""
+        raise TypeError(f"{self!r} is neither true nor false: {self.instead_of_truth}")
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
@@ -96,6 +101,10 @@ class SOp(Expression):
     tracr `&` and `|` are Python's `and` and `or`. None is passed through by every operation.
     """
 
+    instead_of_truth = (
+        "write a & b for `a and b`, a | b for `a or b`, ~a for `not a`, "
+        "and (0 < a) & (a < 3) for `0 < a < 3`"
+    )
     __hash__ = Expression.__hash__  # __eq__ builds a program, so identity is what hashes
 
     def __call__(self, xs: Sequence[Value], *, causal: bool = False) -> list[Value]:
@@ -278,6 +287,11 @@ class LinearSequenceMap(SequenceMap):
 
 class Selector(Expression):
     """Which key positions each query position selects. Combine with `&`, `|` and `~`."""
+
+    instead_of_truth = (
+        "write a & b for `a and b`, a | b for `a or b` and ~a for `not a`; for a chain of "
+        "comparisons combine two Selects"
+    )
 
     def __call__(self, xs: Sequence[Value], *, causal: bool = False) -> list[list[bool]]:
         """The selection on one input, as rows of queries over keys."""

@@ -159,6 +159,27 @@ def test_constructors_refuse_what_is_no_expression() -> None:
         rasp.detect_pattern(rasp.tokens, "")
 
 
+def test_programs_have_no_truth_value() -> None:
+    """`a and b` would silently be b, and `0 < indices < 3` its second half."""
+    a, b = rasp.tokens == 1, rasp.indices > 0
+    same = rasp.Select(rasp.tokens, rasp.tokens, rasp.Comparison.EQ)
+    before = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.LT)
+    for ask in (
+        lambda: bool(a),
+        lambda: a and b,
+        lambda: a or b,
+        lambda: not a,
+        lambda: 0 < rasp.indices < 3,
+        lambda: rasp.tokens in [1, 2],
+    ):
+        with pytest.raises(TypeError, match=r"write a & b for `a and b`.*\(0 < a\) & \(a < 3\)"):
+            ask()
+    for ask in (lambda: bool(same), lambda: same and before, lambda: not same):
+        with pytest.raises(TypeError, match="combine two Selects"):
+            ask()
+    assert ((rasp.indices > 0) & (rasp.indices < 3))([5, 5, 5, 5]) == [False, True, True, False]
+
+
 def test_annotations_make_new_expressions() -> None:
     named = rasp.tokens.named("input").annotated(source="paper")
     assert (named.name, rasp.tokens.name) == ("input", "tokens")
