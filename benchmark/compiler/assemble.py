@@ -44,7 +44,7 @@ def assemble(
     D, K, M = config.d_model, config.d_head, config.d_mlp
     with torch.no_grad():
         model.W_E.copy_(torch.from_numpy(_embedding(layout, vocabulary)))
-        places = layout.variables["indices"].directions
+        places = layout.indices.directions
         for position, direction in enumerate(places, start=1):
             model.W_pos[position, direction] = 1.0
         for node, head in heads.items():
@@ -74,7 +74,7 @@ def _embedding(layout: Layout, vocabulary: Vocabulary) -> np.ndarray:
     embedding[BOS, constants.bos.directions[0]] = 1.0
     if constants.pad is not None:
         embedding[vocabulary.pad_id, constants.pad.directions[0]] = 1.0
-    for i, direction in enumerate(layout.variables["tokens"].directions, start=1):
+    for i, direction in enumerate(layout.tokens.directions, start=1):
         embedding[i, direction] = 1.0
     return embedding
 

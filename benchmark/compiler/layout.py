@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from knowncircuits.compiler.program import Program
+from knowncircuits.compiler.program import (
+    BOS_FLAG,
+    INDICES,
+    ONE,
+    PAD_FLAG,
+    RESERVED,
+    TOKENS,
+    Program,
+    unique_name,
+)
 from knowncircuits.compiler.schedule import decodes, is_head, needs_mlp
 from knowncircuits.compiler.selectors import Joint, as_map
 from knowncircuits.compiler.values import Domains, try_call
@@ -36,6 +45,8 @@ class Layout:
     """Every variable with its place, by name, and how wide the residual stream is."""
 
     variables: dict[str, Variable]
+    tokens: Variable
+    indices: Variable
     by_expr: dict[int, Variable]
     raw: dict[int, Variable]  # what a head leaves for its MLP to decode
     constants: Constants
@@ -66,41 +77,50 @@ def lay_out(
         directions = tuple(range(size, size + n))
         size += n
         variable = Variable(name, node, encoding, kept, directions, **facts)  # type: ignore[arg-type]
-        variables[name] = variable
+        return keep(variable)
+
+    def keep(variable: Variable) -> Variable:
+        assert variable.name not in variables, f"two variables of the name {variable.name}"
+        variables[variable.name] = variable
         return variable
 
     def constant(name: str, varies: bool = False) -> Variable:
         return place(name, "embed", Encoding.NUMERICAL, (), varies=varies, at_bos=1.0)
 
     constants = Constants(
-        constant("one"),
-        constant("tokens:BOS"),
-        constant("tokens:PAD", varies=True) if vocabulary.pad else None,
+        constant(ONE),
+        constant(BOS_FLAG),
+        constant(PAD_FLAG, varies=True) if vocabulary.pad else None,
     )
     # The input is embedded whether or not the program reads it.
-    place("tokens", "embed", Encoding.CATEGORICAL, vocabulary.tokens)
-    place("indices", "pos", Encoding.CATEGORICAL, tuple(range(vocabulary.max_len)), varies=False)
+    tokens = place(TOKENS, "embed", Encoding.CATEGORICAL, vocabulary.tokens)
+    positions = tuple(range(vocabulary.max_len))
+    indices = place(INDICES, "pos", Encoding.CATEGORICAL, positions, varies=False)
+    taken = {*RESERVED, *program.names.values()}
     for expr in program.dependency_order():
         name, domain = program.names[id(expr)], domains[id(expr)]
         if isinstance(expr, (TokensType, IndicesType)):
-            by_expr[id(expr)] = variables[expr.default_name]
+            by_expr[id(expr)] = tokens if isinstance(expr, TokensType) else indices
         elif isinstance(expr, Full) and is_categorical(expr):
             values = domain.listed
-            variables[name] = Variable(
-                name,
-                "embed",
-                Encoding.CATEGORICAL,
-                values,
-                constants.one.directions[: len(values)],
-                nullable=domain.nullable,
-                varies=False,
-                at_bos=expr.fill,
+            by_expr[id(expr)] = keep(
+                Variable(
+                    name,
+                    "embed",
+                    Encoding.CATEGORICAL,
+                    values,
+                    constants.one.directions[: len(values)],
+                    nullable=domain.nullable,
+                    varies=False,
+                    at_bos=expr.fill,
+                )
             )
-            by_expr[id(expr)] = variables[name]
         else:
             if decodes(expr):
+                attention = unique_name(f"{name}_attention", taken)
+                taken.add(attention)
                 raw[id(expr)] = place(
-                    f"{name}_attention",
+                    attention,
                     nodes[id(expr)][0],
                     Encoding.NUMERICAL,
                     (),
@@ -116,7 +136,7 @@ def lay_out(
                 varies=domain.varies,
                 at_bos=_at_bos(expr, by_expr, domains),
             )
-    return Layout(variables, by_expr, raw, constants, domains, size)
+    return Layout(variables, tokens, indices, by_expr, raw, constants, domains, size)
 
 
 def _nodes(program: Program, layers: dict[int, int]) -> dict[int, tuple[str, ...]]:

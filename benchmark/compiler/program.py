@@ -6,7 +6,9 @@ circuits of both compilers can be compared name by name.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from knowncircuits.compiler.selectors import SelectorPass, Term
@@ -15,9 +17,16 @@ from knowncircuits.rasp.expressions import (
     Aggregate,
     AggregateSum,
     Expression,
+    IndicesType,
     SelectorWidth,
     SOp,
+    TokensType,
 )
+
+# The compiler's own variables: the input, and the constants of the embedding.
+TOKENS, INDICES = TokensType.default_name, IndicesType.default_name
+ONE, BOS_FLAG, PAD_FLAG = "one", "tokens:BOS", "tokens:PAD"
+RESERVED = frozenset({TOKENS, INDICES, ONE, BOS_FLAG, PAD_FLAG})
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Program:
 
     output: SOp
     sops: tuple[SOp, ...]  # breadth first from the output
-    names: dict[int, str]  # by id
+    names: dict[int, str]  # by id; no two variables share one, see `unique_name`
     selectors: SelectorPass
 
     def terms(self, expr: SOp) -> tuple[Term, ...]:
@@ -75,12 +84,22 @@ def flatten(output: SOp) -> Program:
     return Program(output, sops, _unique_names(sops), selectors)
 
 
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """The name itself, or where that is taken with the first number that makes it another."""
+    numbered = (f"{name}_{n}" for n in itertools.count(2))
+    return name if name not in taken else next(new for new in numbered if new not in taken)
+
+
 def _unique_names(sops: tuple[SOp, ...]) -> dict[int, str]:
-    names: dict[int, str] = {}
-    taken: dict[str, int] = {}
-    for expr in sops:
-        count = taken[expr.name] = taken.get(expr.name, 0) + 1
-        names[id(expr)] = expr.name if count == 1 else f"{expr.name}_{count}"
-    if len(set(names.values())) < len(names):  # a program that itself says `map_2`
-        names = {key: f"{name}.{i}" for i, (key, name) in enumerate(names.items())}
+    """Every S-Op's own name, as far as no other, and nothing of the compiler's, has it already.
+
+    Names that a program gives go before those that kinds of S-Ops have by default. The input is
+    one variable under whatever name it is used, and keeps its own.
+    """
+    names = {id(e): e.default_name for e in sops if isinstance(e, (TokensType, IndicesType))}
+    taken = set(RESERVED)
+    for expr in sorted(sops, key=lambda e: "name" not in e.annotations):
+        if id(expr) not in names:
+            names[id(expr)] = unique_name(expr.name, taken)
+            taken.add(names[id(expr)])
     return names
