@@ -8,6 +8,7 @@ from knowncircuits.compiler.assemble import assemble
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.components import build
 from knowncircuits.compiler.layout import lay_out
+from knowncircuits.compiler.precision import precision_reasons
 from knowncircuits.compiler.program import flatten
 from knowncircuits.compiler.schedule import schedule
 from knowncircuits.compiler.validate import dynamic_reasons, static_reasons
@@ -52,6 +53,9 @@ def compile_program(
     layers = schedule(flat)
     layout = lay_out(flat, domains, layers, vocabulary)
     components = build(flat, domains, layout, vocabulary)
+    reasons = precision_reasons(flat, layout, components, vocabulary.max_len, dtype)
+    if reasons:
+        raise CompileError(reasons)
     output = layout.of(program)
     n_layers = max(layers.values(), default=0) + 1
     model = assemble(components, n_layers, layout, output, vocabulary, causal=causal, dtype=dtype)

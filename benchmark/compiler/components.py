@@ -8,6 +8,7 @@ from knowncircuits.compiler.heads import Head, aggregate_head, sum_head, width_h
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.mlps import (
     Mlp,
+    Steps,
     constant_unit,
     decode_sum,
     decode_width,
@@ -41,6 +42,7 @@ class Components:
     mlps: dict[str, list[Mlp]] = field(default_factory=dict)
     reads: dict[str, dict[str, list[Read]]] = field(default_factory=dict)  # by node, destination
     writes: dict[str, list[Variable]] = field(default_factory=dict)
+    steps: dict[int, Steps] = field(default_factory=dict)  # by the id of the S-Op
 
     def add_head(self, head: Head, out: Variable) -> None:
         """A head, at the node that its output variable has been given."""
@@ -82,6 +84,8 @@ def build(program: Program, domains: Domains, layout: Layout, vocabulary: Vocabu
                 reasons += [f"{program.names[id(expr)]}: {reason}" for reason in error.reasons]
             else:
                 components.add_mlp(mlp, layout.of(expr))
+                if mlp.steps is not None:
+                    components.steps[id(expr)] = mlp.steps
     if reasons:
         raise CompileError(reasons)
     return components

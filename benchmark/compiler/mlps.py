@@ -19,8 +19,14 @@ from knowncircuits.compiler.variables import Constants, Read, Variable, Weights,
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import Full, LinearSequenceMap, SequenceMap, Value
 
-# Numbers closer than this, relative to the largest, are not told apart by float32 arithmetic.
-MIN_GAP = 1e-5
+
+@dataclass
+class Steps:
+    """A step function of a number, for those who ask how exact it is."""
+
+    largest: float  # what it is a function of, in size
+    gaps: list[tuple[float, float]] = field(default_factory=list)  # between values told apart
+    changes: list[float] = field(default_factory=list)  # of the result, in size, at each gap
 
 
 @dataclass
@@ -30,6 +36,7 @@ class Mlp:
     reads: list[Read]
     into: Weights = field(default_factory=Weights)  # (direction, unit)
     out: Weights = field(default_factory=Weights)  # (direction, unit)
+    steps: Steps | None = None  # of a function of a number
 
 
 def decode_width(raw: Variable, out: Variable, max_len: int, constants: Constants) -> Mlp:
@@ -112,7 +119,9 @@ def pair_units(
 
 def linear_units(expr: LinearSequenceMap, fst: Variable, snd: Variable, out: Variable) -> Mlp:
     """A weighted sum of two numbers: a unit for each of their positive and negative parts."""
-    factors = ((fst, expr.fst_fac), (snd, expr.snd_fac))
+    factors: tuple[tuple[Variable, float], ...] = ((fst, expr.fst_fac), (snd, expr.snd_fac))
+    if expr.fst is expr.snd:
+        factors = ((fst, expr.fst_fac + expr.snd_fac),)
     piece = Mlp([Read(variable, factor != 0) for variable, factor in factors])
     for i, (variable, factor) in enumerate(factors):
         for j, sign in enumerate((1.0, -1.0)):
@@ -142,19 +151,20 @@ def _step_units(
     piece = Mlp([Read(number, len({value for *_, value in steps}) > 1), Read(constants.one, False)])
     one, direction = constants.one.directions[0], number.directions[0]
     piece.into.add(one, 0, 1.0)
+    largest = max((max(abs(low), abs(high)) for low, high, _ in steps), default=0.0)
+    piece.steps = Steps(largest)
     if not steps:
         return piece
     _write(piece.out, 0, out, steps[0][2], 1.0)
-    largest = max(max(abs(low), abs(high)) for low, high, _ in steps)
     unit = 1
     for (_, low, before), (high, _, after) in itertools.pairwise(steps):
         if before == after and (before is None) == (after is None):
             continue
         gap = high - low
-        if gap < MIN_GAP * largest:
-            raise CompileError(
-                [f"{number.name} takes values {low!r} and {high!r}, too close to tell apart"]
-            )
+        if gap <= 0:
+            raise CompileError([f"{number.name}: sums up to {largest:g} cannot be told apart"])
+        piece.steps.gaps.append((low, high))
+        piece.steps.changes.append(_change(out, before, after))
         middle, slope = (low + high) / 2, 2 / gap
         for offset, sign in ((0.5, 1.0), (-0.5, -1.0)):
             piece.into.add(direction, unit, slope)
@@ -163,6 +173,11 @@ def _step_units(
             _write(piece.out, unit, out, before, -sign)
             unit += 1
     return piece
+
+
+def _change(out: Variable, before: Value, after: Value) -> float:
+    """How far a step moves what is written, along any direction."""
+    return abs(number(after) - number(before)) if out.numerical else 1.0
 
 
 def _write(weights: Weights, unit: int, out: Variable, value: Value, weight: float) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import (
     Expression,
+    LinearSequenceMap,
     Map,
     Select,
     Selector,
@@ -42,11 +43,13 @@ class Term:
 def as_map(expr: Expression) -> tuple[SOp, UnaryFunction] | None:
     """The one variable that an S-Op is a function of, and the function; None for other S-Ops.
 
-    A SequenceMap of a variable with itself is such a function too.
+    A SequenceMap of a variable with itself is such a function too, but for a linear one, for which
+    units are had that need no table of values.
     """
     if isinstance(expr, Map):
         return expr.inner, expr.f
-    if isinstance(expr, SequenceMap) and expr.fst is expr.snd:
+    linear = isinstance(expr, LinearSequenceMap)
+    if isinstance(expr, SequenceMap) and not linear and expr.fst is expr.snd:
         pair = expr.f
         return expr.fst, lambda x: pair(x, x)
     return None

@@ -103,6 +103,8 @@ def term_matters(term: Term, domains: Domains) -> tuple[bool, bool]:
 def argument_matters(expr: SequenceMap, domains: Domains) -> tuple[bool, bool]:
     """Whether the result depends on the first argument, and on the second."""
     if isinstance(expr, LinearSequenceMap):
+        if expr.fst is expr.snd:
+            return (expr.fst_fac + expr.snd_fac != 0,) * 2
         return expr.fst_fac != 0, expr.snd_fac != 0
     fst, snd = domains[id(expr.fst)], domains[id(expr.snd)]
     rows = [tuple(_result(expr, x, y) for y in snd.states) for x in fst.states]
@@ -158,8 +160,9 @@ def _sequence_map(expr: SequenceMap, domains: Domains) -> Domain:
     if isinstance(expr, LinearSequenceMap) and _too_many(fst, snd):
         return Domain(None, nullable, fst.varies or snd.varies)
     joint = isinstance(expr, Joint)
-    pairs = (fst.states, snd.states) if joint else (fst.listed, snd.listed)
-    results = [try_call(expr.f, expr.name, x, y) for x, y in itertools.product(*pairs)]
+    lists = (fst.states, snd.states) if joint else (fst.listed, snd.listed)
+    pairs = zip(*lists, strict=True) if expr.fst is expr.snd else itertools.product(*lists)
+    results = [try_call(expr.f, expr.name, x, y) for x, y in pairs]
     found = [y for defined, y in results if defined]
     matters = argument_matters(expr, domains)
     varies = (fst.varies and matters[0]) or (snd.varies and matters[1])
@@ -169,6 +172,8 @@ def _sequence_map(expr: SequenceMap, domains: Domains) -> Domain:
 def _too_many(fst: Domain, snd: Domain) -> bool:
     if fst.values is None or snd.values is None:
         return True
+    if fst is snd:
+        return False
     return len(fst.values) * len(snd.values) > MAX_VALUES
 
 

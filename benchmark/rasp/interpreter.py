@@ -69,10 +69,13 @@ class _Cell:
 
 
 def as_number(value: Value) -> float:
-    """A number or boolean as a float; raises ProgramError for anything else."""
+    """A number or boolean as a float; raises ProgramError for anything else, and beyond floats."""
     if not isinstance(value, (bool, int, float)):
         raise ProgramError(f"expected a number, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ProgramError(f"an integer of {value.bit_length()} bits is out of range") from None
 
 
 def canonical(x: Value) -> Value:
@@ -249,7 +252,7 @@ class Interpreter:
                 self.mixtures[id(expr)] = (expr, int(np.flatnonzero(mixed.any(-1))[0]))
             means = _means(expr, selected, sop)[mixed]
             _rounded, first, inverse = np.unique(
-                means.round(10), return_index=True, return_inverse=True
+                _round(means, 10), return_index=True, return_inverse=True
             )
             new = np.array([code(canonical(float(x))) for x in means[first]])
             out[mixed] = new[inverse.reshape(-1)]
@@ -258,7 +261,7 @@ class Interpreter:
     def _sum(self, expr: AggregateSum) -> Column:
         selected, sop = self.selection(expr.selector), self.column(expr.sop)
         sums = _means(expr, selected, sop, divide=False)
-        rounded, inverse = np.unique(sums.round(9), return_inverse=True)
+        rounded, inverse = np.unique(_round(sums, 9), return_inverse=True)
         codes, values = tabulate(canonical(float(x)) for x in rounded)
         return Column(codes[inverse.reshape(sums.shape)], values)
 
@@ -283,8 +286,18 @@ def _means(
     taken = np.where(selected, numbers[:, None, :], 0.0)
     if np.isnan(taken).any():
         raise ProgramError(f"{expr.name}: None cannot be averaged with other values")
-    sums: np.ndarray = taken.sum(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums: np.ndarray = taken.sum(-1)
+    if np.isnan(sums).any():
+        raise ProgramError(f"{expr.name}: infinite numbers have no sum")
     return sums / np.maximum(selected.sum(-1), 1) if divide else sums
+
+
+def _round(numbers: np.ndarray, digits: int) -> np.ndarray:
+    """To so many digits; numbers so large that numpy cannot have none to lose."""
+    with np.errstate(over="ignore"):
+        rounded = numbers.round(digits)
+    return np.where(np.isfinite(rounded), rounded, numbers)
 
 
 def _chunks(inputs: Column) -> Iterable[Column]:
