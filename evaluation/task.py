@@ -112,9 +112,13 @@ class Task:
     def measure(
         self, logits: Float[Tensor, "batch pos d_vocab_out"], pairs: Int[Tensor, " batch"]
     ) -> Float[Tensor, " batch"]:
-        """The metric between each run and the clean run of its pair, averaged over what counts."""
+        """The metric between each run and the clean run of its pair, averaged over what counts.
+
+        In float32 at least: in a model's own bfloat16 a softmax rounds by more than edges' effects.
+        """
+        runs = (logits, self.clean_run.logits[pairs], self.corrupted_run.logits[pairs])
+        logits, clean, corrupted = (run.to(at_least_float32(run.dtype)) for run in runs)
         counts = self.counts[pairs].to(logits.dtype)
-        clean, corrupted = self.clean_run.logits[pairs], self.corrupted_run.logits[pairs]
         distance = load_metric(self.metric).distance(logits, clean, corrupted)
         return (distance * counts).sum(1) / counts.sum(1).clamp(min=1)
 
@@ -139,6 +143,11 @@ class Task:
             kind = type(self.model).__name__
             raise ModelError(f"expected a Transformer to make a {wanted} of, got a {kind}")
         return self.model
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """The dtype that a metric is computed in: the model's own, or float32 where that is shorter."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 def make_task(

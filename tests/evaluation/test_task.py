@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformer_lens.model_bridge.sources import build_bridge_from_module
+from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from knowncircuits import rasp
 from knowncircuits.cases import draw_pairs, load_case
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
+from knowncircuits.evaluation import task as tasks
 from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.models.bridge import BridgedModel
 from knowncircuits.models.zoo import load_model
+from knowncircuits.transformer import Run
 from knowncircuits.vocabulary import Vocabulary
+from strategies import random_task
 
 
 def test_equal_seeds_give_equal_tasks() -> None:
@@ -168,3 +175,65 @@ def test_where_none_is_an_answer_all_positions_count() -> None:
     assert torch.equal(task.clean, compiled.clean)
     assert not compiled.counts[:, 1:].all()
     assert score(discover("exact", task), trained.circuit).average_precision == 1.0
+
+
+def bridged_task(model: Any, dtype: torch.dtype) -> Task:
+    """Random pairs for a bridge over a model in a dtype."""
+    model = model.to(dtype).eval()
+    bridge = build_bridge_from_module(
+        model, type(model).__name__, hf_config=model.config, dtype=dtype
+    )
+    generator = torch.Generator().manual_seed(1)
+    clean = torch.randint(1, 11, (10, 6), generator=generator)
+    corrupted = (clean + torch.randint(1, 11, (10, 6), generator=generator)) % 11
+    return Task("bridge", BridgedModel(bridge), clean, corrupted, torch.ones(10, 6).bool())
+
+
+def serial_gpt_neox() -> GPTNeoXForCausalLM:
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            hidden_size=16,
+            intermediate_size=24,
+            max_position_embeddings=8,
+            vocab_size=11,
+            use_parallel_residual=False,
+        )
+    )
+
+
+def gpt2() -> GPT2LMHeadModel:
+    config = GPT2Config(n_layer=2, n_head=4, n_embd=16, n_positions=8, vocab_size=11)
+    return GPT2LMHeadModel(config)
+
+
+@pytest.mark.parametrize("make", [serial_gpt_neox, gpt2])
+def test_the_metric_of_a_bfloat16_model_is_computed_in_float32(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 the divergence of logits that are right is mostly its own rounding."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make()
+    wanted = discover("exact", bridged_task(model, torch.float32)).values
+    task = bridged_task(model, torch.bfloat16)
+    assert task.clean_run.logits.dtype == torch.bfloat16
+    found = discover("exact", task).values
+    assert np.corrcoef(found, wanted)[0, 1] > 0.999
+    monkeypatch.setattr(tasks, "at_least_float32", lambda dtype: dtype)
+    before = discover("exact", task).values
+    assert np.corrcoef(before, wanted)[0, 1] < 0.95
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_keep_float64_and_widen_what_is_shorter(name: str) -> None:
+    """Gradients come back in the dtype of the logits."""
+    for dtype, wide in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32)):
+        task = dataclasses.replace(random_task(name))
+        vars(task)["clean_run"] = Run(task.clean_run.logits.to(dtype), [])
+        logits = task.corrupted_run.logits.to(dtype).requires_grad_()
+        measured = task.measure(logits, torch.arange(task.n_pairs))
+        assert measured.dtype == wide
+        (gradient,) = torch.autograd.grad(measured.sum(), logits)
+        assert gradient.dtype == dtype
