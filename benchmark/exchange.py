@@ -21,7 +21,7 @@ import numpy as np
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, ResultError
-from knowncircuits.graph import Graph, split_edge
+from knowncircuits.graph import Graph, check_edge_vector, split_edge
 from knowncircuits.reading import read_json
 from knowncircuits.writing import write_text
 
@@ -76,8 +76,12 @@ def graph_file(
     """A new file of a circuit, of scores, or of both, with more fields beside the three.
 
     Without scores an edge's score is 1 where it is in and 0 elsewhere.
+
+    Raises GraphError for scores that are not one finite number for each edge.
     """
     labels = None if circuit is None else circuit.labels
+    if scores is not None:
+        scores = check_edge_vector(graph, scores, "scores")
     edges: dict[str, dict[str, Any]] = {}
     members: set[str] = set()
     for i, edge in enumerate(graph.edges):

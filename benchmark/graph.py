@@ -6,14 +6,16 @@ token embedding `embed` and the position embedding `pos` kept apart; both merge 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from knowncircuits.errors import GraphError
+from knowncircuits.naming import as_floats, named_values
 
 QKV = ("q", "k", "v")
 
@@ -194,9 +196,22 @@ def layer_of(node: str) -> float:
     return float(node[1:].partition(".")[0])
 
 
-def check_edge_vector(graph: Graph, values: Sequence[float] | np.ndarray, what: str) -> np.ndarray:
-    """`values` as floats over the graph's edges; GraphError for a wrong shape, NaN or infinity."""
-    vector = np.asarray(values, dtype=np.float64)
+def check_edge_vector(graph: Graph, values: Any, what: str) -> np.ndarray:
+    """`values` as floats over the graph's edges.
+
+    Args:
+        graph: gives the order.
+        values: an array, a tensor or a sequence in that order; or by the names of edges, see
+            `naming.named_values`.
+        what: what messages call them.
+
+    Raises GraphError for unknown or missing names, a wrong shape, NaN or infinity, and no numbers.
+    """
+    named = named_values(values, what)
+    try:
+        vector = as_floats(values) if named is None else graph.vector(named)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GraphError(f"expected {what} as numbers, got {type(values).__name__}") from error
     if vector.shape != (graph.n_edges,):
         raise GraphError(f"expected {what} of shape [{graph.n_edges}], got {list(vector.shape)}")
     if not np.isfinite(vector).all():

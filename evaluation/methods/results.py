@@ -14,6 +14,7 @@ from knowncircuits.evaluation.methods.nodes import spread
 from knowncircuits.evaluation.scoring.scores import RankBy
 from knowncircuits.exchange import GraphFile, parse_graph, read_graph_file
 from knowncircuits.graph import Graph, check_edge_vector, split_edge
+from knowncircuits.naming import as_floats, named_values
 
 
 def edge_scores(
@@ -22,10 +23,11 @@ def edge_scores(
     """Scores in the order of `graph.edges`, of any of the forms that a method may return.
 
     Args:
-        result: a vector in that order (array, tensor or sequence); a dict from the names of all
-            edges, or of all nodes that write, to numbers; EAP-IG's JSON as a path, a parsed
-            document or a `GraphFile`. An `input` in place of `embed` and `pos` stands for both.
-            Scores of nodes are spread over their edges, see `nodes.spread`.
+        result: a vector in that order (array, tensor or sequence); the names of all edges, or of
+            all nodes that write, with numbers, as a dict or a pandas Series or frame (see
+            `naming.named_values`); EAP-IG's JSON as a path, a parsed document or a `GraphFile`. An
+            `input` in place of `embed` and `pos` stands for both. Scores of nodes are spread over
+            their edges, see `nodes.spread`.
         graph: the task's.
         name: what messages call the method.
         rank_by: how the scores rank, which matters for spreading them.
@@ -43,8 +45,9 @@ def edge_scores(
         result = parse_graph(result, f"the result of {name}")
     if isinstance(result, GraphFile):
         result = dict(zip(result.graph.edges, result.scores, strict=True))
-    if isinstance(result, Mapping):
-        numbers = {str(key): _number(value, str(key), name) for key, value in result.items()}
+    named = named_values(result, f"scores of {name}")
+    if named is not None:
+        numbers = {key: _number(value, key, name) for key, value in named.items()}
         if numbers and not any("->" in key for key in numbers):
             return spread(graph, _node_scores(numbers, graph, name), rank_by)
         vector = graph.vector(_split_inputs(numbers, graph))
@@ -86,17 +89,15 @@ def _split_inputs(numbers: Mapping[str, float], graph: Graph) -> Mapping[str, fl
 
 def _number(value: Any, key: str, name: str) -> float:
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ResultError(f"expected {name} to give {key} a number, got {value!r}") from error
 
 
 def _vector(result: Any, name: str) -> np.ndarray:
-    if hasattr(result, "detach"):  # a tensor
-        result = result.detach().cpu().numpy()
     try:
-        return np.asarray(result, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        return as_floats(result)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ResultError(
             f"expected {name} to return a vector, a dict of numbers or a graph file, "
             f"got {type(result).__name__}"

@@ -6,8 +6,11 @@ import json
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -18,10 +21,11 @@ from knowncircuits.evaluation.discover import describe_methods, discover, load_m
 from knowncircuits.evaluation.methods import Attribution, Method
 from knowncircuits.evaluation.methods.eap import eap
 from knowncircuits.evaluation.methods.nodes import spread, sum_by_source
-from knowncircuits.evaluation.scoring.scores import score
+from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
 from knowncircuits.graph import Graph
+from knowncircuits.models.zoo import load_model
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,72 @@ def test_every_form_of_scores_of_edges(task: Task, tmp_path: Path) -> None:
     ]
     for form in forms:
         assert np.allclose(discover(lambda task, form=form: form, task).values, values)
+
+
+def test_names_are_read_in_any_order() -> None:
+    """A Series that was sorted by size once scored .454, read by position, where a dict has 1."""
+    trained = load_model("fraction_of_x")
+    task = make_task(trained, 50)
+    values = discover("exact", task).values
+    ordered = pd.Series(values, index=list(task.graph.edges)).sort_values(ascending=False)
+    by_position = Scores(task.graph, ordered.to_numpy(), "exact")
+    wrong = score(by_position, trained.circuit, resolution=0).auroc
+    assert wrong == pytest.approx(0.454, abs=5e-4)
+    frame = ordered.rename("score").rename_axis("edge").reset_index()
+    forms = [
+        ordered.to_dict(),
+        ordered,
+        ordered.to_frame("score"),
+        frame,
+        frame.assign(rank=range(len(frame))),
+        MappingProxyType(ordered.to_dict()),
+    ]
+    for form in forms:
+        scores = discover(lambda task, form=form: form, task)
+        assert np.array_equal(scores.values, values)
+        assert score(scores, trained.circuit).auroc == 1.0
+    numbered = pd.Series(values)  # by pandas: an order, no names
+    assert np.array_equal(discover(lambda task: numbered, task).values, values)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_names_are_read_wherever_scores_are(task: Task) -> None:
+    values = np.random.default_rng(0).normal(size=task.graph.n_edges)
+    ordered: Any = pd.Series(values, index=list(task.graph.edges)).sort_values()
+    assert np.array_equal(Scores(task.graph, ordered, "test").values, values)
+    assert np.array_equal(graph_file(task.graph, scores=ordered).scores, values)
+    nodes = pd.Series({"m0": 2.0, "embed": 5.0, "a0.h0": 3.0, "pos": 0.0})
+    by_name = discover(lambda task: nodes.to_dict(), task).values
+    assert np.array_equal(discover(lambda task: nodes, task).values, by_name)
+
+
+def test_named_data_that_cannot_be_read(task: Task) -> None:
+    edges = list(task.graph.edges)
+    series = pd.Series(np.arange(13.0), index=edges)
+    wrong: list[tuple[object, str]] = [
+        (pd.Series(np.arange(13.0)).sort_values(ascending=False), "13 unknown nodes: 12, 11, 10"),
+        (pd.concat([series, series[:1]]), f"every name once .*, got '{edges[0]}' several times"),
+        (series[1:], "1 missing edges"),
+        (pd.DataFrame({"a": 1.0, "b": 2.0}, index=edges), "a column `score` .*, got the columns a"),
+        (SimpleNamespace(coords={}, values=[1.0] * 13), "as a dict or a Series, got a SimpleNames"),
+    ]
+    for result, message in wrong:
+        with pytest.raises(GraphError, match=message):
+            discover(lambda task, result=result: result, task)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.int64])
+def test_tensors_of_every_dtype(dtype: torch.dtype, task: Task) -> None:
+    values = torch.arange(task.graph.n_edges).to(dtype)
+    if dtype.is_floating_point:
+        values.requires_grad_()
+    named = dict(zip(task.graph.edges, values, strict=True))
+    for form in (values, list(values), named, pd.Series(named)):
+        found = discover(lambda task, form=form: form, task).values
+        assert found.tolist() == list(range(task.graph.n_edges))
+    given: Any = values
+    assert Scores(task.graph, given, "test").values.tolist() == found.tolist()
 
 
 def test_truth_returned_by_a_method_scores_one(task: Task) -> None:
@@ -112,6 +182,9 @@ def test_results_that_cannot_be_used(task: Task) -> None:
         ({}, GraphError, "13 missing edges"),
         ("high", ResultError, "scores or a file of them, got 'high'"),
         (object(), ResultError, "a vector, a dict of numbers or a graph file, got object"),
+        (np.full(n, 1j), ResultError, "a vector, a dict of numbers or a graph file, got ndarray"),
+        (torch.full((n,), 1j), ResultError, "a vector, a dict of numbers .*, got Tensor"),
+        ({1.0, 2.0}, ResultError, "a vector, a dict of numbers or a graph file, got set"),
         ({"cfg": 1, "nodes": {}, "edges": {}}, ResultError, "the result of the_method: expected"),
     ]
     for result, error, message in wrong:
