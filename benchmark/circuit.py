@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int, Int8
 
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph, destination_node, split_edge
@@ -26,21 +26,25 @@ class Label(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """The items of a coarser view and the edges that each of them stands for."""
+    """The items of a coarser view, each of one edge or of several, and which item each edge is of.
+
+    What is computed of it takes time and memory in proportion to the edges.
+    """
 
     names: tuple[str, ...]
-    members: Bool[np.ndarray, "item edge"]
+    item_of_edge: Int[np.ndarray, " edge"]  # a place among the names
 
     def labels(self, labels: Int8[np.ndarray, " edge"]) -> Int8[np.ndarray, " item"]:
         """In where one of its edges is in, else undetermined where one of them is, else out."""
-        is_in = (self.members & (labels == Label.IN)).any(1)
-        unclear = (self.members & (labels == Label.UNDETERMINED)).any(1)
-        labels = np.where(unclear, np.int8(Label.UNDETERMINED), np.int8(Label.OUT))
-        return np.where(is_in, np.int8(Label.IN), labels)
+        found = np.full(len(self.names), Label.OUT, dtype=np.int8)
+        for label in (Label.UNDETERMINED, Label.IN):  # the later one wins
+            found[self.item_of_edge[labels == label]] = label
+        return found
 
     def scores(self, scores: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " item"]:
         """The highest score of an item's edges."""
-        highest: np.ndarray = np.where(self.members, scores, -np.inf).max(1)
+        highest: np.ndarray = np.full(len(self.names), -np.inf)
+        np.maximum.at(highest, self.item_of_edge, scores)
         return highest
 
 
@@ -50,16 +54,18 @@ def projection(graph: Graph, granularity: Granularity) -> Projection:
     Raises GraphError for another granularity.
     """
     if granularity == "edge":
-        return Projection(graph.edges, np.eye(graph.n_edges, dtype=bool))
-    pairs = [split_edge(edge) for edge in graph.edges]
-    if granularity == "head":
-        keys = [f"{source}->{destination_node(destination)}" for source, destination in pairs]
-    elif granularity == "node":
-        keys = [source for source, _ in pairs]
-    else:
+        return Projection(graph.edges, np.arange(graph.n_edges))
+    if granularity == "node":
+        return Projection(graph.sources, graph.source_of_edge)
+    if granularity != "head":
         raise GraphError(f"expected granularity 'edge', 'head' or 'node', got {granularity!r}")
-    names = tuple(dict.fromkeys(keys)) if granularity == "head" else graph.sources
-    return Projection(names, np.array(keys)[None, :] == np.array(names)[:, None])
+    targets = np.array([graph.nodes.index(destination_node(d)) for d in graph.destinations])
+    pairs = graph.source_of_edge * len(graph.nodes) + targets[graph.destination_of_edge]
+    found, first, items = np.unique(pairs, return_index=True, return_inverse=True)
+    order = first.argsort()  # the graph's: an item stands where its first edge does
+    ends = (divmod(int(pair), len(graph.nodes)) for pair in found[order])
+    names = tuple(f"{graph.sources[s]}->{graph.nodes[t]}" for s, t in ends)
+    return Projection(names, order.argsort()[items])
 
 
 @dataclass(frozen=True, eq=False)

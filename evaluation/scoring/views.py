@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 
 from knowncircuits.circuit import Circuit, Granularity, Label, projection
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.graph import split_edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +43,26 @@ def view_circuit(circuit: Circuit, view: str = "edge") -> View:
 
 def _projected(granularity: Granularity, circuit: Circuit) -> View:
     items = projection(circuit.graph, granularity)
-    return _view(items.members & circuit.determined, items.labels(circuit.labels))
+    return _view(items.item_of_edge, items.labels(circuit.labels), circuit.determined)
 
 
 def _without_embed(circuit: Circuit) -> View:
-    sources = np.array([split_edge(edge)[0] for edge in circuit.graph.edges])
-    others = ~np.isin(sources, ("embed", "input"))
-    return _view(np.eye(circuit.graph.n_edges, dtype=bool)[others], circuit.labels[others])
+    graph = circuit.graph
+    others = ~np.isin(np.array(graph.sources), ("embed", "input"))[graph.source_of_edge]
+    places = np.cumsum(others) - 1
+    return _view(places, circuit.labels[others], circuit.determined & others)
 
 
-def _view(members: Bool[np.ndarray, "item edge"], labels: np.ndarray) -> View:
+def _view(
+    item_of_edge: Int[np.ndarray, " edge"],
+    labels: Int8[np.ndarray, " item"],
+    counted: Bool[np.ndarray, " edge"],
+) -> View:
+    """The determined items, of those of their edges that count."""
     determined = labels != Label.UNDETERMINED
-    members = members[determined]
-    _, edges = members.nonzero()
-    sizes = members.sum(1)
+    edges = np.flatnonzero(counted & determined[item_of_edge])
+    edges = edges[np.argsort(item_of_edge[edges], kind="stable")]
+    sizes = np.bincount(item_of_edge[edges], minlength=len(labels))[determined]
     return View(
         truth=labels[determined] == Label.IN,
         edges=edges,
