@@ -12,6 +12,7 @@ from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.provenance import machine
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores, score_views
 from knowncircuits.evaluation.task import Task
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
@@ -44,9 +45,14 @@ class Result:
 
 
 def result_file(
-    scores: Scores, subject: Compiled | Trained, task: Task, settings: Mapping[str, Any]
+    scores: Scores,
+    subject: Compiled | Trained,
+    task: Task,
+    settings: Mapping[str, Any],
+    resolution: float = RESOLUTION,
 ) -> GraphFile:
-    """EAP-IG's format, with the settings and the score beside."""
+    """EAP-IG's format, with the settings and the score, at a resolution, beside."""
+    views = score_views(scores, subject.circuit, resolution=resolution)
     return graph_file(
         scores.graph,
         circuit=subject.circuit,
@@ -55,9 +61,7 @@ def result_file(
         settings=settings,
         rank_by=scores.rank_by,
         result={
-            "views": {
-                view: s.to_dict() for view, s in score_views(scores, subject.circuit).items()
-            },
+            "views": {view: found.to_dict() for view, found in views.items()},
             **{name: getattr(scores, name) for name in COSTS},
             "metric": task.metric,
             "options": dict(scores.options),

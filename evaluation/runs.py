@@ -22,6 +22,7 @@ from knowncircuits.evaluation.discover import default_options, discover, load_me
 from knowncircuits.evaluation.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.provenance import code_hash
 from knowncircuits.evaluation.results import COMPILED, Result, read_result, result_file
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Ablation, Task, make_task
 from knowncircuits.evaluation.threads import threads
@@ -89,6 +90,7 @@ class _Plan:
 
     folder: Path
     code: Mapping[str, str]  # hashes, by method
+    resolution: float  # of the areas that are written
     fresh: bool  # whatever is there
     retry: bool  # what failed before
 
@@ -99,6 +101,7 @@ def run(
     folder: Path,
     *,
     seeds: Sequence[int] = (0,),
+    resolution: float = RESOLUTION,
     processes: int = 1,
     fresh: bool = False,
     retry: bool = False,
@@ -116,6 +119,7 @@ def run(
         models: cases and which of their models.
         folder: of the result files, see `Job.path`.
         seeds: of the pairs.
+        resolution: of the areas that are written beside the scores; see `score`.
         processes: how many models are worked on at a time.
         fresh: run everything anew, in place of what is there.
         retry: try again what failed before.
@@ -134,7 +138,7 @@ def run(
     jobs = [Job(s, *model, seed) for s in settings for model in chosen for seed in seeds]
     places = [(job.settings.name, job.case, job.variant, job.seed) for job in jobs]
     code = {method: code_hash(method) for method in {s.method for s in settings}}
-    plan = _Plan(folder, code, fresh, retry)
+    plan = _Plan(folder, code, resolution, fresh, retry)
     found: dict[tuple[str, str, str, int], Result] = {}
     failures: list[Failure] = []
     work = [(job, plan) for job in jobs]
@@ -179,7 +183,7 @@ def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
         write_failure(log, described, error)
         path.unlink(missing_ok=True)  # of other code
         return replace(_failure(job, error_text(error), log), fresh=True)
-    write_graph_file(result_file(scores, subject, task, described), path)
+    write_graph_file(result_file(scores, subject, task, described, plan.resolution), path)
     log.unlink(missing_ok=True)
     return Result(
         job.settings.name,

@@ -45,6 +45,7 @@ def _log_method(comparison: Comparison, method: str, project: str, mode: Mode | 
     config |= {
         "seeds": sorted({result.seed for result in results}),
         "models": {f"{r.case}/{r.variant}": r.settings["model"] for r in results},
+        "resolution": comparison.resolution,
         "wandb": version("wandb"),
     }
     with start_run(project, mode, name=method, config=config, job_type="score") as run:
@@ -55,7 +56,8 @@ def _log_method(comparison: Comparison, method: str, project: str, mode: Mode | 
         for summary in comparison.summaries:
             run.summary.update(_numbers(summary, method))
         summary = comparison.summaries[0]
-        curves = mean_curves(r for r in results if r.case in summary.means.index)
+        chosen = (r for r in results if r.case in summary.means.index)
+        curves = mean_curves(chosen, resolution=comparison.resolution)
         for name, (column, x, y) in PLOTS.items():
             table = wandb.Table(**_plain(curves[["at", column]].set_axis([x, y], axis=1)))
             title = f"{name}, {summary.suite} cases"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.scoring.intervals import interval_over_cases
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.statistics import case_means, paired_tests, rank_ranges
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import VALUES, score_submissions
@@ -35,6 +36,7 @@ COLUMNS = (
     "of_models",
     "passes",
     "seconds",
+    "resolution",
 )
 
 
@@ -45,15 +47,24 @@ class Board:
     submissions: tuple[Submission, ...]  # in order of their ids
     models: Mapping[str, Certified]
     results: pd.DataFrame  # of `score_submissions`
+    resolution: float = RESOLUTION  # below which share of a vector's largest scores were ties
 
     @classmethod
     def of(
-        cls, submissions: Sequence[Submission], models: Mapping[str, Certified] | None = None
+        cls,
+        submissions: Sequence[Submission],
+        models: Mapping[str, Certified] | None = None,
+        *,
+        resolution: float = RESOLUTION,
     ) -> Board:
-        """Score submissions on the certified models, by default the shipped ones."""
+        """Score submissions on the certified models, by default the shipped ones.
+
+        Raises InputError for a resolution that is not from 0 to below 1.
+        """
         models = certified_models() if models is None else models
         ordered = tuple(sorted(submissions, key=lambda s: s.id))
-        return cls(ordered, models, score_submissions(ordered, models))
+        results = score_submissions(ordered, models, resolution=resolution)
+        return cls(ordered, models, results, resolution)
 
     @cached_property
     def slices(self) -> list[Slice]:
@@ -101,8 +112,8 @@ class Board:
         Columns COLUMNS: the range of ranks by AUROC that paired tests over cases leave; AUROC and
         average precision with intervals of 95% over cases, none for partial ones; cases that were
         averaged over; how many models are covered and of how many; passes for each pair of inputs
-        and seconds for each model, as the submitter says. Of too few cases there are neither
-        intervals nor ranks; see `rank_ranges`.
+        and seconds for each model, as the submitter says; the resolution at which scores were
+        ranked. Of too few cases there are neither intervals nor ranks; see `rank_ranges`.
 
         Raises UnknownNameError for another slice or view.
         """
@@ -126,7 +137,7 @@ class Board:
             costs = _costs(submission, chosen.cases)
             title, kind = submission.description.title, submission.description.kind
             rows.append((name, title, kind, low, high, *numbers, cases, n, of, *costs))
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        table = pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(resolution=self.resolution)
         return _in_order(table.astype({"rank_low": float, "rank_high": float}))
 
     def tests(self) -> pd.DataFrame:
@@ -145,10 +156,14 @@ class Board:
 
 
 def rank_submissions(
-    submissions: Sequence[Submission], *, slice_key: str = HEADLINE, view: str = "edge"
+    submissions: Sequence[Submission],
+    *,
+    slice_key: str = HEADLINE,
+    view: str = "edge",
+    resolution: float = RESOLUTION,
 ) -> pd.DataFrame:
     """The board as a table; see `Board.standings`."""
-    return Board.of(submissions).standings(slice_key, view)
+    return Board.of(submissions, resolution=resolution).standings(slice_key, view)
 
 
 def _intervals(means: pd.DataFrame) -> dict[str, tuple[float, float, float]]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from knowncircuits.evaluation.scoring.ranking import auroc, average_precision
+from knowncircuits.evaluation.scoring.curves import roc_at
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION, at_resolution
+from knowncircuits.evaluation.scoring.scores import score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
@@ -19,23 +21,28 @@ FALSE_RATES = np.linspace(0, 1, 51).round(12)  # at which ROC curves are read
 
 
 def score_submissions(
-    submissions: Sequence[Submission], models: Mapping[str, Certified] | None = None
+    submissions: Sequence[Submission],
+    models: Mapping[str, Certified] | None = None,
+    *,
+    resolution: float = RESOLUTION,
 ) -> pd.DataFrame:
     """Score all submissions, those of one model in one go.
 
     Args:
         submissions: whose raw scores are compared with the truth.
         models: the certified models, by default the shipped ones.
+        resolution: below which share of a vector's largest magnitude scores are ties; see
+            `knowncircuits.evaluation.scoring.ranking.at_resolution`.
 
     Returns:
         A row for each submission, model, seed and view: method (its id), case, variant, seed,
-        view, auroc and average_precision, which are NaN where all determined items are of one kind.
+        view; auroc and average_precision, which are NaN where all determined items are of one kind;
+        resolution.
     """
     parts: list[dict[str, object]] = []
-    for model, names, seeds, rankings in stacked(submissions, models):
+    for model, names, seeds, rankings in stacked(submissions, models, resolution):
         for view in VIEWS:
-            seen = view_circuit(model.circuit, view)
-            items = seen.select(rankings)
+            areas = score_rankings(view_circuit(model.circuit, view), rankings)
             parts.append(
                 {
                     "method": names,
@@ -43,18 +50,20 @@ def score_submissions(
                     "variant": np.full(len(names), model.variant, dtype=object),
                     "seed": seeds,
                     "view": np.full(len(names), view, dtype=object),
-                    "auroc": auroc(seen.truth, items),
-                    "average_precision": average_precision(seen.truth, items),
+                    **{value: areas[value] for value in VALUES},
+                    "resolution": np.full(len(names), resolution),
                 }
             )
-    columns = (*KEYS, *VALUES)
+    columns = (*KEYS, *VALUES, "resolution")
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in columns})
 
 
 def stacked(
-    submissions: Sequence[Submission], models: Mapping[str, Certified] | None = None
+    submissions: Sequence[Submission],
+    models: Mapping[str, Certified] | None = None,
+    resolution: float = RESOLUTION,
 ) -> Iterator[tuple[Certified, np.ndarray, np.ndarray, Float[np.ndarray, "row edge"]]]:
     """Of each model the rankings of all submissions and seeds, with their ids and seeds."""
     models = certified_models() if models is None else models
@@ -67,35 +76,22 @@ def stacked(
             np.array([submission.id for submission in there], dtype=object), [*map(len, seeds)]
         )
         rankings = np.concatenate([submission.ranking(key) for submission in there])
-        yield model, names, np.concatenate(seeds), rankings
-
-
-def roc(
-    truth: Bool[np.ndarray, " item"], ranking: Float[np.ndarray, " item"]
-) -> Float[np.ndarray, " rate"]:
-    """The share of true items found at each of FALSE_RATES; tied items make a straight line.
-
-    Expects items of both kinds.
-    """
-    order = np.argsort(-ranking, kind="stable")
-    last_of_tie = np.append(np.diff(ranking[order]) != 0, True)
-    hits = np.cumsum(truth[order])[last_of_tie]
-    misses = np.cumsum(~truth[order])[last_of_tie]
-    x, y = np.append(0, misses / misses[-1]).round(12), np.append(0, hits / hits[-1])
-    curve: np.ndarray = np.interp(FALSE_RATES, x, y)  # where it rises straight up, its upper end
-    return curve
+        yield model, names, np.concatenate(seeds), at_resolution(rankings, resolution)
 
 
 def roc_curves(
-    submissions: Sequence[Submission], models: Mapping[str, Certified]
+    submissions: Sequence[Submission],
+    models: Mapping[str, Certified],
+    *,
+    resolution: float = RESOLUTION,
 ) -> dict[tuple[str, str], Float[np.ndarray, " rate"]]:
     """The ROC curve of each method on each case: the mean over seeds, then over its models."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
-    for model, names, _, rankings in stacked(submissions, models):
+    for model, names, _, rankings in stacked(submissions, models, resolution):
         seen = view_circuit(model.circuit, "edge")
         if seen.truth.all() or not seen.truth.any():
             continue
-        curves = np.array([roc(seen.truth, row) for row in seen.select(rankings)])
+        curves = roc_at(seen.truth, seen.select(rankings), FALSE_RATES)
         for name in dict.fromkeys(names):
             found.setdefault((name, model.case), []).append(curves[names == name].mean(0))
     return {key: np.mean(curves, axis=0) for key, curves in found.items()}

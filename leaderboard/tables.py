@@ -25,7 +25,8 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def board_csv(table: pd.DataFrame) -> str:
     """Comma-separated, with six digits behind the point."""
     ranks = dict.fromkeys({"rank_low", "rank_high"} & set(table.columns), "Int64")
-    return str(table.round(DIGITS).astype(ranks).to_csv(index=False, lineterminator="\n"))
+    digits = {name: DIGITS for name in table.columns if name != "resolution"}
+    return str(table.round(digits).astype(ranks).to_csv(index=False, lineterminator="\n"))
 
 
 def board_json(table: pd.DataFrame) -> str:
@@ -109,7 +110,7 @@ def _escape(text: str) -> str:
 
 
 def _plain(value: object, column: str) -> object:
-    if isinstance(value, float):
+    if isinstance(value, float) and column != "resolution":
         if math.isnan(value):
             return None
         return int(value) if column.startswith("rank") else round(value, DIGITS)

@@ -1,4 +1,4 @@
-"""Programs for tests: the twelve that tracr was recorded on, and random ones.
+"""Programs for tests: the twelve that tracr was recorded on, gates of flags, and random ones.
 
 Random programs use every primitive, small alphabets, and values that may be None.
 """
@@ -27,6 +27,26 @@ TWELVE = (
     "zero_duplicates",
     "balanced_parentheses",
 )
+
+GATE_LETTERS = ("a", "b", "c", "d", "e", "f")
+
+
+def flag(letter: str) -> rasp.SOp:
+    """Whether the input has a letter anywhere: a head that counts it, and a step."""
+    same = rasp.Select(rasp.tokens, rasp.Full(letter), rasp.Comparison.EQ)
+    return rasp.Map(lambda count: count > 0, rasp.SelectorWidth(same))
+
+
+def either_flag() -> rasp.SOp:
+    """An OR of two flags: where both are on, neither matters alone."""
+    return rasp.SequenceMap(lambda x, y: x or y, flag("a"), flag("b"))
+
+
+def majority_of_flags() -> rasp.SOp:
+    """Whether two of three flags are on, of three heads: where all are on, none matters alone."""
+    two = rasp.SequenceMap(lambda x, y: int(x) + int(y), flag("a"), flag("b"))
+    return rasp.SequenceMap(lambda count, z: count + int(z) >= 2, two, flag("c"))
+
 
 TOKENS = (0, 1, 2)
 PREDICATES = (

@@ -8,6 +8,8 @@ from typing import Any
 import typer.main
 
 from knowncircuits.cli import app
+from knowncircuits.cli.options import DEFAULT_RESOLUTION
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 
 # What has the same meaning in several commands is called the same.
 SHORT = {"case": "-c", "output": "-o", "jobs": "-j", "option": "-x", "method": "-m"}
@@ -48,3 +50,8 @@ def test_cases_are_chosen_alike() -> None:
     assert {"score", "faithfulness", "models train"} <= set(found["jobs"])
     gone = {"cases", "processes", "over", "folders", "file", "out"}
     assert not gone & set(found)
+
+
+def test_the_default_resolution_is_the_librarys() -> None:
+    assert DEFAULT_RESOLUTION == RESOLUTION
+    assert set(options()["resolution"]) == {"score", "compare", "faithfulness"}

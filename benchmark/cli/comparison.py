@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from knowncircuits.cli.options import (
+    DEFAULT_RESOLUTION,
+    ResolutionOption,
     level,
     output_option,
     to_path,
@@ -30,6 +32,7 @@ def compare(
         output_option("Folder of tables and figures; none by default."),
     ] = None,
     figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
+    resolution: ResolutionOption = DEFAULT_RESOLUTION,
     alpha: Annotated[
         float,
         typer.Option(parser=level, help="Level of the tests, corrected for their number."),
@@ -42,11 +45,13 @@ def compare(
     """
     from knowncircuits.evaluation.results import read_results
     from knowncircuits.evaluation.scoring.comparison import compare_results
+    from knowncircuits.evaluation.scoring.ranking import check_resolution
     from knowncircuits.pictures import check_targets
 
+    check_resolution(resolution)
     if output:
         check_targets([output / f"curves.{figures}"])
-    found = compare_results(read_results(*results))
+    found = compare_results(read_results(*results), resolution=resolution)
     print_method_scores(found.scores)
     for suite, tests in found.tests.items():
         _print_tests(suite, tests, alpha)

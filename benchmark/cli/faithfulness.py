@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from knowncircuits.cli.options import (
+    DEFAULT_RESOLUTION,
     JobsOption,
     ModelOption,
+    ResolutionOption,
     Theme,
     ThemeOption,
     save_option,
@@ -59,6 +61,7 @@ def faithfulness(
     rank_by: Annotated[
         Ranking | None, typer.Option(help="By default as each method ranks.")
     ] = None,
+    resolution: ResolutionOption = DEFAULT_RESOLUTION,
     size: Annotated[
         SizeBy, typer.Option(help="The size asked for, or what is left when pruned.")
     ] = SizeBy.nominal,
@@ -78,8 +81,10 @@ def faithfulness(
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures import check_files, faithfulness_figure, save_effects
     from knowncircuits.evaluation.results import read_result, read_results
+    from knowncircuits.evaluation.scoring.ranking import check_resolution
 
     check_files(save or ())
+    check_resolution(resolution)
     found = [
         result
         for path in results
@@ -105,6 +110,7 @@ def faithfulness(
             on_task=tick,
             construction=construction.value,
             rank_by=rank_by.value if rank_by else None,
+            resolution=resolution,
             size_by=size.value,
             pruned=prune,
         )
@@ -124,7 +130,8 @@ def _print_faithfulness(table: pd.DataFrame) -> None:
     first = table.iloc[0]
     ranking = " or ".join(sorted(table.loc[table["method"] != "truth", "rank_by"].unique()))
     print(
-        f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores, "
+        f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores "
+        f"at a resolution of {first['resolution']:g}, "
         f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size; "
         f"metric {' or '.join(sorted(table['metric'].unique()))}, "
         f"ablation {' or '.join(sorted(table['ablation'].unique()))}"

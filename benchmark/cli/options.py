@@ -163,6 +163,14 @@ WandbModeOption = Annotated[
 ]
 
 
+# As `evaluation.scoring.ranking.RESOLUTION`, which help must not import; a test compares them.
+DEFAULT_RESOLUTION = 1e-6
+ResolutionOption = Annotated[
+    float,
+    typer.Option(help="Scores that this share of the largest does not tell apart are ties."),
+]
+
+
 def save_option(text: str = ".csv, .json, .html, .png, .pdf or .svg") -> Any:
     """Files that a command writes, by their endings."""
     return typer.Option(

@@ -10,6 +10,7 @@ import typer
 
 from knowncircuits.cli.following import follow_runs
 from knowncircuits.cli.options import (
+    DEFAULT_RESOLUTION,
     CasesOption,
     CompiledOption,
     FamilyOption,
@@ -17,6 +18,7 @@ from knowncircuits.cli.options import (
     Metric,
     ModelOption,
     PatchedEdges,
+    ResolutionOption,
     SeedsOption,
     SuiteOption,
     VariantsOption,
@@ -69,6 +71,7 @@ def score(
         PatchedEdges, typer.Option(help="What patched edges read.")
     ] = PatchedEdges.resample,
     option: Annotated[list[str] | None, setting_option("For the method")] = None,
+    resolution: ResolutionOption = DEFAULT_RESOLUTION,
     label: Annotated[
         str, typer.Option(help="What the results are called; by default as the method.")
     ] = "",
@@ -94,10 +97,12 @@ def score(
     """
     from knowncircuits.evaluation.results import COMPILED
     from knowncircuits.evaluation.runs import Settings, run
+    from knowncircuits.evaluation.scoring.ranking import check_resolution
     from knowncircuits.evaluation.scoring.tables import score_results
     from knowncircuits.writing import check_writable
 
     check_tracking(wandb, wandb_mode)
+    check_resolution(resolution)
     if sum((compiled, model is not None, bool(variant))) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")
     chosen = _methods(method)
@@ -137,6 +142,7 @@ def score(
             subjects,
             output,
             seeds=draws,
+            resolution=resolution,
             processes=jobs,
             fresh=fresh,
             retry=retry,
@@ -145,7 +151,7 @@ def score(
         )
     what = "compiled models" if compiled else model or "trained models"
     if results:
-        table = score_results(results)
+        table = score_results(results, resolution=resolution)
         if len(chosen) == 1:
             print_case_scores(f"{settings[0].name} on {what}", table)
         else:
@@ -155,7 +161,7 @@ def score(
         from knowncircuits.evaluation.tracking import log_comparison
 
         mode: Any = wandb_mode.value if wandb_mode else None
-        log_comparison(compare_results(results), wandb, mode=mode)
+        log_comparison(compare_results(results, resolution=resolution), wandb, mode=mode)
     followed.print_end(output)
 
 

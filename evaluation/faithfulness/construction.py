@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from knowncircuits.errors import GraphError, UnknownNameError
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import RankBy, Scores
 from knowncircuits.graph import Graph, check_edge_vector, destination_node
 
@@ -26,7 +27,12 @@ Order = Int[np.ndarray, " edge"]
 
 
 def top_n(
-    scores: Scores, n: int, *, rank_by: RankBy | None = None, pruned: bool = False
+    scores: Scores,
+    n: int,
+    *,
+    rank_by: RankBy | None = None,
+    pruned: bool = False,
+    resolution: float = RESOLUTION,
 ) -> Members:
     """The n highest edges.
 
@@ -35,14 +41,21 @@ def top_n(
         n: how many edges.
         rank_by: `absolute` or `signed`; by default as the method ranks.
         pruned: leave out those of them that lie on no path from an input to logits.
+        resolution: scores that this share of the largest does not tell apart are ties, see
+            `ranking.at_resolution`.
 
     Raises GraphError for an n that is not between 0 and the number of edges.
     """
-    return _first(scores, n, "top-n", rank_by, pruned)
+    return _first(scores, n, edge_order(scores, "top-n", rank_by, resolution), pruned)
 
 
 def greedy(
-    scores: Scores, n: int, *, rank_by: RankBy | None = None, pruned: bool = False
+    scores: Scores,
+    n: int,
+    *,
+    rank_by: RankBy | None = None,
+    pruned: bool = False,
+    resolution: float = RESOLUTION,
 ) -> Members:
     """N edges, always the highest into a node that is in already; at first only logits is.
 
@@ -51,22 +64,27 @@ def greedy(
 
     Args and Raises: see `top_n`.
     """
-    return _first(scores, n, "greedy", rank_by, pruned)
+    return _first(scores, n, edge_order(scores, "greedy", rank_by, resolution), pruned)
 
 
 def edge_order(
-    scores: Scores, construction: Construction = "top-n", rank_by: RankBy | None = None
+    scores: Scores,
+    construction: Construction = "top-n",
+    rank_by: RankBy | None = None,
+    resolution: float = RESOLUTION,
 ) -> Order:
-    """All edges in the order in which a construction takes them.
+    """All edges in the order in which a construction takes them; ties in the graph's.
 
-    Raises UnknownNameError for another construction or ranking.
+    Raises UnknownNameError for another construction or ranking, InputError for a resolution that is
+    not from 0 to below 1.
     """
     if construction not in CONSTRUCTIONS:
         raise UnknownNameError("construction", construction, CONSTRUCTIONS)
     chosen = rank_by or scores.rank_by
     if chosen not in get_args(RankBy):
         raise UnknownNameError("ranking", chosen, get_args(RankBy))
-    return CONSTRUCTIONS[construction](scores.graph, replace(scores, rank_by=chosen).ranking)
+    ranks = replace(scores, rank_by=chosen).ranks(resolution)
+    return CONSTRUCTIONS[construction](scores.graph, ranks)
 
 
 def prune(graph: Graph, members: Members) -> Members:
@@ -102,13 +120,11 @@ def edge_ends(graph: Graph) -> tuple[Order, Order]:
     return graph.source_of_edge, np.array(targets)[graph.destination_of_edge]
 
 
-def _first(
-    scores: Scores, n: int, construction: Construction, rank_by: RankBy | None, pruned: bool
-) -> Members:
+def _first(scores: Scores, n: int, order: Order, pruned: bool) -> Members:
     graph = scores.graph
     if not 0 <= n <= graph.n_edges:
         raise GraphError(f"expected 0 to {graph.n_edges} edges, got {n}")
-    members = as_members(graph, edge_order(scores, construction, rank_by)[:n])
+    members = as_members(graph, order[:n])
     return prune(graph, members) if pruned else members
 
 

@@ -21,6 +21,7 @@ from knowncircuits.evaluation.faithfulness.construction import (
     edge_order,
     prune,
 )
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import RankBy, Scores
 from knowncircuits.evaluation.task import Task
 
@@ -42,6 +43,7 @@ class Faithfulness:
     n_pairs: int
     construction: str  # top-n or greedy
     rank_by: str  # absolute or signed
+    resolution: float  # scores that this share of the largest does not tell apart were ties
     pruned: bool  # whether edges on no path from an input to logits were left out
     size_by: str  # which size stands for a circuit on the axis: nominal or actual
     shares: tuple[float, ...]  # of all edges that were asked for
@@ -102,6 +104,7 @@ def faithfulness(
     *,
     construction: Construction = "top-n",
     rank_by: RankBy | None = None,
+    resolution: float = RESOLUTION,
     pruned: bool = True,
     size_by: SizeBy = "nominal",
     shares: Sequence[float] = SHARES,
@@ -120,6 +123,8 @@ def faithfulness(
         truth: the true circuit, whose own faithfulness is returned beside.
         construction: `top-n` or `greedy`; see `construction`.
         rank_by: `absolute` or `signed`; by default as the method ranks.
+        resolution: scores that this share of the largest does not tell apart are ties, see
+            `ranking.at_resolution`.
         pruned: leave out edges that lie on no path from an input to logits.
         size_by: whether f stands at the share that was asked for (`nominal`), as in MIB, or at the
             share of edges that were left when pruned (`actual`).
@@ -132,6 +137,7 @@ def faithfulness(
         GraphError: for scores or a truth of another graph, or shares that do not grow from above 0
             to at most 1.
         UnknownNameError: for another construction, ranking or size.
+        InputError: for a resolution that is not from 0 to below 1.
         TaskError: where patching every edge does not make the metric grow.
     """
     graph = task.graph
@@ -141,7 +147,7 @@ def faithfulness(
     if size_by not in get_args(SizeBy):
         raise UnknownNameError("size", size_by, get_args(SizeBy))
     sizes = edge_counts(graph.n_edges, shares)
-    order = edge_order(scores, construction, rank_by)
+    order = edge_order(scores, construction, rank_by, resolution)
     circuits = np.array([as_members(graph, order[:size]) for size in sizes])
     if pruned:
         circuits = np.array([prune(graph, circuit) for circuit in circuits])
@@ -155,6 +161,7 @@ def faithfulness(
         n_pairs=task.n_pairs,
         construction=construction,
         rank_by=rank_by or scores.rank_by,
+        resolution=resolution,
         pruned=pruned,
         size_by=size_by,
         shares=tuple(map(float, shares)),

@@ -14,6 +14,7 @@ from knowncircuits.evaluation.controls import CONTROLS
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.results import Result
 from knowncircuits.evaluation.scoring.curves import mean_curves
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.summary import Summary
 
 if TYPE_CHECKING:
@@ -26,16 +27,19 @@ CONTROL_DASHES = ("dot", "dash", "longdash", "dashdot", "longdashdot")
 BINS = 100  # of a method's scores, from 0 to its highest
 
 
-def curves_figure(results: Sequence[Result], summary: Summary) -> go.Figure:
+def curves_figure(
+    results: Sequence[Result], summary: Summary, resolution: float = RESOLUTION
+) -> go.Figure:
     """Mean ROC and precision-recall curve of each method, the best first in the legend.
 
     Args:
         results: of which those on the summary's cases are drawn.
         summary: says which cases and in what order the methods are.
+        resolution: see `score`.
     """
     from plotly.subplots import make_subplots
 
-    curves = mean_curves(_of_cases(results, summary))
+    curves = mean_curves(_of_cases(results, summary), resolution=resolution)
     figure = make_subplots(1, 2, subplot_titles=["ROC", "precision and recall"])
     for method, line in _lines(summary).items():
         curve = curves[curves["method"] == method]

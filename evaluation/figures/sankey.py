@@ -13,6 +13,7 @@ from knowncircuits.evaluation.faithfulness.circuits import true_circuit
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.figures.diagram import MANY, draw_diagrams, draw_nothing
 from knowncircuits.evaluation.figures.kinds import Kind, Ribbon
+from knowncircuits.evaluation.scoring.ranking import at_resolution
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph, destination_node, split_edge
 
@@ -61,7 +62,8 @@ def circuit_sankey(
         threshold: the least ranking of edges that are drawn: of |score|, or of the score itself
             where the method ranks by sign.
         n_edges: at most so many edges (and positions), the highest; by default 30 where there is no
-            threshold either. Of a circuit, all that are in. Edges with score 0 are never drawn.
+            threshold either. Of a circuit, all that are in. Edges whose score is 0,
+            without a threshold at the resolution of `score`, are never drawn.
         vertical: inputs at the bottom and logits at the top, not left and right.
         theme: `default` or `colourblind`.
         title: by default it names the method, or says that it is a circuit.
@@ -105,7 +107,7 @@ def _read(
 ) -> tuple[Graph, Values, Values, str]:
     """The graph, its values [edge, pos], what they rank by, and what to call them."""
     if isinstance(shown, Scores):
-        ranks = shown.ranking[:, None]
+        ranks = shown.ranking[:, None]  # as they are: a threshold looks at them
         return shown.graph, shown.values[:, None], ranks, f"Scores of {shown.method}"
     if not isinstance(shown, np.ndarray):
         circuit = shown if isinstance(shown, Circuit) else shown.circuit
@@ -131,15 +133,16 @@ def _choose(
     n_edges: int | None,
     default: int | None,
 ) -> Bool[np.ndarray, "edge pos"]:
-    """What is drawn: the highest, ties in the graph's order."""
+    """What is drawn: the highest, ties in the graph's order; scores rank as they are scored."""
     if n_edges is not None and n_edges < 0:
         raise GraphError(f"expected a number of edges of at least 0, got {n_edges}")
     if threshold is None and n_edges is None:
         n_edges = default
-    passing = values != 0
+    ranks = at_resolution(ranking.ravel())
+    passing = at_resolution(values.ravel()).reshape(values.shape) != 0
     if threshold is not None:
-        passing &= ranking >= threshold
-    order = np.argsort(-ranking, axis=None, kind="stable")
+        passing = (values != 0) & (ranking >= threshold)
+    order = np.argsort(-ranks, kind="stable")
     kept = order[passing.flat[order]][:n_edges]
     chosen = np.zeros(values.shape, dtype=bool)
     chosen.flat[kept] = True

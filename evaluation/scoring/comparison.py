@@ -10,6 +10,7 @@ import pandas as pd
 
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.results import Result, check_one_code
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.statistics import paired_tests
 from knowncircuits.evaluation.scoring.summary import Summary, summarise
 from knowncircuits.evaluation.scoring.tables import score_results
@@ -25,6 +26,7 @@ class Comparison:
     scores: pd.DataFrame  # see `score_results`
     summaries: Sequence[Summary]  # structural and degenerate cases apart
     tests: Mapping[str, pd.DataFrame]  # by suite; see `paired_tests`
+    resolution: float = RESOLUTION  # at which scores were ranked
 
     def write(self, folder: Path, ending: str = ".html") -> list[Path]:
         """Write tables, and plots of the structural cases (or of what there is); returns the files.
@@ -35,7 +37,7 @@ class Comparison:
 
         summary = self.summaries[0]
         drawn = {
-            "curves": figures.curves_figure(self.results, summary),
+            "curves": figures.curves_figure(self.results, summary, self.resolution),
             "cases": figures.cases_figure(summary),
             "strips": figures.strips_figure(self.results, summary),
             "cost": figures.cost_figure(summary),
@@ -55,20 +57,24 @@ class Comparison:
         return written
 
 
-def compare_results(results: Sequence[Result]) -> Comparison:
+def compare_results(results: Sequence[Result], *, resolution: float = RESOLUTION) -> Comparison:
     """Score results anew and compare their methods, on the cases that all of them have.
+
+    Args:
+        results: of runs.
+        resolution: scores that this share of the largest does not tell apart are ties; see `score`.
 
     Raises ResultError where there is no such case, a method has two results for one model and draw
     of pairs, or results of a method are of several codes.
     """
     check_one_code(results)
-    scores = score_results(results)
+    scores = score_results(results, resolution=resolution)
     summaries = summarise(scores)
     if not summaries:
         methods = ", ".join(scores["method"].unique())
         raise ResultError(f"expected a case that all methods have ({methods}), got none")
     tests = {summary.suite: paired_tests(summary.means) for summary in summaries}
-    return Comparison(results, scores, summaries, tests)
+    return Comparison(results, scores, summaries, tests, resolution)
 
 
 def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

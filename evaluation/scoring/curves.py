@@ -6,59 +6,95 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float, Int
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.scoring.views import view_circuit
 
-GRID = np.linspace(0, 1, 201)  # false positive rates and recalls at which curves are averaged
+DIGITS = 12  # of rates and recalls: beyond, equal ones differ by how they were computed
+# False positive rates and recalls at which curves are averaged.
+GRID = np.linspace(0, 1, 201).round(DIGITS)
+COLUMNS = ("threshold", "n_chosen", "false_positive_rate", "recall", "precision")
+
+Truth = Bool[np.ndarray, " item"]
 
 
-def score_curve(scores: Scores, circuit: Circuit, view: str = "edge") -> pd.DataFrame:
+def score_curve(
+    scores: Scores, circuit: Circuit, view: str = "edge", *, resolution: float = RESOLUTION
+) -> pd.DataFrame:
     """Every threshold of a ranking, from none chosen to all; tied scores are one threshold.
 
     Args:
         scores: of every edge.
         circuit: the truth, over the same graph.
         view: see `score`.
+        resolution: see `score`.
 
     Returns:
-        Columns threshold (items that rank at least as high are chosen; the first is infinite),
-        n_chosen, false_positive_rate, recall (the true positive rate), precision (1 where nothing
-        is chosen). Empty where all determined items are of one kind.
+        Columns threshold (items whose ranking is at least as high are chosen; the first is
+        infinite), n_chosen, false_positive_rate, recall (the true positive rate), precision (1
+        where nothing is chosen). Empty where all determined items are of one kind.
     """
-    from sklearn.metrics import roc_curve
-
     seen = view_circuit(circuit, view)
-    n_true = int(seen.truth.sum())
-    n_false = seen.truth.size - n_true
-    names = ("threshold", "n_chosen", "false_positive_rate", "recall", "precision")
-    if not n_true or not n_false:
-        return pd.DataFrame(columns=list(names), dtype=float)
-    ranks = seen.select(scores.ranking)
-    false_rate, recall, thresholds = roc_curve(seen.truth, ranks, drop_intermediate=False)
-    hits, misses = recall * n_true, false_rate * n_false
-    chosen = (hits + misses).round()
-    precision = np.divide(hits, chosen, out=np.ones_like(hits), where=chosen > 0)
-    columns = (thresholds, chosen.astype(int), false_rate, recall, precision)
-    return pd.DataFrame(dict(zip(names, columns, strict=True)))
+    if seen.truth.all() or not seen.truth.any():
+        return pd.DataFrame(columns=list(COLUMNS), dtype=float)
+    hits, misses = count_steps(seen.truth, seen.select(scores.ranks(resolution)))
+    chosen = hits + misses
+    lowest = np.append(np.inf, np.sort(seen.select(scores.ranking))[::-1][chosen[1:] - 1])
+    precision = np.divide(hits, chosen, out=np.ones(len(hits)), where=chosen > 0)
+    columns = (lowest, chosen, misses / misses[-1], hits / hits[-1], precision)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def mean_curves(results: Iterable[Result], view: str = "edge") -> pd.DataFrame:
+def count_steps(
+    truth: Truth, ranking: Float[np.ndarray, " item"]
+) -> tuple[Int[np.ndarray, " step"], Int[np.ndarray, " step"]]:
+    """How many true and how many other items are chosen, from none to all; ties go together."""
+    order = np.argsort(-ranking, kind="stable")
+    last_of_tie = np.append(np.diff(ranking[order]) != 0, True)
+    found = (np.cumsum(kind[order])[last_of_tie] for kind in (truth, ~truth))
+    hits, misses = (np.append(0, counts) for counts in found)
+    return hits, misses
+
+
+def roc_at(
+    truth: Truth,
+    rankings: Float[np.ndarray, "ranking item"],
+    rates: Float[np.ndarray, " rate"] = GRID,
+) -> Float[np.ndarray, "ranking rate"]:
+    """The share of true items that rankings find at false positive rates.
+
+    On straight lines between thresholds, as ties at random give it; where a curve rises straight
+    up, its upper end. Expects items of both kinds.
+    """
+    curves = np.empty((len(rankings), len(rates)))
+    for curve, ranking in zip(curves, rankings, strict=True):
+        hits, misses = count_steps(truth, ranking)
+        curve[:] = np.interp(rates, (misses / misses[-1]).round(DIGITS), hits / hits[-1])
+    return curves
+
+
+def mean_curves(
+    results: Iterable[Result], view: str = "edge", *, resolution: float = RESOLUTION
+) -> pd.DataFrame:
     """The mean ROC and precision-recall curve of each method: over draws, models, then cases.
 
-    Averaged at each false positive rate of a grid (recall, on straight lines between thresholds, as
-    ties at random give it) and at each recall of it (precision of the first threshold that reaches
-    it, as average precision has it).
+    Averaged at each false positive rate of a grid (recall, see `roc_at`) and at each recall of it
+    (precision of the first threshold that reaches it, as average precision has it).
 
     Returns columns method, at (the rate or recall of the grid), recall, precision.
     """
     rows = []
     for result in results:
-        curve = score_curve(result.scores, result.circuit, view)
-        if not curve.empty:
-            rows.append((result.label, result.case, result.variant, *_on_grid(curve)))
+        seen = view_circuit(result.circuit, view)
+        if seen.truth.all() or not seen.truth.any():
+            continue
+        ranks = seen.select(result.scores.ranks(resolution))
+        on_grid = roc_at(seen.truth, ranks[None])[0], _precision_at_recall(seen.truth, ranks)
+        rows.append((result.label, result.case, result.variant, *on_grid))
     names = ["method", "case", "variant", "recall", "precision"]
     frame = pd.DataFrame(rows, columns=names)
     frame = frame.explode(["recall", "precision"])  # a row for each place of the grid
@@ -69,10 +105,11 @@ def mean_curves(results: Iterable[Result], view: str = "edge") -> pd.DataFrame:
     return frame
 
 
-def _on_grid(curve: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    recall = curve["recall"].to_numpy()
-    # Where the curve rises straight up, `interp` gives the upper end, and lines end at the lower.
-    at_rate = np.interp(GRID, curve["false_positive_rate"].to_numpy(), recall)
-    # The first point, at which nothing is chosen, reaches no recall.
-    places = 1 + np.searchsorted(recall[1:], GRID - 1e-12)
-    return at_rate, curve["precision"].to_numpy()[places]
+def _precision_at_recall(
+    truth: Truth, ranking: Float[np.ndarray, " item"]
+) -> Float[np.ndarray, " recall"]:
+    hits, misses = count_steps(truth, ranking)
+    # The first step, at which nothing is chosen, reaches no recall.
+    places = 1 + np.searchsorted((hits[1:] / hits[-1]).round(DIGITS), GRID)
+    precision: np.ndarray = hits[places] / (hits + misses)[places]
+    return precision

@@ -2,6 +2,7 @@
 
 Tied items are one threshold: no number depends on an order among them. The areas are those of
 scikit-learn's `roc_auc_score` and `average_precision_score`, which take one ranking at a time.
+What ties is decided by `at_resolution` before.
 """
 
 from __future__ import annotations
@@ -10,9 +11,44 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
+from knowncircuits.errors import InputError
+
+# A share of a vector's largest magnitude. Below it lies what rounding adds to effects that are 0.
+RESOLUTION = 1e-6
+
 Truth = Bool[np.ndarray, " item"]
 Rankings = Float[np.ndarray, "*batch item"]
 Numbers = Float[np.ndarray, "*batch"]
+
+
+def at_resolution(values: Rankings, resolution: float = RESOLUTION) -> Rankings:
+    """Scores as whole steps of a grid, by which they rank; those on one step are ties.
+
+    A step is `resolution` times the largest magnitude of the vector (the last axis), and scores go
+    to the nearest one. Being equal is so transitive, and no chain of neighbours makes a smooth
+    vector one tie, as "nearer than a step" would. In turn, two scores at a border between steps are
+    told apart however near they are. 0 is in the middle of its step: what lies within half a step
+    of it, on either side, is 0. What the steps are does not depend on the truth.
+
+    Args:
+        values: any number of vectors, with or without signs.
+        resolution: from 0, which leaves all as it is, to below 1.
+
+    Raises InputError for another resolution.
+    """
+    check_resolution(resolution)
+    if resolution == 0:
+        return values
+    largest = np.abs(values).max(-1, keepdims=True, initial=0.0)
+    shares = np.divide(values, largest, out=np.zeros_like(values), where=largest > 0)
+    steps: np.ndarray = np.rint(shares / resolution)
+    return steps
+
+
+def check_resolution(resolution: float) -> None:
+    """Raise InputError for a resolution that is not from 0 to below 1."""
+    if not 0 <= resolution < 1:
+        raise InputError(f"expected a resolution from 0 to below 1, got {resolution:g}")
 
 
 def auroc(truth: Truth, rankings: Rankings) -> Numbers:

@@ -7,15 +7,23 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
-from knowncircuits.evaluation.scoring.ranking import auroc, average_precision, precision_at
-from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
+from knowncircuits.evaluation.scoring.ranking import (
+    RESOLUTION,
+    at_resolution,
+    auroc,
+    average_precision,
+    precision_at,
+)
+from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 from knowncircuits.graph import Graph, check_edge_vector
 
 RankBy = Literal["absolute", "signed"]
+AREAS = ("auroc", "average_precision", "precision_at_size")
+OF_VIEW = ("prevalence", "n_items", "n_determined", "n_true")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +48,16 @@ class Scores:
 
     @property
     def ranking(self) -> Float[np.ndarray, " edge"]:
-        """Higher means more in the circuit."""
+        """Higher means more in the circuit. A threshold looks at this, all else at `ranks`."""
         return np.abs(self.values) if self.rank_by == "absolute" else self.values
 
-    def top(self, n: int) -> list[tuple[str, float]]:
+    def ranks(self, resolution: float = RESOLUTION) -> Float[np.ndarray, " edge"]:
+        """The ranking with scores that are too near to be told apart as ties; `at_resolution`."""
+        return at_resolution(self.ranking, resolution)
+
+    def top(self, n: int, *, resolution: float = RESOLUTION) -> list[tuple[str, float]]:
         """The n highest edges with their signed scores; ties in the graph's order."""
-        order = np.argsort(-self.ranking, kind="stable")[:n]
+        order = np.argsort(-self.ranks(resolution), kind="stable")[:n]
         return [(self.graph.edges[i], float(self.values[i])) for i in order]
 
 
@@ -74,6 +86,7 @@ class Score:
     n_items: int  # edges, or heads' edges, or nodes: see `views`
     n_determined: int
     n_true: int
+    resolution: float  # scores that this share of the largest does not tell apart were ties
     chosen: Chosen | None = None  # where the method has a threshold
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,45 +94,71 @@ class Score:
         return asdict(self)
 
 
-def score(scores: Scores, circuit: Circuit, view: str = "edge") -> Score:
+def score(
+    scores: Scores, circuit: Circuit, view: str = "edge", *, resolution: float = RESOLUTION
+) -> Score:
     """Compare scores with a known circuit.
 
     What is undetermined is left out: nobody can know it. Tied scores are one threshold, see
-    `ranking`; ties at the true size are broken at random, and the expected precision counts.
+    `ranking`; ties at the true size are broken at random, and the expected precision counts. Time
+    and memory grow as the number of edges (sorting aside).
 
     Args:
         scores: of every edge.
         circuit: the truth, over the same graph.
         view: `edge`; `no-embed`, edges that do not leave the embedding of the tokens; `head`, with
             q, k and v of a head as one; `node`, nodes that write.
+        resolution: scores that a share of the largest magnitude does not tell apart are ties, see
+            `ranking.at_resolution`; 0 ties equal scores only.
 
     Raises:
         GraphError: if the two are about different graphs.
         UnknownNameError: for another view.
+        InputError: for a resolution that is not from 0 to below 1.
     """
     if scores.graph != circuit.graph:
         raise GraphError(
             f"expected scores over {circuit.graph.summary()}, got {scores.graph.summary()}"
         )
-    seen = view_circuit(circuit, view)
-    truth, ranks = seen.truth, seen.select(scores.ranking)
-    n, n_true = len(truth), int(truth.sum())
-    both = 0 < n_true < n
-    return Score(
-        auroc=float(auroc(truth, ranks)) if both else None,
-        average_precision=float(average_precision(truth, ranks)) if both else None,
-        precision_at_size=float(precision_at(truth, ranks, n_true)) if both else None,
-        prevalence=n_true / n if n else 0.0,
-        n_items=seen.n_items,
-        n_determined=n,
-        n_true=n_true,
-        chosen=None if scores.threshold is None else choose(truth, ranks > scores.threshold),
-    )
+    seen, threshold = view_circuit(circuit, view), scores.threshold
+    found = score_rankings(seen, scores.ranks(resolution))
+    values: dict[str, Any] = {name: found[name].item() for name in (*AREAS, *OF_VIEW)}
+    defined = {name: None if np.isnan(value) else value for name, value in values.items()}
+    chosen = None
+    if threshold is not None:
+        chosen = choose(seen.truth, seen.select(scores.ranking) > threshold)
+    return Score(**defined, resolution=resolution, chosen=chosen)
 
 
-def score_views(scores: Scores, circuit: Circuit) -> dict[str, Score]:
+def score_views(
+    scores: Scores, circuit: Circuit, *, resolution: float = RESOLUTION
+) -> dict[str, Score]:
     """The score of every view; see `score`."""
-    return {view: score(scores, circuit, view) for view in VIEWS}
+    return {view: score(scores, circuit, view, resolution=resolution) for view in VIEWS}
+
+
+def score_rankings(
+    view: View, rankings: Float[np.ndarray, "*batch edge"]
+) -> dict[str, Shaped[np.ndarray, "*batch"]]:
+    """AREAS and OF_VIEW of any number of rankings of one graph's edges.
+
+    All that is scored is scored here: single vectors, results of runs, and submissions. AREAS are
+    NaN where all determined items are of one kind.
+
+    Args:
+        view: of the circuit.
+        rankings: higher is more in the circuit; equal ones are ties.
+    """
+    n_true, n = int(view.truth.sum()), view.truth.size
+    shape, items = rankings.shape[:-1], view.select(rankings)
+    both = 0 < n_true < n
+    at_size = precision_at(view.truth, items, n_true) if both else np.full(shape, np.nan)
+    areas = (auroc(view.truth, items), average_precision(view.truth, items), at_size)
+    constants = (n_true / n if n else 0.0, view.n_items, n, n_true)
+    found = dict(zip(AREAS, areas, strict=True))
+    return found | {
+        name: np.full(shape, value) for name, value in zip(OF_VIEW, constants, strict=True)
+    }
 
 
 def choose(truth: Bool[np.ndarray, " item"], chosen: Bool[np.ndarray, " item"]) -> Chosen:

@@ -33,7 +33,8 @@ def method_pages(standings: Standings) -> Iterator[Page]:
     structural = {s.key: set(s.cases) for s in board.slices}.get(HEADLINE, set())
     models = {key: model for key, model in board.models.items() if model.case in structural}
     curves: dict[str, dict[str, np.ndarray]] = {}
-    for (name, case), curve in roc_curves(board.submissions, models).items():
+    found = roc_curves(board.submissions, models, resolution=board.resolution)
+    for (name, case), curve in found.items():
         curves.setdefault(name, {})[case] = curve
     others = _others(standings)
     for submission in board.submissions:

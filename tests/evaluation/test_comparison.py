@@ -45,7 +45,7 @@ def test_curves_are_those_of_scikit_learn(found: Comparison) -> None:
         curve = score_curve(result.scores, result.circuit)
         determined = result.circuit.determined
         truth = result.circuit.labels[determined] == Label.IN
-        ranks = result.scores.ranking[determined]
+        ranks = result.scores.ranks()[determined]
         false_rate, recall, _ = roc_curve(truth, ranks, drop_intermediate=False)
         np.testing.assert_allclose(curve["false_positive_rate"], false_rate)
         np.testing.assert_allclose(curve["recall"], recall)

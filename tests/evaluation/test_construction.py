@@ -30,6 +30,16 @@ def scored(draw: st.DrawFn) -> Scores:
     return Scores(graph, values, "random", draw(st.sampled_from(["absolute", "signed"])))
 
 
+def test_scores_nearer_than_the_resolution_are_in_the_graphs_order() -> None:
+    graph = Graph(1, 1)
+    values = np.zeros(graph.n_edges)
+    values[[0, 5, 9]] = 1e-9, 1, 2e-9
+    scores = Scores(graph, values, "test")
+    assert np.flatnonzero(top_n(scores, 3)).tolist() == [0, 1, 5]
+    assert np.flatnonzero(top_n(scores, 3, resolution=0)).tolist() == [0, 5, 9]
+    assert edge_order(scores, resolution=0)[:3].tolist() == [5, 9, 0]
+
+
 def ends(edge: str) -> tuple[str, str]:
     source, destination = split_edge(edge)
     return source, destination_node(destination)

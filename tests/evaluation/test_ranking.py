@@ -11,7 +11,56 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from knowncircuits.evaluation.scoring.ranking import auroc, average_precision, precision_at
+from knowncircuits.errors import InputError
+from knowncircuits.evaluation.methods.acdc import THRESHOLDS
+from knowncircuits.evaluation.scoring.ranking import (
+    RESOLUTION,
+    at_resolution,
+    auroc,
+    average_precision,
+    precision_at,
+)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 3), st.integers(1, 8)), elements=finite))
+def test_scores_on_a_grid_keep_their_order_and_tie_within_a_step(values: np.ndarray) -> None:
+    steps = at_resolution(values)
+    assert np.array_equal(steps, np.rint(steps))
+    assert np.array_equal(at_resolution(-values), -steps)
+    assert np.array_equal(np.abs(steps), at_resolution(np.abs(values)))
+    for row, found in zip(values, steps, strict=True):
+        order = np.argsort(row, kind="stable")
+        assert (np.diff(found[order]) >= 0).all()
+        shares = row / np.abs(row).max() if row.any() else row
+        np.testing.assert_allclose(found * RESOLUTION, shares, atol=RESOLUTION * 0.51)
+        assert np.abs(found).max() == (round(1 / RESOLUTION) if row.any() else 0)
+
+
+def test_rounding_ties_with_zero_and_nothing_else_does() -> None:
+    values = np.array([0.176, 1e-8, -1e-8, 0.0, 3e-7, 0.1759])
+    assert at_resolution(values).tolist() == [1e6, 0, 0, 0, 2, 999432]
+    assert at_resolution(np.array([0.176, -1e-8, 1e-8]), 0).tolist() == [0.176, -1e-8, 1e-8]
+
+
+def test_a_smooth_vector_is_no_one_tie() -> None:
+    """Each score is within the resolution of the next; linked in a chain all would tie."""
+    values = np.linspace(0, 1, 2_000_001)
+    assert len(np.unique(at_resolution(values))) == 1_000_001
+
+
+def test_the_thresholds_of_acdc_stay_apart() -> None:
+    """The lowest is a millionth of the highest, and what is never kept has 0."""
+    scores = np.array([0.0, *THRESHOLDS])
+    assert min(THRESHOLDS) == pytest.approx(RESOLUTION * max(THRESHOLDS))
+    assert len(np.unique(at_resolution(scores))) == len(np.unique(scores))
+
+
+@pytest.mark.parametrize("resolution", [-1e-9, 1.0, float("nan")])
+def test_resolutions_that_there_are_not(resolution: float) -> None:
+    with pytest.raises(InputError, match="expected a resolution from 0 to below 1, got"):
+        at_resolution(np.ones(3), resolution)
 
 
 @st.composite

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from knowncircuits.cases import load_case
+from knowncircuits.circuit import Label
 from knowncircuits.errors import (
     InputError,
     MethodError,
@@ -22,13 +23,14 @@ from knowncircuits.errors import (
     ResultError,
     UnknownNameError,
 )
+from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.failures import Failure
 from knowncircuits.evaluation.methods import METHODS, Method
 from knowncircuits.evaluation.results import Result, check_one_code, read_result, read_results
-from knowncircuits.evaluation.runs import Job, Settings, method_seed, own_name, run
+from knowncircuits.evaluation.runs import Job, Settings, load_subject, method_seed, own_name, run
 from knowncircuits.evaluation.scoring.comparison import compare_results
 from knowncircuits.evaluation.scoring.scores import score
-from knowncircuits.evaluation.task import Task
+from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.evaluation.threads import threads
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.trained import load_trained
@@ -103,6 +105,28 @@ def test_result_files_hold_scores_truth_and_settings(tmp_path: Path) -> None:
     assert (back.fresh, result.fresh) == (False, True)
     assert back.scores.forward_passes == result.scores.forward_passes
     assert [r.label for r in read_results(tmp_path)] == ["patching"]
+
+
+def test_files_say_at_what_resolution_their_areas_are(tmp_path: Path) -> None:
+    """The scores in them are as they were."""
+    values = []
+    for resolution in (1e-6, 0.0):
+        folder = tmp_path / str(resolution)
+        (result,) = run([Settings("exact", 10)], ONE, folder, resolution=resolution)
+        document = read_graph_file(folder / "exact/histogram/compiled/0.json").document
+        views = document["result"]["views"]
+        assert {view["resolution"] for view in views.values()} == {resolution}
+        values.append(read_result(folder / "exact/histogram/compiled/0.json").scores.values)
+        assert np.array_equal(values[-1], result.scores.values)
+    assert np.array_equal(*values)
+
+
+def test_compiled_models_are_run_in_float64() -> None:
+    """There what is outside of the circuit has an effect of 0."""
+    subject = load_subject("histogram", "compiled")
+    assert {p.dtype for p in subject.model.parameters()} == {torch.float64}
+    effects = discover("exact", make_task(subject, 20)).values
+    assert not effects[subject.circuit.labels != Label.IN].any()
 
 
 @pytest.mark.parametrize(

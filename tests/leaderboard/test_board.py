@@ -177,6 +177,12 @@ def test_tests_are_between_ranked_methods(make: Make, models: Models) -> None:
     assert tests["difference"].iloc[0] > 0
 
 
+def test_a_board_says_its_resolution(make: Make, models: Models) -> None:
+    for resolution in (1e-6, 0.01):
+        made = Board.of([make("a")], models, resolution=resolution)
+        assert set(made.standings()["resolution"]) == {resolution}
+
+
 def test_an_empty_board(models: Models) -> None:
     made = board(models)
     assert made.standings().empty

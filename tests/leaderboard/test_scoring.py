@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from knowncircuits.evaluation.scoring.curves import roc_at
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.scoring.views import VIEWS
-from knowncircuits.leaderboard.scoring import (
-    FALSE_RATES,
-    roc,
-    roc_curves,
-    score_submissions,
-)
+from knowncircuits.leaderboard.scoring import FALSE_RATES, roc_curves, score_submissions
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, load_model
@@ -71,7 +68,7 @@ def test_a_roc_curve_is_scikit_learns(items: list[tuple[bool, int]]) -> None:
     if truth.all() or not truth.any():
         return
     x, y, _ = roc_curve(truth, ranking, drop_intermediate=False)
-    curve = roc(truth, ranking)
+    (curve,) = roc_at(truth, ranking[None], FALSE_RATES)
     # Beside the steps, at which either end of a rise is right, the curves are one.
     for rate, got in zip(FALSE_RATES, curve, strict=True):
         if not np.isclose(x, rate).any():
@@ -101,3 +98,19 @@ def test_a_perfect_and_an_inverted_method(make: Make, models: Models) -> None:
     truth = perfect.scores[key][0] > 0
     determined = models[key].circuit.determined
     assert roc_auc_score(truth[determined], -perfect.scores[key][0][determined]) == 0
+
+
+def test_rounding_ranks_as_nothing(make: Make, models: Models) -> None:
+    """The truth to a millionth of a millionth: perfect in exact order, at random otherwise."""
+    key = "frequency/seed0"
+    perfect = make(noise=0.0, keys=(key,))
+    values = 1e-12 * perfect.scores[key]
+    values[:, np.flatnonzero(~models[key].circuit.determined)[0]] = 1.0
+    tiny = replace(perfect, scores={key: values})
+    for resolution, auroc in ((0, 1.0), (1e-6, 0.5), (1e-13, 1.0)):
+        table = score_submissions([tiny], models, resolution=resolution)
+        edges = table[table["view"] == "edge"]
+        assert (edges["auroc"] == auroc).all()
+        assert set(table["resolution"]) == {resolution}
+        (curve,) = roc_curves([tiny], models, resolution=resolution).values()
+        assert curve[0] == 2 * auroc - 1
