@@ -53,7 +53,8 @@ def test_curves_are_those_of_scikit_learn(found: Comparison) -> None:
         np.testing.assert_allclose(curve["precision"][1:], precision[:-1][::-1])
         np.testing.assert_allclose(curve["recall"], recall[::-1])
         assert curve["n_chosen"].tolist() == [
-            (ranks >= threshold).sum() for threshold in curve["threshold"]
+            (result.scores.ranking[determined] >= threshold).sum()
+            for threshold in curve["threshold"]
         ]
 
 
