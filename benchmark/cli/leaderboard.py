@@ -260,14 +260,9 @@ def _print_standings(standings: pd.DataFrame) -> None:
 
 
 def _read_fields(path: Path | None) -> dict[str, Any]:
-    import json
+    from knowncircuits.reading import read_json
 
-    if path is None:
-        return {}
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON: {error}") from error
+    fields = {} if path is None else read_json(path, "JSON of fields")
     if not isinstance(fields, dict):
         raise InputError(f"{path}: expected an object of fields, got {type(fields).__name__}")
     return fields

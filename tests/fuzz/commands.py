@@ -322,6 +322,8 @@ def fuzz(seed: int, first: int, count: int, folder: Path) -> tuple[Counter[str],
             failed.append(f"{n} {wrong}: {fresh} {shlex.join(words)[:300]}\n    {last[0][:300]}")
             print(failed[-1].encode("utf-8", "backslashreplace").decode(), flush=True)
         shutil.rmtree(place)
+        if (n + 1) % 100 == 0:
+            print(f"{n + 1 - first} lines, {len(failed)} failed", file=sys.stderr, flush=True)
     return endings, failed
 
 

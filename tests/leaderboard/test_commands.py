@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -91,6 +92,8 @@ def test_from_files_of_scores_to_a_submission(models: Models, tmp_path: Path) ->
         (("other", "--id", "x"), "expected --id and --title with one DIR, got 2"),
         (("--describe", "none.json"), "none.json: expected JSON"),
         (("--describe", "{list}"), "expected an object of fields, got list"),
+        (("--describe", "{deep}"), "expected JSON of fields, got 3000 objects and lists in each"),
+        (("--describe", "{pipe}"), "expected JSON of fields, got something that is no regular"),
         (("--author", "Ada=ftp://a"), "authors.0.url"),
     ],
 )
@@ -99,7 +102,10 @@ def test_submit_says_what_is_wrong(words: tuple[str, ...], message: str, tmp_pat
     file = graph_file(graph, scores=pd.Series(0.0, range(graph.n_edges)).to_numpy())
     write_graph_file(file, tmp_path / "mine" / f"{KEY}.json")
     (tmp_path / "list.json").write_text("[]")
-    words = tuple(word.format(list=tmp_path / "list.json") for word in words)
+    (tmp_path / "deep.json").write_text("[" * 3000)
+    os.mkfifo(tmp_path / "pipe.json")
+    places = {name: tmp_path / f"{name}.json" for name in ("list", "deep", "pipe")}
+    words = tuple(word.format(**places) for word in words)
     done = invoke("submit", tmp_path / "mine", "-o", tmp_path / "out", *words)
     assert isinstance(done.exception, KnownCircuitsError)
     assert message in str(done.exception)
