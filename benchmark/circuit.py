@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
+from knowncircuits.arguments import expect
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph, destination_node, split_edge
 
@@ -77,6 +78,8 @@ class Circuit:
     carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # edge: variables
 
     def __post_init__(self) -> None:
+        expect(self.graph, Graph, "graph")
+        expect(self.labels, np.ndarray, "labels")
         if self.labels.shape != (self.graph.n_edges,):
             raise GraphError(
                 f"expected labels of shape [{self.graph.n_edges}], got {list(self.labels.shape)}"
@@ -139,6 +142,15 @@ class Circuit:
             if carried:
                 carries[edge] = tuple(carried)
         return Circuit(graph, labels, carries)
+
+
+def circuit_of(shown: object) -> Circuit:
+    """A circuit, or that of a compiled or trained model; raises ArgumentError for anything else."""
+    found = getattr(shown, "circuit", None)
+    circuit = found if isinstance(found, Circuit) else shown
+    expect(circuit, Circuit, "circuit")
+    assert isinstance(circuit, Circuit)
+    return circuit
 
 
 def circuit_from_edges(

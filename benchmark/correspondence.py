@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
@@ -52,11 +53,13 @@ class Correspondence:
             raise GraphError(f"an impossible placement: {'; '.join(problems)}")
 
     @classmethod
+    @takes(circuit=Circuit, low=Graph)
     def same_names(cls, circuit: Circuit, low: Graph) -> Correspondence:
         """Every node at the low-level node of the same name; GraphError where there is none."""
         return cls(circuit, low, {node: node for node in carrying_nodes(circuit)})
 
     @classmethod
+    @takes(circuit=Circuit, low=Graph)
     def shuffled(cls, circuit: Circuit, low: Graph, seed: int) -> Correspondence:
         """A random placement: any free head or MLP between what a node reads and what reads it.
 

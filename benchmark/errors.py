@@ -22,6 +22,10 @@ class ProgramError(KnownCircuitsError):
     """A RASP program cannot be evaluated on this input."""
 
 
+class ArgumentError(KnownCircuitsError):
+    """An argument of another type than a function takes."""
+
+
 class CompileError(KnownCircuitsError):
     """A program cannot be compiled; `reasons` lists everything that is wrong with it."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.graph import Graph, check_edge_vector, split_edge
@@ -108,6 +109,7 @@ def graph_file(
     return GraphFile(graph, {"cfg": cfg, "nodes": nodes, "edges": edges, **fields})
 
 
+@takes(path=str | Path)
 def read_graph_file(path: str | Path) -> GraphFile:
     """Read a file of ours, of EAP-IG's or of MIB's.
 
@@ -181,6 +183,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def write_graph_file(file: GraphFile, path: str | Path) -> None:
-    """Write the file whole or not at all; raises ResultError if that fails."""
+@takes(file=GraphFile | Circuit, path=str | Path)
+def write_graph_file(file: GraphFile | Circuit, path: str | Path) -> None:
+    """Write a file, or one of a circuit, whole or not at all; raises ResultError if that fails."""
+    if isinstance(file, Circuit):
+        file = graph_file(file.graph, circuit=file)
     write_text(path, json.dumps(file.document, allow_nan=False) + "\n")

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from knowncircuits.arguments import expect
 from knowncircuits.errors import ResultError
 from knowncircuits.writing import check_writable, write_bytes, write_text
 
@@ -42,6 +43,9 @@ def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -
         ResultError: for another ending, a file that cannot be written, or a picture where there is
             nothing to draw it with.
     """
+    import plotly.graph_objects as go
+
+    expect(figure, go.Figure, "figure")
     path = Path(path)
     check_ending(path, FIGURES)
     if path.suffix == ".html":

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from knowncircuits.arguments import expect
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors
@@ -139,6 +140,7 @@ class Transformer(nn.Module):
         Raises ModelError for another number of layers.
         """
         super().__init__()
+        expect(config, TransformerConfig, "config")
         self.config = c = config
         self.graph = config.graph
         self.hidden = tuple(hidden or [c.d_mlp] * c.n_layers)

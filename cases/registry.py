@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from knowncircuits.arguments import takes
 from knowncircuits.cases import (
     arithmetic,
     brackets,
@@ -38,6 +39,7 @@ DIFFERENCES: dict[str, str] = {}
 SUITES = ("all", "interpbench", "structural", "degenerate")
 
 
+@takes(name=str)
 def load_case(name: str) -> Case:
     """The case of a name; raises UnknownNameError, with the close names, if there is none."""
     if name not in CASES:
@@ -45,6 +47,7 @@ def load_case(name: str) -> Case:
     return CASES[name]
 
 
+@takes(suite=str, family=str | None)
 def list_cases(
     suite: str = "all", *, family: str | None = None, interpbench_id: int | None = None
 ) -> list[str]:

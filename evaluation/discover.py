@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import MethodError, UnknownNameError
 from knowncircuits.evaluation.controls import CONTROLS
@@ -59,6 +60,7 @@ def load_method(name: str) -> Method | Control:
     return _as_method(found, name)
 
 
+@takes(task=Task, circuit=Circuit | None)
 def discover(
     method: str | Callable[..., Any] | Method | Control,
     task: Task,

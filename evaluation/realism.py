@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
+from knowncircuits.arguments import takes
 from knowncircuits.cases import Case
 from knowncircuits.circuit import Label
 from knowncircuits.errors import ModelError
@@ -71,6 +72,7 @@ def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> T
     return Trainer(trained.compiled, trained.correspondence, trained.model.config, config)
 
 
+@takes(trained=Trained)
 def train_natural(
     trained: Trained,
     config: TrainingConfig | None = None,
@@ -89,6 +91,7 @@ def train_natural(
     return freeze(trainer)
 
 
+@takes(subject=str | Case | Trained, natural=Trained | None)
 def realism(
     subject: str | Case | Trained,
     natural: Trained | None = None,

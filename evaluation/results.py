@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ResultError
@@ -105,12 +106,13 @@ def read_result(path: Path) -> Result:
         ) from error
 
 
-def read_results(*folders: Path) -> list[Result]:
+@takes(folders=[str | Path])
+def read_results(*folders: str | Path) -> list[Result]:
     """All results under folders, in the order of their paths.
 
     Raises ResultError for a folder that has none, or a .json file that is none.
     """
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.json"))]
+    paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.json"))]
     if not paths:
         raise ResultError(f"expected result files under {', '.join(map(str, folders))}, got none")
     return [read_result(path) for path in paths]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from knowncircuits.arguments import expect, takes
 from knowncircuits.cases import Case, Pairs, draw_pairs
 from knowncircuits.cases.pairs import resample
 from knowncircuits.compiler import Compiled
@@ -18,13 +19,13 @@ from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
 from knowncircuits.models.agreement import says_none
+from knowncircuits.models.trained import Trained
 from knowncircuits.transformer import Patchable, Run, Transformer
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from knowncircuits.models.hooked import HookedTwin
-    from knowncircuits.models.trained import Trained
 
 Ablation = Literal["resample", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
@@ -44,6 +45,9 @@ class Task:
     ablation: Ablation = "resample"  # what patched edges read; see `alternative`
 
     def __post_init__(self) -> None:
+        expect(self.model, Patchable, "model")
+        for name in ("clean", "corrupted", "counts"):
+            expect(getattr(self, name), Tensor, name)
         if self.clean.shape != self.corrupted.shape or self.clean.ndim != 2:
             raise TaskError(
                 f"expected clean and corrupted inputs of one shape [pair, pos], got "
@@ -150,6 +154,7 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+@takes(subject=Compiled | Trained)
 def make_task(
     subject: Compiled | Trained,
     n_pairs: int = 100,

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.scoring.intervals import interval_over_cases
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
@@ -155,6 +156,7 @@ class Board:
         return table.dropna(how="all") if len(self.submissions) else table
 
 
+@takes(submissions=[Submission])
 def rank_submissions(
     submissions: Sequence[Submission],
     *,

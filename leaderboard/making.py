@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import GraphError, ResultError, SubmissionError
 from knowncircuits.evaluation.controls import CONTROLS
 from knowncircuits.evaluation.discover import load_method
@@ -35,6 +36,7 @@ SAME = ("label", "method", "n_pairs", "metric", "corruption", "ablation", "optio
 OURS = {**METHODS, **CONTROLS}
 
 
+@takes(folder=str | Path)
 def make_submission(
     folder: str | Path,
     fields: Mapping[str, Any] | None = None,

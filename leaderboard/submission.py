@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import ValidationError
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
 from knowncircuits.leaderboard.reading import (
     MAX_CSV,
@@ -48,6 +49,7 @@ class Submission:
         return np.abs(values) if self.description.rank_by == "absolute" else values
 
 
+@takes(folder=str | Path)
 def read_submission(
     folder: str | Path, models: Mapping[str, Certified] | None = None
 ) -> Submission:
@@ -89,6 +91,7 @@ def read_submission(
     return Submission(description, scores)
 
 
+@takes(folder=str | Path)
 def read_submissions(
     folder: str | Path, models: Mapping[str, Certified] | None = None
 ) -> tuple[list[Submission], list[SubmissionError]]:
@@ -130,8 +133,9 @@ def gather(
     return read, refused
 
 
+@takes(submission=Submission, folder=str | Path)
 def write_submission(
-    submission: Submission, folder: Path, models: Mapping[str, Certified] | None = None
+    submission: Submission, folder: str | Path, models: Mapping[str, Certified] | None = None
 ) -> Path:
     """Write a submission into `folder/ID`; numbers are the shortest decimals that read back alike.
 
@@ -140,7 +144,7 @@ def write_submission(
     Raises ResultError if that fails.
     """
     models = certified_models() if models is None else models
-    place = folder / submission.id
+    place = Path(folder) / submission.id
     check_writable(place)
     wanted = {DESCRIPTION}
     for key, values in submission.scores.items():

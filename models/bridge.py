@@ -19,6 +19,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformer_lens.model_bridge.sources.native import NativeModel
 
+from knowncircuits.arguments import expect, takes
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary_tensors
@@ -33,6 +34,7 @@ from knowncircuits.models.hooks import (
 from knowncircuits.transformer import Run, Transformer
 
 
+@takes(model=Transformer)
 def to_transformer_lens(model: Transformer) -> TransformerBridge:
     """Copy the model into a native TransformerLens bridge with equal logits and residual stream.
 
@@ -96,6 +98,7 @@ class BridgedModel:
         which sums are told from other things; room for such a copy of weights in bfloat16 or
         float16 is needed for so long.
         """
+        expect(bridge, TransformerBridge, "bridge")
         self.bridge = bridge
         cfg = bridge.cfg
         if cfg.n_key_value_heads not in (None, cfg.n_heads):

@@ -20,6 +20,7 @@ from jaxtyping import Int
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
+from knowncircuits.arguments import takes
 from knowncircuits.cases import Case, draw_pairs
 from knowncircuits.cases.pairs import resample
 from knowncircuits.cases.sampling import enumerate_inputs, most_inputs
@@ -207,6 +208,7 @@ class QuickAgreement:
         return not self.failures
 
 
+@takes(model=Transformer, compiled=Compiled, correspondence=Correspondence)
 def certify(
     model: Transformer,
     compiled: Compiled,
@@ -351,6 +353,7 @@ def accuracy_alone(
     return QuickAgreement(found[NOTHING], {}, {})
 
 
+@takes(path=str | Path)
 def read_certificate(path: str | Path) -> Certificate:
     """Read what `Certificate.write` wrote; raises ResultError if that cannot be done."""
     document = read_json(path, "a certificate")

@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformer_lens import HookedRootModule, TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors
@@ -25,6 +26,7 @@ from knowncircuits.models.hooks import run_patched
 from knowncircuits.transformer import Run, Transformer
 
 
+@takes(model=Transformer)
 def to_hooked(model: Transformer) -> HookedTwin:
     """Copy the model's weights into a hooked twin of the same dtype on the same device."""
     with ordinary_tensors(), torch.device(model.device):

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from knowncircuits.arguments import takes
 from knowncircuits.cases import CASES, Case, list_cases
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import ModelError
@@ -47,6 +48,7 @@ class InterpBenchModel:
     meta: Mapping[str, Any]
 
 
+@takes(case=Case | str | int, folder=str | Path)
 def load_interpbench(case: Case | str | int, folder: str | Path) -> InterpBenchModel:
     """Read one of InterpBench's released models, without running anything that its files contain.
 

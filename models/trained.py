@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import Tensor
 
+from knowncircuits.arguments import takes
 from knowncircuits.cases import Case, load_case
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
@@ -82,6 +83,7 @@ class Trained:
         return to_hooked(self.model)
 
 
+@takes(trained=Trained, folder=str | Path)
 def save_trained(trained: Trained, folder: str | Path) -> None:
     """Write the model's folder whole, by one rename; other files that are there stay.
 
@@ -107,6 +109,7 @@ def save_trained(trained: Trained, folder: str | Path) -> None:
             trained.certificate.write(new / CERTIFICATE)
 
 
+@takes(folder=str | Path)
 def load_trained(folder: str | Path, *, certified: bool = True) -> Trained:
     """Read a model's folder.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from knowncircuits.arguments import takes
 from knowncircuits.compiler.assemble import assemble
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.components import build
@@ -19,6 +20,7 @@ from knowncircuits.rasp.expressions import SOp
 from knowncircuits.vocabulary import Vocabulary
 
 
+@takes(program=SOp, vocabulary=Vocabulary)
 def compile_program(
     program: SOp,
     vocabulary: Vocabulary,

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from knowncircuits.arguments import takes
 from knowncircuits.compiler.program import Program, flatten
 from knowncircuits.compiler.selectors import as_map
 from knowncircuits.compiler.values import Domains, infer_domains
@@ -29,6 +30,7 @@ N_CHECKED = 2_000
 MAX_CATEGORICAL = 5_000
 
 
+@takes(program=SOp, vocabulary=Vocabulary)
 def validate(program: SOp, vocabulary: Vocabulary, *, causal: bool = False) -> list[str]:
     """The reasons why a program cannot be compiled to what it means; empty where there is none.
 

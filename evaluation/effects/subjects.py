@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from knowncircuits.arguments import advice
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError
@@ -100,7 +101,7 @@ class Subject:
             return cls("model", model, None, None)
         raise ModelError(
             "expected a compiled model, a trained one, one of InterpBench's, or one with the "
-            f"primitive `run`, got {type(model).__name__}"
+            f"primitive `run`, got {type(model).__name__}{advice(model, 'Compiled', 'Trained')}"
         )
 
     def ids(self, inputs: Inputs | None, n: int, seed: int) -> Int[Tensor, "input pos"]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from knowncircuits.arguments import takes
+from knowncircuits.errors import ResultError
 
+
+@takes(effects=pd.DataFrame)
 def wide_effects(effects: pd.DataFrame) -> pd.DataFrame:
     """A row for each node, a column for each scale, in the order of the tidy frame.
 
@@ -14,7 +18,14 @@ def wide_effects(effects: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The effects. The index is node and status and, before them, whichever of model, ablation and
         position has more than one value.
+
+    Raises ResultError for a frame without these columns.
     """
+    missing = {"node", "status", "scale", "effect"} - {*effects.columns}
+    if missing:
+        raise ResultError(
+            f"expected a frame of causal_effects, got one without {', '.join(sorted(missing))}"
+        )
     varying = [
         column
         for column in ("model", "ablation", "position")

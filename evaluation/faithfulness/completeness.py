@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.faithfulness.circuits import (
@@ -71,6 +72,7 @@ class Minimality:
         return {**asdict(self), "least": self.least}
 
 
+@takes(task=Task, circuit=np.ndarray, truth=Circuit | None)
 def completeness(
     task: Task,
     circuit: Members,
@@ -128,6 +130,7 @@ def completeness(
     )
 
 
+@takes(task=Task, circuit=np.ndarray, truth=Circuit | None)
 def minimality(
     task: Task,
     circuit: Members,
@@ -194,6 +197,11 @@ def draw_subsets(circuit: Members, n: int, seed: int) -> tuple[Sets, bool]:
 
 
 def _check(task: Task, circuit: Members, truth: Circuit | None, n_subsets: int) -> None:
+    if circuit.dtype != bool:
+        raise GraphError(
+            f"expected a circuit of True and False, got {circuit.dtype}; of scores pass "
+            "top_n(scores, n)"
+        )
     if circuit.shape != (task.graph.n_edges,):
         raise GraphError(
             f"expected a circuit of shape [{task.graph.n_edges}], got {list(circuit.shape)}"

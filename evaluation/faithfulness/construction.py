@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import RankBy, Scores
@@ -26,6 +27,7 @@ Members = Bool[np.ndarray, " edge"]
 Order = Int[np.ndarray, " edge"]
 
 
+@takes(scores=Scores)
 def top_n(
     scores: Scores,
     n: int,
@@ -49,6 +51,7 @@ def top_n(
     return _first(scores, n, edge_order(scores, "top-n", rank_by, resolution), pruned)
 
 
+@takes(scores=Scores)
 def greedy(
     scores: Scores,
     n: int,

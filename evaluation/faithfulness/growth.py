@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.faithfulness.circuits import (
@@ -97,6 +98,7 @@ def area(shares: Sequence[float], values: Sequence[float]) -> float:
     return float(np.diff(shares) @ (heights[1:] + heights[:-1]) / 2)
 
 
+@takes(task=Task, scores=Scores, truth=Circuit | None)
 def faithfulness(
     task: Task,
     scores: Scores,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.controls import truth as truth_scores
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
@@ -25,6 +26,7 @@ KEYS = ("method", "case", "variant", "seed")
 Key = tuple[str, str, str, int]
 
 
+@takes(results=[Result], model=str | Path | None)
 def faithfulness_table(
     results: Sequence[Result],
     *,

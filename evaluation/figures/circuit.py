@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from knowncircuits.circuit import Circuit
+from knowncircuits.circuit import Circuit, circuit_of
 from knowncircuits.drawing import Stroke, draw_edges
 from knowncircuits.evaluation.figures import theme as look
 
@@ -50,7 +50,7 @@ def circuit_effects_figure(
         GraphError: for edges of another graph.
         UnknownNameError: for another theme.
     """
-    circuit = circuit if isinstance(circuit, Circuit) else circuit.circuit
+    circuit = circuit_of(circuit)
     colours = look.load_theme(theme)
     look.check_frame(frame, "model", "node", "status", "ablation", "scale", "effect")
     frame = look.at_scale(look.only(frame, "ablation", ablation), scale)

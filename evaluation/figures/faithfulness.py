@@ -38,6 +38,7 @@ def faithfulness_figure(
     import plotly.graph_objects as go
 
     look.load_theme(theme)
+    look.expect_frame(frame)
     columns = ["method", "case", "share", "axis", "f"]
     if frame.empty or not {*columns} <= {*frame.columns}:
         raise ResultError(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
-from knowncircuits.circuit import Circuit, Label
+from knowncircuits.arguments import takes
+from knowncircuits.circuit import Circuit, Label, circuit_of
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.faithfulness.circuits import true_circuit
 from knowncircuits.evaluation.figures import theme as look
@@ -37,6 +38,7 @@ KINDS: dict[Label, Kind] = {
 }
 
 
+@takes(truth=Circuit | None, graph=Graph | None)
 def circuit_sankey(
     shown: Scores | Circuit | Compiled | Trained | EdgeScores,
     truth: Circuit | None = None,
@@ -110,7 +112,7 @@ def _read(
         ranks = shown.ranking[:, None]  # as they are: a threshold looks at them
         return shown.graph, shown.values[:, None], ranks, f"Scores of {shown.method}"
     if not isinstance(shown, np.ndarray):
-        circuit = shown if isinstance(shown, Circuit) else shown.circuit
+        circuit = circuit_of(shown)
         members = true_circuit(circuit)[:, None] * 1.0
         return circuit.graph, members, members, "The circuit"
     if graph is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from knowncircuits.arguments import expect
 from knowncircuits.circuit import Label
 from knowncircuits.drawing import COLOURS
 from knowncircuits.errors import ResultError, UnknownNameError
@@ -69,8 +70,16 @@ def load_theme(name: str) -> Theme:
     return THEMES[name]
 
 
+def expect_frame(frame: object) -> None:
+    """Raise ArgumentError for what is no frame."""
+    import pandas as pd
+
+    expect(frame, pd.DataFrame, "frame")
+
+
 def check_frame(frame: pd.DataFrame, *columns: str) -> None:
     """Raise ResultError for a frame that is empty or lacks columns of `causal_effects`."""
+    expect_frame(frame)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ResultError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.results import Result, check_one_code
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
@@ -57,6 +58,7 @@ class Comparison:
         return written
 
 
+@takes(results=[Result])
 def compare_results(results: Sequence[Result], *, resolution: float = RESOLUTION) -> Comparison:
     """Score results anew and compare their methods, on the cases that all of them have.
 

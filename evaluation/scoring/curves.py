@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.evaluation.results import Result
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
@@ -22,6 +23,7 @@ COLUMNS = ("threshold", "n_chosen", "false_positive_rate", "recall", "precision"
 Truth = Bool[np.ndarray, " item"]
 
 
+@takes(scores=Scores, circuit=Circuit)
 def score_curve(
     scores: Scores, circuit: Circuit, view: str = "edge", *, resolution: float = RESOLUTION
 ) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from knowncircuits.arguments import expect, takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.scoring.ranking import (
@@ -43,6 +44,7 @@ class Scores:
     details: Mapping[str, Any] = field(default_factory=dict)  # what else the method says
 
     def __post_init__(self) -> None:
+        expect(self.graph, Graph, "graph")
         checked = check_edge_vector(self.graph, self.values, f"scores of {self.method}")
         object.__setattr__(self, "values", checked)
 
@@ -94,6 +96,7 @@ class Score:
         return asdict(self)
 
 
+@takes(scores=Scores, circuit=Circuit)
 def score(
     scores: Scores, circuit: Circuit, view: str = "edge", *, resolution: float = RESOLUTION
 ) -> Score:
@@ -130,6 +133,7 @@ def score(
     return Score(**defined, resolution=resolution, chosen=chosen)
 
 
+@takes(scores=Scores, circuit=Circuit)
 def score_views(
     scores: Scores, circuit: Circuit, *, resolution: float = RESOLUTION
 ) -> dict[str, Score]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from knowncircuits.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
 from knowncircuits.evaluation.scoring.intervals import MIN_CASES
 from knowncircuits.evaluation.scoring.views import VIEWS
@@ -37,6 +38,7 @@ class Built:
     n_pages: int
 
 
+@takes(submissions=str | Path, output=str | Path)
 def build_site(
     submissions: str | Path,
     output: str | Path,

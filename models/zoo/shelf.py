@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from knowncircuits.arguments import takes
 from knowncircuits.cases import list_cases, load_case
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
 from knowncircuits.models.certificate import Certificate, read_certificate
@@ -131,11 +132,13 @@ def check_variant(variant: str) -> None:
         raise UnknownNameError("variant", variant, VARIANTS)
 
 
+@takes(name=str, variant=str)
 def load_model(name: str, variant: str = "seed0") -> Trained:
     """A shipped model: certified, and loaded in milliseconds from the package; see `Zoo.load`."""
     return SHIPPED.load(name, variant)
 
 
+@takes(suite=str, variant=str)
 def list_models(suite: str = "all", variant: str = "seed0") -> list[str]:
     """The cases of a suite of which a model of this variant is shipped.
 
