@@ -125,7 +125,7 @@ def faithfulness(
 
 def _print_faithfulness(table: pd.DataFrame) -> None:
     """Macro means, the structural and the other cases apart: a row for each method."""
-    from knowncircuits.cases import list_cases
+    from knowncircuits.evaluation.faithfulness.runs import by_suite
 
     first = table.iloc[0]
     ranking = " or ".join(sorted(table.loc[table["method"] != "truth", "rank_by"].unique()))
@@ -136,10 +136,8 @@ def _print_faithfulness(table: pd.DataFrame) -> None:
         f"metric {' or '.join(sorted(table['metric'].unique()))}, "
         f"ablation {' or '.join(sorted(table['ablation'].unique()))}"
     )
-    structural = table["case"].isin(list_cases("structural"))
-    for what, part in (("structural", table[structural]), ("other", table[~structural])):
-        if len(part):
-            _print_means(f"mean of {part['case'].nunique()} {what} cases", part)
+    for cases, part in by_suite(table).items():
+        _print_means(f"mean of {cases}", part)
 
 
 def _print_means(title: str, table: pd.DataFrame) -> None:

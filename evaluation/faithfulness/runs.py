@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from knowncircuits.arguments import takes
+from knowncircuits.cases import list_cases
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.controls import truth as truth_scores
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
@@ -118,6 +119,18 @@ def _subject(result: Result, model: Path | None) -> str | Path:
     if model is None:
         raise ResultError(f"expected the folder of your own model of {result.case}, got none")
     return model
+
+
+def by_suite(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A table's structural and other cases, by what they are called: `50 structural cases`.
+
+    The first is what headlines and figures are about; kinds of which there is no case are left out.
+    """
+    structural = table["case"].isin(list_cases("structural"))
+    parts = {"structural": table[structural], "other": table[~structural]}
+    return {
+        f"{part['case'].nunique()} {kind} cases": part for kind, part in parts.items() if len(part)
+    }
 
 
 def macro_means(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.faithfulness.runs import by_suite
 from knowncircuits.evaluation.figures import theme as look
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ HOVER = "%{x:.3g}% of edges: f = %{y:.3f}"
 def faithfulness_figure(
     frame: pd.DataFrame, *, theme: str = "default", title: str = ""
 ) -> go.Figure:
-    """Draw f against the share of edges, on a logarithmic axis: macro means over cases.
+    """Draw f against the share of edges, on a logarithmic axis: macro means over structural cases.
+
+    Where there is none, over what there is.
 
     Args:
         frame: of `faithfulness_table`; the method `truth` is drawn in black and dashed.
@@ -45,9 +48,9 @@ def faithfulness_figure(
             f"expected a frame of faithfulness_table with {', '.join(columns)} and at least one "
             f"row, got {len(frame)} rows of {', '.join(map(str, frame.columns))}"
         )
+    population, frame = next(iter(by_suite(frame).items()))
     cases = frame.groupby(["method", "case", "share"], sort=False)[["axis", "f"]].mean()
     means = cases.groupby(["method", "share"], sort=False).mean().reset_index()
-    n_cases = frame["case"].nunique()
     figure = go.Figure()
     for level in (0, 1):
         figure.add_hline(level, line={"color": "#cccccc", "width": 1}, layer="below")
@@ -80,7 +83,7 @@ def faithfulness_figure(
     low, high = means["f"].min(), means["f"].max()
     shown = [max(LOWEST, min(0.0, low)) - 0.05, min(HIGHEST, max(1.0, high)) + 0.05]
     figure.update_yaxes(title="faithfulness f", range=shown, zeroline=False, gridcolor="#eeeeee")
-    small = f"1: as the whole model; 0: as with every edge patched; mean of {n_cases} cases"
+    small = f"1: as the whole model; 0: as with every edge patched; mean of {population}"
     if low < LOWEST or high > HIGHEST:
         small += f"; f goes from {low:.3g} to {high:.3g}"
     return look.dress(

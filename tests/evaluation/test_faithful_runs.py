@@ -14,7 +14,7 @@ from knowncircuits.cli import app
 from knowncircuits.errors import InputError, ResultError, UnknownNameError
 from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.faithfulness.growth import SHARES, faithfulness
-from knowncircuits.evaluation.faithfulness.runs import faithfulness_table, macro_means
+from knowncircuits.evaluation.faithfulness.runs import by_suite, faithfulness_table, macro_means
 from knowncircuits.evaluation.figures import faithfulness_figure
 from knowncircuits.evaluation.results import Result
 from knowncircuits.evaluation.runs import Settings, run
@@ -89,6 +89,26 @@ def test_a_model_of_ones_own(tmp_path: Path, table: pd.DataFrame) -> None:
         assert found.loc[found["method"] == method, "f"].tolist() == expected
     with pytest.raises(ResultError, match="the folder of your own model of fraction_of_x"):
         faithfulness_table(results)
+
+
+def test_figure_and_headline_are_about_the_same_cases(table: pd.DataFrame, tmp_path: Path) -> None:
+    """Degenerate ones are printed below, and move no line of the figure."""
+    other = table[table["case"] == "histogram"].assign(case="identity", f=-0.9, cpr=-0.9)
+    both = pd.concat([other, table])
+    assert list(by_suite(both)) == ["2 structural cases", "1 other cases"]
+    figure, headline = faithfulness_figure(both), by_suite(both)["2 structural cases"]
+    assert "mean of 2 structural cases" in figure.layout.title.text
+    means = macro_means(headline)
+    for trace in figure.data:
+        assert list(trace.y) == pytest.approx(means.loc[trace.name, list(SHARES)].tolist())
+    assert "mean of 1 other cases" in faithfulness_figure(other).layout.title.text
+    results = run([Settings("eap", 5)], [("histogram", "seed0"), ("identity", "seed0")], tmp_path)
+    assert len(results) == 2
+    page = tmp_path / "f.html"
+    done = runner.invoke(app, ["faithfulness", str(tmp_path), "--save", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "mean of 1 structural cases" in done.output
+    assert "mean of 1 structural cases" in page.read_text()
 
 
 def test_the_figure_has_a_line_for_each_method(table: pd.DataFrame) -> None:
