@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from knowncircuits.circuit import Label
+from knowncircuits.errors import UnknownNameError
+from knowncircuits.evaluation.scoring.intervals import interval_over_cases
+from knowncircuits.evaluation.scoring.statistics import paired_tests, rank_ranges
+from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.schema import Author, Conventions, Cost, Description
 from knowncircuits.leaderboard.site.build import build_site
-from knowncircuits.leaderboard.submission import Submission, write_submission
+from knowncircuits.leaderboard.slices import HEADLINE, load_slice
+from knowncircuits.leaderboard.submission import Submission, read_submissions, write_submission
 from knowncircuits.leaderboard.truth import certified_models
 
 SEEDS = (0, 1, 2)
@@ -51,25 +57,38 @@ def random_submissions(n: int, seed: int = 0) -> Iterator[Submission]:
 
 
 def bench_leaderboard(
-    folder: Path, n: int = 200, on_step: Callable[[str], None] = lambda text: None
+    folder: Path,
+    n: int = 200,
+    on_step: Callable[[str], None] = lambda text: None,
+    *,
+    ranked: int = 10_000,
+    tested: int = 1_200,
 ) -> pd.DataFrame:
-    """Write random submissions below a folder, and build their site there.
+    """Rank many methods; write random submissions below a folder, and build their site there.
 
     Args:
         folder: to work in.
         n: how many submissions.
         on_step: told of each submission and page.
+        ranked: how many methods are ranked, by random means of cases.
+        tested: of these in pairs.
 
     Returns:
-        A row for each step, with seconds and the processor's seconds; the last one has the pages'
-        number, the largest page in kB, and the peak of memory in MB.
+        A row for each step, with seconds, the processor's seconds, and the peak of memory in MB up
+        to its end; the last one has the pages' number, and the largest page in kB.
     """
     rows = []
 
     def measure(step: str, work: Callable[[], object]) -> None:
         start, used = perf_counter(), process_time()
         work()
-        rows.append((step, perf_counter() - start, process_time() - used))
+        rows.append((step, perf_counter() - start, process_time() - used, peak_memory()))
+
+    many = _random_means(ranked)
+    measure("before", lambda: None)
+    measure(f"ranks of {ranked:,} methods", lambda: rank_ranges(many))
+    measure(f"intervals of {ranked:,} methods", lambda: interval_over_cases(many))
+    measure(f"all pairs of {tested:,} methods", lambda: paired_tests(many.iloc[:, :tested]))
 
     def write() -> None:
         for submission in random_submissions(n):
@@ -80,10 +99,36 @@ def bench_leaderboard(
     site = folder / "site"
     measure("build the site", lambda: build_site(folder / "submissions", site, on_page=on_step))
     pages = [path.stat().st_size for path in site.rglob("*.html")]
-    table = pd.DataFrame(rows, columns=["step", "seconds", "processor"])
-    table["pages"] = [0, len(pages)]
-    table["largest, kB"] = [0, max(pages) // 1000]
-    return table.assign(**{"peak memory, MB": peak_memory()})
+    table = pd.DataFrame(rows, columns=["step", "seconds", "processor", "peak memory, MB"])
+    earlier = [0] * (len(rows) - 1)
+    return table.assign(
+        **{"pages": [*earlier, len(pages)], "largest, kB": [*earlier, max(pages) // 1000]}
+    )
+
+
+def _random_means(n: int) -> pd.DataFrame:
+    """Of n methods of different quality on 50 cases."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(rng.uniform(0.7, 0.9, n), 0.1, (50, n)).clip(0, 1)
+    return pd.DataFrame(means, columns=[f"random-{i}" for i in range(n)])
+
+
+def case_values(folder: Path, methods: Sequence[str]) -> dict[str, Float[np.ndarray, " case"]]:
+    """AUROC and average precision of some submissions on the structural cases, by name.
+
+    Raises UnknownNameError for a method of which there is no submission.
+    """
+    read, _ = read_submissions(folder)
+    board = Board.of(read)
+    cases = list(load_slice(board.slices, HEADLINE).cases)
+    found = {}
+    for value, text in (("auroc", "AUROC"), ("average_precision", "AP")):
+        means = board.means["edge", value].loc[cases]
+        for name in methods:
+            if name not in means:
+                raise UnknownNameError("submission", name, means.columns)
+            found[f"{text} of {name}"] = means[name].dropna().to_numpy()
+    return found
 
 
 def peak_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -88,12 +89,46 @@ def bench_training(
     print_frame(table)
 
 
+@bench_app.command("intervals")
+def bench_intervals(
+    samples: Annotated[int, typer.Option(min=1, help="Of each population and size.")] = 1_000,
+    boards: Annotated[int, typer.Option(min=1, help="Of ten methods each.")] = 200,
+    board: Annotated[
+        Path | None, typer.Option(help="Submissions whose values by case are populations, too.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="Of these; may be repeated. Default: eap, edge-sp."),
+    ] = None,
+) -> None:
+    """How often intervals and ranks hold what is true, by simulation, beside a bootstrap's."""
+    from knowncircuits.evaluation.bench import intervals
+
+    populations = dict(intervals.POPULATIONS)
+    if board:
+        from knowncircuits.leaderboard.bench import case_values
+
+        for name, values in case_values(board, method or ["eap", "edge-sp"]).items():
+            populations[name] = intervals.population_of(values)
+    with progress_bar() as progress:
+        bar = progress.add_task("", total=None)
+
+        def tick(text: str) -> None:
+            progress.update(bar, advance=1, description=text)
+
+        held = intervals.bench_intervals(populations, samples=samples, on_step=tick)
+        ranks = intervals.bench_ranks(samples=boards, on_step=tick)
+    print("of 100 intervals of 95%, those that hold the mean; how wide they are")
+    print_frame(held)
+    print("of 100 boards, those on which all ranges hold the rank; of 100 pairs, those told apart")
+    print_frame(ranks)
+
+
 @bench_app.command("leaderboard")
 def bench_leaderboard(
     submissions: Annotated[int, typer.Option(min=1, help="How many, of random scores.")] = 200,
 ) -> None:
     """Random submissions of all models written, read, scored, and built into a site."""
-    from pathlib import Path
     from tempfile import TemporaryDirectory
 
     from knowncircuits.leaderboard.bench import bench_leaderboard as bench

@@ -4,6 +4,14 @@ import pytest
 
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.bench.effects import bench_effects
+from knowncircuits.evaluation.bench.intervals import (
+    BOARDS,
+    INTERVALS,
+    POPULATIONS,
+    SIZES,
+    bench_intervals,
+    bench_ranks,
+)
 from knowncircuits.evaluation.bench.methods import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
 from knowncircuits.evaluation.bench.training import SETTINGS, bench_training
@@ -47,3 +55,25 @@ def test_what_methods_cost() -> None:
     assert table["forward_passes"].tolist() == [6, 36] * 2
     assert table["backward_passes"].tolist() == [3, 15] * 2
     assert (table["seconds"] > 0).all()
+
+
+def test_intervals_are_simulated_beside_others() -> None:
+    """Ours cover at every size; a bootstrap and t do not where 96% of cases are at 1."""
+    name = next(iter(POPULATIONS))
+    table = bench_intervals({name: POPULATIONS[name]}, samples=200).set_index("cases")
+    assert table.index.tolist() == list(SIZES)
+    assert (table["Gaffke covers"] > 93).all()
+    for interval in INTERVALS.keys() - {"Gaffke", "Bernstein", "betting"}:
+        assert (table.loc[:50, f"{interval} covers"] < 90).all()
+        assert table.loc[2, f"{interval} covers"] < 20
+    for honest in ("Bernstein", "betting"):  # and ours are the narrowest that do
+        assert (table[f"{honest} covers"] > 93).all()
+        assert (table[f"{honest} width"] > table["Gaffke width"]).all()
+
+
+def test_ranks_are_simulated_beside_a_bootstraps() -> None:
+    table = bench_ranks(samples=6).set_index(["ten methods", "cases"])
+    assert len(table) == len(BOARDS) * 4
+    assert table.loc[("equal, beta(8, 2)", 50), "ours"] > 60
+    assert table.loc[("equal, beta(8, 2)", 50), "bootstrap"] < 50
+    assert table.loc[("five of mean 0.95, five of 0.8", 129), "told apart"] > 95

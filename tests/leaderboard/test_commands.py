@@ -220,9 +220,16 @@ def test_bench_builds_what_it_says(tmp_path: Path, models: Models, monkeypatch: 
     """On a few models, where it is quick."""
     monkeypatch.setattr(bench, "certified_models", lambda: models)
     heard: list[str] = []
-    table = bench.bench_leaderboard(tmp_path, 3, heard.append)
+    table = bench.bench_leaderboard(tmp_path, 3, heard.append, ranked=30, tested=10)
     assert len(list((tmp_path / "submissions").iterdir())) == 3
-    assert table["step"].tolist() == ["write 3 submissions", "build the site"]
-    assert table["pages"][1] == len(list((tmp_path / "site").rglob("*.html")))
+    assert table["step"].tolist() == [
+        "before",
+        "ranks of 30 methods",
+        "intervals of 30 methods",
+        "all pairs of 10 methods",
+        "write 3 submissions",
+        "build the site",
+    ]
+    assert table["pages"].iloc[-1] == len(list((tmp_path / "site").rglob("*.html")))
     assert "random-002" in heard
     assert (table["peak memory, MB"] > 50).all()
