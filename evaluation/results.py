@@ -25,6 +25,11 @@ COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
 UNRECORDED = "not recorded"  # what results of earlier versions do not say
 
 
+def is_own(variant: str) -> bool:
+    """Whether a model that is called so is a user's own."""
+    return variant not in (COMPILED, *VARIANTS)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """One method on one model and one draw of pairs."""
@@ -42,7 +47,7 @@ class Result:
     @property
     def own(self) -> bool:
         """Whether the model is the user's own, a group apart from those that are shipped."""
-        return self.variant not in (COMPILED, *VARIANTS)
+        return is_own(self.variant)
 
 
 def result_file(

@@ -56,8 +56,8 @@ def _log_method(comparison: Comparison, method: str, project: str, mode: Mode | 
         for summary in comparison.summaries:
             run.summary.update(_numbers(summary, method))
         summary = comparison.summaries[0]
-        chosen = (r for r in results if r.case in summary.means.index)
-        curves = mean_curves(chosen, resolution=comparison.resolution)
+        covered = filter(summary.covers, results)
+        curves = mean_curves(covered, resolution=comparison.resolution)
         for name, (column, x, y) in PLOTS.items():
             table = wandb.Table(**_plain(curves[["at", column]].set_axis([x, y], axis=1)))
             title = f"{name}, {summary.suite} cases"

@@ -7,7 +7,7 @@ import io
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from knowncircuits.evaluation.results import Result
 
 # What has to be the same in all runs of a submission.
-SAME = ("label", "method", "n_pairs", "metric", "corruption", "ablation", "options", "version")
+SAME = (
+    *("label", "method", "n_pairs", "metric", "corruption", "ablation"),
+    *("options", "version", "code", "threads"),
+)
 OURS = {**METHODS, **CONTROLS}
 
 
@@ -41,6 +44,7 @@ def make_submission(
     folder: str | Path,
     fields: Mapping[str, Any] | None = None,
     models: Mapping[str, Certified] | None = None,
+    on_left_out: Callable[[str], None] = lambda model: None,
 ) -> Submission:
     """A submission of a folder: results of `knowncircuits score`, or files of scores.
 
@@ -52,6 +56,7 @@ def make_submission(
             there `id`, `title`, `version`, `authors`, `rank_by` and `conventions.n_pairs` are to
             be given.
         models: the certified models, by default the shipped ones.
+        on_left_out: told of each own model, `CASE/VARIANT`, whose results are left out.
 
     Raises:
         SubmissionError: listing everything that is wrong.
@@ -62,7 +67,7 @@ def make_submission(
     if is_run(folder):
         from knowncircuits.evaluation.results import read_results
 
-        return from_results(read_results(folder), fields, models)
+        return from_results(read_results(folder), fields, models, on_left_out)
     return from_files(folder, fields, models)
 
 
@@ -76,9 +81,15 @@ def from_results(
     results: Sequence[Result],
     fields: Mapping[str, Any] | None = None,
     models: Mapping[str, Certified] | None = None,
+    on_left_out: Callable[[str], None] = lambda model: None,
 ) -> Submission:
     """A submission of one method's results; see `make_submission`."""
     models = certified_models() if models is None else models
+    for model in dict.fromkeys(f"{r.case}/{r.variant}" for r in results if r.own):
+        on_left_out(model)
+    results = [result for result in results if not result.own]
+    if not results:
+        raise ResultError("expected results on certified models, got those of own ones only")
     first = results[0]
     problems = [
         f"expected runs that have the same {name}, got {few(values)}"
@@ -207,6 +218,8 @@ def command_of(result: Result, seeds: Sequence[int]) -> str:
             words += [f"--{name}", str(settings[name])]
     for name, value in settings["options"].items():
         words += ["-x", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    if settings.get("threads", 1) != 1:
+        words += ["--threads", str(settings["threads"])]
     if result.label != str(settings["method"]).replace(":", "."):
         words += ["--label", result.label]
     starts = [seed for seed in seeds if seed - 1 not in seeds]

@@ -92,7 +92,8 @@ def submit(
     if link:
         fields["links"] = [_link(text) for text in link]
     for folder in folders:
-        place = write_submission(make_submission(folder, fields), output)
+        made = make_submission(folder, fields, on_left_out=_say_left_out)
+        place = write_submission(made, output)
         submission = read_submission(place)
         seeds = len(submission.description.conventions.seeds)
         print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")
@@ -266,6 +267,10 @@ def _read_fields(path: Path | None) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise InputError(f"{path}: expected an object of fields, got {type(fields).__name__}")
     return fields
+
+
+def _say_left_out(model: str) -> None:
+    print(f"left out: {model}, a model of your own; the board ranks on ours", file=sys.stderr)
 
 
 def _link(text: str) -> dict[str, str]:

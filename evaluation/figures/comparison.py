@@ -39,7 +39,7 @@ def curves_figure(
     """
     from plotly.subplots import make_subplots
 
-    curves = mean_curves(_of_cases(results, summary), resolution=resolution)
+    curves = mean_curves(filter(summary.covers, results), resolution=resolution)
     figure = make_subplots(1, 2, subplot_titles=["ROC", "precision and recall"])
     for method, line in _lines(summary).items():
         curve = curves[curves["method"] == method]
@@ -116,7 +116,7 @@ def strips_figure(results: Sequence[Result], summary: Summary) -> go.Figure:
     import plotly.graph_objects as go
 
     methods = [m for m in summary.table["method"] if m not in CONTROLS]
-    chosen = [r for r in _of_cases(results, summary) if r.label in methods]
+    chosen = [r for r in filter(summary.covers, results) if r.label in methods]
     colours = look.THEMES["default"].status
     figure = go.Figure()
     for label, status, shift in ((Label.IN, "in", 0.17), (Label.OUT, "out", -0.17)):
@@ -216,11 +216,6 @@ def _lines(summary: Summary) -> dict[str, dict[str, object]]:
         dash = CONTROL_DASHES[i % len(CONTROL_DASHES)]
         looks[method] = {"color": "#999999", "dash": dash, "width": 1.2}
     return {method: looks[method] for method in methods}
-
-
-def _of_cases(results: Iterable[Result], summary: Summary) -> list[Result]:
-    cases = set(summary.means.index)
-    return [result for result in results if result.case in cases]
 
 
 def _short(value: float) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.results import COSTS
+from knowncircuits.evaluation.results import COSTS, Result, is_own
 from knowncircuits.evaluation.scoring.intervals import (
     Interval,
     interval_over_cases,
@@ -17,38 +17,49 @@ from knowncircuits.evaluation.scoring.intervals import (
 from knowncircuits.evaluation.scoring.statistics import case_means, rank_ranges, shared_cases
 
 SUITES = ("structural", "degenerate")
+OWN = "own"  # of users' own models, which are averaged with no shipped one
 ORDER = ["method", "case", "variant", "seed"]
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Methods over the cases of a suite that all of them were run on."""
+    """Methods over the cases of a suite that all of them were run on, or over users' own models."""
 
     suite: str
-    n_cases: int
+    n_cases: int  # or own models
     left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
     table: pd.DataFrame  # a row for each method, the best first, equal ones by name
-    means: pd.DataFrame  # AUROC [case, method]
+    means: pd.DataFrame  # AUROC [case, method]; an own model is `case/variant`
 
     @property
     def title(self) -> str:
         """What the table is about, in a line."""
         left = f"; left out: {', '.join(self.left_out)}" if self.left_out else ""
-        return f"mean of {self.n_cases} {self.suite} cases (AUROC at random: 0.5){left}"
+        what = "own models" if self.suite == OWN else f"{self.suite} cases"
+        return f"mean of {self.n_cases} {what} (AUROC at random: 0.5){left}"
+
+    def covers(self, result: Result) -> bool:
+        """Whether a result is one of those that are summarised."""
+        case = f"{result.case}/{result.variant}" if result.own else result.case
+        return case in self.means.index
 
 
 def summarise(table: pd.DataFrame) -> list[Summary]:
-    """The structural and the degenerate cases of a table, each where there is a case to compare.
+    """The structural cases of a table, the degenerate ones, and own models, where there are any.
 
     Args:
         table: of `score_results`, with all views.
     """
-    found = (summarise_suite(table, suite) for suite in SUITES)
+    own = table["variant"].map(is_own).astype(bool)
+    shipped, models = table[~own], table[own]
+    groups = {suite: shipped[shipped["case"].isin(list_cases(suite))] for suite in SUITES}
+    groups[OWN] = models.assign(case=models["case"] + "/" + models["variant"])
+    found = (summarise_suite(group, suite) for suite, group in groups.items())
     return [summary for summary in found if summary is not None]
 
 
 def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
-    """The methods over one suite; None where no case has a score of every method.
+    """The methods over the rows of one suite; None where no case has a score of every method.
 
     The table has method; auroc and average_precision with `_low` and `_high` over cases and
     `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed, head and
@@ -57,7 +68,7 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     for intervals and ranks of too few cases or draws.
     """
     # In an order of its own, so that what is computed does not depend on that of the results.
-    table = table[table["case"].isin(list_cases(suite))].sort_values(ORDER)
+    table = table.sort_values(ORDER)
     for passes in ("forward_passes", "backward_passes"):
         table[passes] = table[passes].astype(float) / table["n_pairs"]
     edges = table[table["view"] == "edge"]

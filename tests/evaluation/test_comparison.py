@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,28 @@ def test_methods_without_a_common_case(found: Comparison) -> None:
     apart = [r for r in apart if r.case != "identity"]
     with pytest.raises(ResultError, match="expected a case that all methods have .*eap.*got none"):
         compare_results(apart)
+
+
+def test_own_models_are_a_group_of_their_own(found: Comparison) -> None:
+    """Two of one case too; no shipped model's numbers move."""
+    own = [
+        replace(result, variant=variant, scores=replace(result.scores, values=values))
+        for result in found.results
+        if result.variant == "seed0" and result.case == "histogram"
+        for variant, values in (
+            ("own-a-00000000", result.scores.values),
+            ("own-b-11111111", np.zeros(result.circuit.graph.n_edges)),
+        )
+    ]
+    both = compare_results([*found.results, *own])
+    *shipped, summary = both.summaries
+    for before, after in zip(found.summaries, shipped, strict=True):
+        pd.testing.assert_frame_equal(before.table, after.table)
+        pd.testing.assert_frame_equal(before.means, after.means)
+    assert summary.title == "mean of 2 own models (AUROC at random: 0.5)"
+    assert list(summary.means.index) == ["histogram/own-a-00000000", "histogram/own-b-11111111"]
+    assert summary.means.loc["histogram/own-b-11111111"].eq(0.5).all()
+    assert list(filter(summary.covers, both.results)) == own
+    assert not any(map(shipped[0].covers, own))
+    (alone,) = compare_results(own).summaries
+    pd.testing.assert_frame_equal(alone.table, summary.table)
