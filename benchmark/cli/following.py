@@ -27,16 +27,16 @@ class Followed:
     progress: Any
     computed: int = 0
     reused: int = 0
-    stale: set[str] = field(default_factory=set)  # labels of methods whose code has changed
+    stale: set[str] = field(default_factory=set)  # labels of methods with results of other code
     failures: list[Failure] = field(default_factory=list)
 
     def on_result(self, result: Result) -> None:
-        """Count a result, and say once of a method that its code has changed."""
+        """Count a result, and say once of a method that its results were stale."""
         self.computed += result.fresh
         self.reused += not result.fresh
         if result.stale and result.label not in self.stale:
             self.stale.add(result.label)
-            self._say(f"{result.label} has changed: results of its earlier code are computed anew")
+            self._say(f"{result.label}: results of other code than it has now are computed anew")
         self._tick(result)
 
     def on_failure(self, failure: Failure) -> None:

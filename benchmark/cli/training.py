@@ -24,6 +24,7 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import progress_bar
+from knowncircuits.cli.stopping import stoppable
 
 
 class Objective(StrEnum):
@@ -109,7 +110,14 @@ def train(
     tracking: Any = nullcontext()
     if wandb:
         tracking = track(trainer, wandb, folder, mode=wandb_mode.value if wandb_mode else None)
-    with tracking as tracker:
+
+    def so_far() -> str:
+        return (
+            f"{trainer.n_steps} of {trainer.config.steps} steps; the same command goes on where it "
+            "last validated"
+        )
+
+    with stoppable(so_far), tracking as tracker:
         run_training(trainer, checkpoint, tracker)
         trained = run_certificate(freeze(trainer), pairs, seed)
         save_trained(trained, folder)
