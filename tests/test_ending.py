@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
+from knowncircuits.cli import app
 from knowncircuits.cli.ending import BAD_INPUT, FAULT, TRACEBACK, run_command
+from knowncircuits.cli.options import to_path
 from knowncircuits.errors import InputError, MethodError
 from knowncircuits.evaluation.discover import load_method
 
@@ -129,3 +132,19 @@ def test_files_in_the_current_folder_stand_in_for_nothing(tmp_path: Path) -> Non
     done = shell(f"{COMMAND} score eap mine:f {few} && {COMMAND} score eap {few}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "results" / "mine.f" / "fraction_of_x" / "seed0" / "0.json").exists()
+
+
+def test_every_path_and_number_that_a_command_takes_is_checked() -> None:
+    """Empty names and numbers out of all bounds are refused where they are read."""
+    groups = [app, *(group.typer_instance for group in app.registered_groups)]
+    commands = [command.callback for group in groups for command in group.registered_commands]
+    assert len(commands) > 20
+    for command in commands:
+        for name, hint in get_type_hints(command, include_extras=True).items():
+            if get_origin(hint) is not Annotated:
+                continue
+            kinds, info = {get_args(hint)[0], *get_args(get_args(hint)[0])}, get_args(hint)[1]
+            if {Path, list[Path]} & kinds:
+                assert info.parser is to_path, (command, name)
+            if int in kinds:
+                assert info.min is not None, (command, name)

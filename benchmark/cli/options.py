@@ -58,6 +58,8 @@ class WandbMode(StrEnum):
 
 MAX_SEED = 2**32 - 1  # the largest that all of NumPy's generators take
 MAX_DRAWS = 10_000
+MAX_PAIRS = 1_000_000
+MAX_INPUTS = 1_000  # of which all pairs are patched
 MAX_JOBS = 64
 
 
@@ -137,7 +139,7 @@ def output_option(text: str) -> Any:
 
 def pairs_option(text: str = "Clean/corrupted pairs for each model.") -> Any:
     """How many pairs of inputs."""
-    return typer.Option("--pairs", min=1, help=text)
+    return typer.Option("--pairs", min=1, max=MAX_PAIRS, help=text)
 
 
 def seed_option(text: str) -> Any:
@@ -147,7 +149,7 @@ def seed_option(text: str) -> Any:
 
 def inputs_option(text: str = "All ordered pairs of so many are taken.") -> Any:
     """How many inputs, of which pairs are made."""
-    return typer.Option("--inputs", min=2, help=text)
+    return typer.Option("--inputs", min=2, max=MAX_INPUTS, help=text)
 
 
 def setting_option(text: str) -> Any:
