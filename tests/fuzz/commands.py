@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -298,14 +298,12 @@ def verdict(code: int, usage: Any, output: str, words: Sequence[str], limit: flo
     return "" if code in (0, 1, 2, 130) else f"exit code {code}"
 
 
-def fuzz(seed: int, first: int, count: int, folder: Path) -> tuple[Counter[str], list[str]]:
-    """Run lines `first` to `first + count` of a seed; how they ended, and those that failed."""
+def fuzz(seed: int, numbers: Iterable[int], folder: Path) -> Iterator[tuple[str, str]]:
+    """Run lines of a seed; of each how it ended, and what there is to say if that is wrong."""
     known = list(commands(app))
     warm()
     furnish(folder / "furnished")
-    endings: Counter[str] = Counter()
-    failed = []
-    for n in range(first, first + count):
+    for n in numbers:
         rng = random.Random(f"{seed}/{n}")
         path, callback = rng.choice(known)
         words = line(rng, path, parameters(callback))
@@ -314,17 +312,12 @@ def fuzz(seed: int, first: int, count: int, folder: Path) -> tuple[Counter[str],
         place = folder / "work"
         shutil.copytree(folder / "furnished", place, symlinks=True, copy_function=_copy)
         code, usage, output = run(words, place, limit, fresh)
-        wrong = verdict(code, usage, output, words, limit)
-        endings[wrong or ("cut" if code < 0 else f"exit {code}")] += 1
-        endings["out of memory"] += "out of memory" in output
-        if wrong:
-            last = output.strip().splitlines()[-1:] or [""]
-            failed.append(f"{n} {wrong}: {fresh} {shlex.join(words)[:300]}\n    {last[0][:300]}")
-            print(failed[-1].encode("utf-8", "backslashreplace").decode(), flush=True)
         shutil.rmtree(place)
-        if (n + 1) % 100 == 0:
-            print(f"{n + 1 - first} lines, {len(failed)} failed", file=sys.stderr, flush=True)
-    return endings, failed
+        wrong = verdict(code, usage, output, words, limit)
+        last = output.strip().splitlines()[-1:] or [""]
+        story = f"{n} {wrong}: {fresh} {shlex.join(words)[:300]}\n    {last[0][:300]}"
+        memory = "out of memory" if "out of memory" in output else ""
+        yield wrong or memory or ("cut" if code < 0 else f"exit {code}"), wrong and story
 
 
 def _copy(source: str, target: str) -> None:
@@ -341,7 +334,16 @@ if __name__ == "__main__":
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=5000)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        endings, failed = fuzz(chosen.seed, chosen.first, chosen.count, Path(temporary))
-    print(f"{chosen.count} lines, {len(failed)} failed;", dict(sorted(endings.items())))
-    sys.exit(1 if failed else 0)
+    numbers = range(chosen.first, chosen.first + chosen.count)
+    endings: Counter[str] = Counter()
+    n_failed = 0
+    with tempfile.TemporaryDirectory() as temporary, contextlib.suppress(KeyboardInterrupt):
+        for ending, story in fuzz(chosen.seed, numbers, Path(temporary)):
+            endings[ending] += 1
+            n_failed += bool(story)
+            if story:
+                print(story.encode("utf-8", "backslashreplace").decode(), flush=True)
+            if endings.total() % 100 == 0:
+                print(f"{endings.total()} lines, {n_failed} failed", file=sys.stderr, flush=True)
+    print(f"{endings.total()} lines, {n_failed} failed:", dict(sorted(endings.items())))
+    sys.exit(1 if n_failed else 0)
