@@ -18,7 +18,7 @@ from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.scoring.intervals import interval_over_cases
 from knowncircuits.evaluation.scoring.statistics import paired_tests, rank_ranges
 from knowncircuits.leaderboard.board import Board
-from knowncircuits.leaderboard.schema import Author, Conventions, Cost, Description
+from knowncircuits.leaderboard.schema import VERSION, Author, Conventions, Cost, Description
 from knowncircuits.leaderboard.site.build import build_site
 from knowncircuits.leaderboard.slices import HEADLINE, load_slice
 from knowncircuits.leaderboard.submission import Submission, read_submissions, write_submission
@@ -41,7 +41,7 @@ def random_submissions(n: int, seed: int = 0) -> Iterator[Submission]:
         forward, backward = rng.integers(100, 100_000, 2).tolist()
         cost = Cost(seconds=rng.uniform(0.01, 9), forward_passes=forward, backward_passes=backward)
         description = Description(
-            schema_version=1,
+            schema_version=VERSION,
             id=f"random-{i:03}",
             title=f"Truth and noise, {i}",
             version="1",

@@ -12,6 +12,7 @@ import pandas as pd
 from knowncircuits.errors import ResultError
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.zoo import SHIPPED, Zoo
+from knowncircuits.reading import read_json
 from knowncircuits.writing import write_text
 
 STORED = Path(__file__).with_name("effects.json")
@@ -59,8 +60,8 @@ def read_curves(path: Path = STORED) -> dict[str, Curves]:
     """The stored curves by the models' keys; raises ResultError for a broken file."""
     if not path.exists():
         return {}
+    document = read_json(path, "curves of effects by model")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         return {
             key: Curves(
                 weights=entry["weights"],
@@ -69,7 +70,7 @@ def read_curves(path: Path = STORED) -> dict[str, Curves]:
             )
             for key, entry in document.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"{path}: expected curves of effects by model: {error}") from error
 
 

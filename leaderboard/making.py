@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -22,11 +23,12 @@ from knowncircuits.evaluation.discover import load_method
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.results import edge_scores
 from knowncircuits.exchange import read_graph_file
-from knowncircuits.leaderboard.reading import few
+from knowncircuits.leaderboard.reading import MAX_CSV, few
 from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.submission import Submission, in_words
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.models.zoo import VARIANTS
+from knowncircuits.reading import read_bytes
 
 if TYPE_CHECKING:
     from knowncircuits.evaluation.results import Result
@@ -278,7 +280,7 @@ def _place(path: Path) -> tuple[str, int]:
         return f"{last}/seed0", 0
     if len(folders) == 1 and last in VARIANTS:
         return f"{folders[0]}/{last}", 0
-    if len(folders) == 2 and last.isascii() and last.isdecimal():
+    if len(folders) == 2 and re.fullmatch("[0-9]{1,10}", last):
         return "/".join(folders), int(last)
     raise ResultError("expected CASE/VARIANT, CASE/VARIANT/SEED or CASE")
 
@@ -289,8 +291,9 @@ def _read_scores(path: Path, model: Certified, rank_by: str) -> dict[int | None,
     if path.suffix == ".json":
         return {None: edge_scores(str(path), graph, path.name, rank_by)}  # type: ignore[arg-type]
     try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))
-    except (OSError, ValueError, csv.Error) as error:
+        text = read_bytes(path, "a table of scores", MAX_CSV).decode("utf-8")
+        rows = list(csv.reader(io.StringIO(text)))
+    except (ValueError, csv.Error) as error:
         raise ResultError(f"expected a table: {error}") from error
     header, rows = (rows[0], rows[1:]) if rows else ([], [])
     columns = header[1:]
@@ -302,7 +305,8 @@ def _read_scores(path: Path, model: Certified, rank_by: str) -> dict[int | None,
         raise ResultError(f"expected {len(header)} fields in a row, got others in {few(uneven)}")
     names = [row[0] for row in rows]
     if len(set(names)) < len(names):
-        raise ResultError(f"duplicated edges: {few([n for n in set(names) if names.count(n) > 1])}")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        raise ResultError(f"duplicated edges: {few(twice)}")
     return {
         None if column == "score" else int(column): edge_scores(
             {row[0]: row[i] for row in rows},
@@ -316,4 +320,4 @@ def _read_scores(path: Path, model: Certified, rank_by: str) -> dict[int | None,
 
 def _named(columns: Iterable[str]) -> bool:
     columns = list(columns)
-    return columns == ["score"] or all(c.isascii() and c.isdecimal() for c in columns)
+    return columns == ["score"] or all(re.fullmatch("[0-9]{1,10}", c) for c in columns)

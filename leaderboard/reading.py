@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,17 +19,16 @@ import numpy as np
 from jaxtyping import Float
 
 from knowncircuits.graph import Graph
+from knowncircuits.reading import nesting, read_regular
 
-MAX_JSON = 4_000_000  # bytes
+MAX_JSON = 1_000_000  # bytes; ours have 30,000
 MAX_CSV = 8_000_000
 MAX_BYTES = 250_000_000  # of a submission
 MAX_FILES = 6_000
 MAX_DEPTH = 8  # of objects and lists in each other
+MAX_PROBLEMS = 50  # that are listed of a submission
 SHOWN = 5  # of many problems of one kind
-# Also one without an end, so that no text is gone through again and again.
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 PLAIN = re.compile(r"[0-9eE.+-]*")
-BINARY = getattr(os, "O_BINARY", 0)
 
 
 @dataclass
@@ -48,6 +46,12 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(cut(name) for name in names[:SHOWN]) + (
         f" and {more} more" if more > 0 else ""
     )
+
+
+def some(problems: Sequence[str]) -> list[str]:
+    """The first problems, and how many there are beside them."""
+    more = len(problems) - MAX_PROBLEMS
+    return [*problems[:MAX_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])]
 
 
 def cut(text: str, most: int = 60) -> str:
@@ -96,19 +100,12 @@ def read_bytes(path: Path, most: int) -> bytes:
 
     Raises ValueError, in words, for a link, something that is no file, or one larger than `most`.
     """
-    try:  # not blocking: the name may be a pipe's
-        descriptor = os.open(
-            path, os.O_RDONLY | BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        )
+    try:
+        return read_regular(path, most, follow=False)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("expected a file, got something else")
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"expected at most {most} bytes, got more")
-    return data
+    except ValueError as error:
+        raise ValueError(f"expected a file of at most {most} bytes, got {error}") from error
 
 
 def check_json(data: bytes) -> list[str]:
@@ -117,7 +114,7 @@ def check_json(data: bytes) -> list[str]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         return [f"expected UTF-8, got byte {data[error.start]:#04x} at {error.start}"]
-    if (depth := nesting(text)) > MAX_DEPTH:
+    if (depth := nesting(data)) > MAX_DEPTH:
         return [f"expected at most {MAX_DEPTH} objects and lists in each other, got {depth}"]
     problems: list[str] = []
 
@@ -141,18 +138,6 @@ def check_json(data: bytes) -> list[str]:
     except (ValueError, RecursionError) as error:
         problems.append(f"expected JSON: {cut(str(error), 200)}")
     return problems
-
-
-def nesting(text: str) -> int:
-    """How many objects and lists of a JSON text lie in each other."""
-    depth = deepest = 0
-    for character in STRING.sub("", text):
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
 
 
 def parse_scores(

@@ -18,11 +18,17 @@ from pydantic import (
 from knowncircuits.evaluation.scoring.scores import RankBy
 from knowncircuits.writing import write_text
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 PUBLISHED = Path(__file__).with_name("submission.schema.json")
 
+# Names of devices on Windows, with any ending.
+RESERVED = {"CON", "PRN", "AUX", "NUL"} | {
+    f"{name}{i}" for name in ("COM", "LPT") for i in range(10)
+}
+MAX_OPTIONS = 20_000  # characters of all options together
+
 # Not seen, or turning around what stands beside them: refused, as control characters are.
-UNSEEN = set("\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\ufeff") | {
+UNSEEN = set("\u00ad\u061c\u115f\u1160\u200b\u200e\u200f\u2028\u2029\u2800\u3164\ufeff\uffa0") | {
     chr(code) for code in (*range(0x202A, 0x202F), *range(0x2060, 0x2070))
 }
 
@@ -36,21 +42,39 @@ def check_text(text: str, allowed: str = "") -> str:
     return text
 
 
+def check_line(text: str) -> str:
+    """As `check_text`; something of it can be seen, from its beginning to its end."""
+    if text != text.strip():
+        raise ValueError("expected text that neither begins nor ends with blanks")
+    return check_text(text)
+
+
+def check_id(text: str) -> str:
+    """A name that every file system can have; raises ValueError for one that Windows keeps."""
+    if text.partition(".")[0].upper() in RESERVED or text.endswith("."):
+        raise ValueError("expected a name that a folder can have on every system")
+    return text
+
+
 def check_long_text(text: str) -> str:
     """As `check_text`; the text may have several lines."""
     return check_text(text, allowed="\n\t")
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_text)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_line)]
 LongText = Annotated[str, StringConstraints(max_length=4000), AfterValidator(check_long_text)]
 Link = Annotated[
     str,
     StringConstraints(max_length=500, pattern=r"^https?://[A-Za-z0-9][^\s<>\"'`\\]*$"),
     AfterValidator(check_text),
 ]
-MethodId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}$")]
+MethodId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}$"),
+    AfterValidator(check_id),
+]
 ModelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,80}/[a-z0-9_]{1,40}$")]
-WeightsHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
@@ -108,7 +132,7 @@ class Cost(Part):
 class Description(Part):
     """`submission.json`."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     id: Annotated[MethodId, Field(description="the submission's folder has this name")]
     title: Line
     kind: Annotated[
@@ -127,9 +151,13 @@ class Description(Part):
     conventions: Conventions
     benchmark: Annotated[Line, Field(description="the version of knowncircuits it was run with")]
     models: Annotated[
-        dict[ModelKey, WeightsHash],
+        dict[ModelKey, Hash],
         Field(min_length=1, max_length=5000, description="CASE/VARIANT: SHA-256 of the weights"),
     ]
+    tables: Annotated[
+        dict[ModelKey, Hash],
+        Field(max_length=5000, description="SHA-256 of each model's table; `submit` writes them"),
+    ] = {}
     costs: Annotated[
         dict[ModelKey, Annotated[tuple[Cost, ...], Field(max_length=20)]],
         Field(max_length=5000, description="a run for each seed, in their order"),
@@ -146,6 +174,8 @@ class Description(Part):
         problems = []
         if len(set(seeds)) < n:
             problems.append(f"conventions.seeds: expected different seeds, got {list(seeds)}")
+        if (size := len(json.dumps(self.options, ensure_ascii=False))) > MAX_OPTIONS:
+            problems.append(f"options: expected at most {MAX_OPTIONS} characters, got {size}")
         problems += [
             f"costs.{key}: expected one of `models`"
             for key in sorted(set(self.costs) - set(self.models))
@@ -167,7 +197,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Description.model_json_schema(),
-        "title": "A submission to the leaderboard of knowncircuits, version 1",
+        "title": "A submission to the leaderboard of knowncircuits, version 2",
     }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +25,11 @@ from knowncircuits.leaderboard.reading import (
     list_files,
     parse_scores,
     read_bytes,
+    some,
 )
 from knowncircuits.leaderboard.schema import Description
 from knowncircuits.leaderboard.truth import Certified, certified_models
-from knowncircuits.writing import check_writable, write_text
+from knowncircuits.writing import whole_folder, write_bytes, write_text
 
 DESCRIPTION = "submission.json"
 TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")
@@ -72,7 +76,7 @@ def read_submission(
     if unexpected:
         problems.append(f"{len(unexpected)} unexpected files: {few(unexpected)}")
     if found.too_much:
-        raise SubmissionError(cut(folder.name), problems)
+        raise SubmissionError(cut(folder.name), some(problems))
     description, wrong = _read_description(folder)
     problems += wrong
     tables = {"/".join(match.groups()) for match in map(TABLE.fullmatch, found.files) if match}
@@ -82,12 +86,13 @@ def read_submission(
         problems += _contradictions(description, folder.resolve().name, tables, models)
     scores: dict[str, np.ndarray] = {}
     for key in sorted(tables & set(models)):
-        values, wrong = _read_table(folder, key, models[key], seeds)
+        digest = None if description is None else description.tables.get(key)
+        values, wrong = _read_table(folder, key, models[key], seeds, digest)
         problems += [f"scores/{key}.csv: {problem}" for problem in wrong]
         if values is not None:
             scores[key] = values
     if problems or description is None:
-        raise SubmissionError(cut(folder.name), problems)
+        raise SubmissionError(cut(folder.name), some(problems))
     return Submission(description, scores)
 
 
@@ -122,15 +127,39 @@ def list_folders(folder: str | Path) -> list[Path]:
 def gather(
     folders: Iterable[Path], models: Mapping[str, Certified] | None = None
 ) -> tuple[list[Submission], list[SubmissionError]]:
-    """Read these folders; see `read_submissions`."""
+    """Read these folders; see `read_submissions`.
+
+    Of several that have one title, or ids that differ in case alone, the first is taken.
+    """
     read: list[Submission] = []
     refused: list[SubmissionError] = []
+    taken: dict[tuple[str, str], str] = {}
     for folder in folders:
         try:
-            read.append(read_submission(folder, models))
+            submission = read_submission(folder, models)
         except SubmissionError as error:
             refused.append(error)
+            continue
+        names = {
+            "id": submission.id.casefold(),
+            "title": folded(submission.description.title),
+        }
+        problems = [
+            f"{DESCRIPTION}: expected {what} that no other has, got that of {taken[what, name]}"
+            for what, name in names.items()
+            if (what, name) in taken
+        ]
+        if problems:
+            refused.append(SubmissionError(submission.id, problems))
+            continue
+        read.append(submission)
+        taken |= dict.fromkeys(names.items(), submission.id)
     return read, refused
+
+
+def folded(title: str) -> str:
+    """A title without what is hard to tell apart: case, width and blanks."""
+    return " ".join(unicodedata.normalize("NFKC", title).casefold().split())
 
 
 @takes(submission=Submission, folder=str | Path)
@@ -139,27 +168,39 @@ def write_submission(
 ) -> Path:
     """Write a submission into `folder/ID`; numbers are the shortest decimals that read back alike.
 
-    Files of models that it has no scores of are taken away.
+    The folder is written whole, by one rename. Tables of models that it has no scores of are taken
+    away, other files stay.
 
-    Raises ResultError if that fails.
+    Raises:
+        SubmissionError: where another submission has the same id in other case.
+        ResultError: if it cannot be written.
     """
     models = certified_models() if models is None else models
-    place = Path(folder) / submission.id
-    check_writable(place)
-    wanted = {DESCRIPTION}
-    for key, values in submission.scores.items():
-        rows = [",".join(("edge", *map(str, submission.description.conventions.seeds)))]
-        rows += [
-            ",".join((edge, *map(repr, column)))
-            for edge, column in zip(models[key].circuit.graph.edges, values.T.tolist(), strict=True)
-        ]
-        wanted.add(f"scores/{key}.csv")
-        write_text(place / "scores" / f"{key}.csv", "\n".join(rows) + "\n")
-    write_text(place / DESCRIPTION, submission.description.to_json())
-    for name in list_files(place).files:
-        if TABLE.fullmatch(name) and name not in wanted:
-            (place / name).unlink()
-    return place
+    folder = Path(folder)
+    name = submission.id
+    others = os.listdir(folder) if folder.is_dir() else []
+    if alike := [other for other in others if other != name and folded(other) == folded(name)]:
+        raise SubmissionError(name, [f"expected an id that no other has, got that of {alike[0]}"])
+    with whole_folder(folder / name, _is_ours) as new:
+        hashes = {}
+        for key, values in submission.scores.items():
+            rows = [",".join(("edge", *map(str, submission.description.conventions.seeds)))]
+            rows += [
+                ",".join((edge, *map(repr, column)))
+                for edge, column in zip(
+                    models[key].circuit.graph.edges, values.T.tolist(), strict=True
+                )
+            ]
+            table = ("\n".join(rows) + "\n").encode()
+            hashes[key] = sha256(table).hexdigest()
+            write_bytes(new / "scores" / f"{key}.csv", table, lasting=False)
+        description = submission.description.model_copy(update={"tables": hashes})
+        write_text(new / DESCRIPTION, description.to_json(), lasting=False)
+    return folder / name
+
+
+def _is_ours(name: str) -> bool:
+    return name == DESCRIPTION or TABLE.fullmatch(name) is not None
 
 
 def _read_description(folder: Path) -> tuple[Description | None, list[str]]:
@@ -187,6 +228,8 @@ def in_words(place: Sequence[int | str], message: str) -> str:
             "; scores are recomputed, what you found goes into claims"
             * (where in ("auroc", "average_precision", "score", "scores", "result"))
         )
+    if where == "schema_version":
+        message += "; `knowncircuits submit` makes a submission of the same scores anew"
     message = message.removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 
@@ -210,6 +253,11 @@ def _contradictions(
         for key in sorted(set(named) & set(models))
         if named[key] != models[key].weights
     ]
+    if unhashed := sorted(set(named) ^ set(description.tables)):
+        problems.append(
+            f"{DESCRIPTION}: expected a hash in `tables` for each of `models`, not so: "
+            f"{few(unhashed)}"
+        )
     if missing := sorted(set(named) - tables):
         problems.append(f"{len(missing)} models without a table in scores/: {few(missing)}")
     if unnamed := sorted(tables - set(named)):
@@ -218,10 +266,13 @@ def _contradictions(
 
 
 def _read_table(
-    folder: Path, key: str, model: Certified, seeds: Sequence[int] | None
+    folder: Path, key: str, model: Certified, seeds: Sequence[int] | None, digest: str | None
 ) -> tuple[np.ndarray | None, list[str]]:
     try:
         data = read_bytes(folder / "scores" / f"{key}.csv", MAX_CSV)
     except ValueError as error:
         return None, [str(error)]
-    return parse_scores(data, model.circuit.graph, seeds)
+    values, problems = parse_scores(data, model.circuit.graph, seeds)
+    if digest is not None and (got := sha256(data).hexdigest()) != digest:
+        problems.append(f"expected the table of SHA-256 {digest[:12]}, got one of {got[:12]}")
+    return values, problems

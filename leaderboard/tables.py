@@ -14,6 +14,7 @@ from knowncircuits.writing import write_text
 
 ENDINGS = (".csv", ".json", ".md")
 DIGITS = 6
+FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # how one begins in a spreadsheet
 BEGIN, END = "<!-- board -->", "<!-- /board -->"
 
 
@@ -23,7 +24,12 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def board_csv(table: pd.DataFrame) -> str:
-    """Comma-separated, with six digits behind the point."""
+    """Comma-separated, with six digits behind the point, and nothing that a spreadsheet would run.
+
+    Text that begins as a formula does gets an apostrophe before it.
+    """
+    texts = table.select_dtypes(exclude="number").columns
+    table = table.assign(**{column: table[column].map(_inert) for column in texts})
     ranks = dict.fromkeys({"rank_low", "rank_high"} & set(table.columns), "Int64")
     digits = {name: DIGITS for name in table.columns if name != "resolution"}
     return str(table.round(digits).astype(ranks).to_csv(index=False, lineterminator="\n"))
@@ -107,6 +113,10 @@ def _escape(text: str) -> str:
     for character in "\\`*_[]|~":
         text = text.replace(character, f"\\{character}")
     return text
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _plain(value: object, column: str) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,9 +23,10 @@ from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.submission import read_submissions
 from knowncircuits.leaderboard.tables import board_csv, board_json, board_markdown
 from knowncircuits.leaderboard.truth import Certified, certified_models
-from knowncircuits.writing import check_writable, write_bytes, write_text
+from knowncircuits.writing import check_replaceable, whole_folder, write_bytes, write_text
 
-MARK = ".knowncircuits"  # written first; a folder without is somebody's own, and left alone
+MARK = ".knowncircuits"  # a folder without is somebody's own, and left alone
+MARK_TEXT = "Made by `knowncircuits leaderboard build`, which replaces the whole folder.\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ def build_site(
 ) -> Built:
     """Read submissions, score them, and write the site.
 
-    The same submissions give the same bytes. What is wrong with a submission keeps that one out,
-    and no other.
+    The same submissions give the same bytes, and the site takes its place by one rename. What is
+    wrong with a submission keeps that one out, and no other.
 
     Args:
         submissions: the folder of submissions.
@@ -68,19 +68,15 @@ def build_site(
     board = Board.of(read, models)
     curves = curves_of(shown_models(models), on_measure=on_page)
     standings = Standings(board)
-    write_text(
-        output / MARK,
-        "Made by `knowncircuits leaderboard build`, which removes what is not its own.\n",
-    )
-    written = {MARK, *_write_data(standings, output)}
-    shared = _shared(standings)
-    for page in _pages(standings, refused, curves):
-        on_page(page.path)
-        write_text(output / page.path, render(page, shared))
-        written.add(page.path)
-    n_pages = sum(path.endswith(".html") for path in written)
-    written |= set(_copy_assets(output))
-    _remove_others(output, written)
+    with whole_folder(output, ours=lambda name: True) as new:
+        write_text(new / MARK, MARK_TEXT, lasting=False)
+        _write_data(standings, new)
+        shared = _shared(standings)
+        for page in _pages(standings, refused, curves):
+            on_page(page.path)
+            write_text(new / page.path, render(page, shared), lasting=False)
+        _copy_assets(new)
+        n_pages = sum(1 for _ in new.rglob("*.html"))
     return Built(board, refused, n_pages)
 
 
@@ -89,7 +85,7 @@ def check_target(output: Path) -> None:
     in_use = output.exists() and (not output.is_dir() or any(output.iterdir()))
     if in_use and not (output / MARK).is_file():
         raise ResultError(f"expected a new folder, or that of a site, got {output}")
-    check_writable(output)
+    check_replaceable(output)
 
 
 def _pages(
@@ -120,7 +116,7 @@ def _shared(standings: Standings) -> dict[str, object]:
     }
 
 
-def _write_data(standings: Standings, output: Path) -> Iterable[str]:
+def _write_data(standings: Standings, output: Path) -> None:
     board = standings.board
     table = board.standings()
     texts = {
@@ -132,8 +128,7 @@ def _write_data(standings: Standings, output: Path) -> Iterable[str]:
         "assets/comparison.js": _assign(overview.comparison_data(standings)),
     }
     for path, text in texts.items():
-        write_text(output / path, text)
-        yield path
+        write_text(output / path, text, lasting=False)
 
 
 def _assign(data: object) -> str:
@@ -142,23 +137,10 @@ def _assign(data: object) -> str:
     return f"{known} = Object.assign({known} ?? {{}}, {script_json(data)});\n"
 
 
-def _copy_assets(output: Path) -> Iterable[str]:
+def _copy_assets(output: Path) -> None:
     """Our script and style, the schema, and plotly.js from the installed package."""
     import plotly
 
     plotly_js = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     for path in (*sorted((FOLDER / "assets").iterdir()), PUBLISHED, plotly_js):
-        name = f"assets/{path.name}"
-        write_bytes(output / name, path.read_bytes())
-        yield name
-
-
-def _remove_others(output: Path, written: set[str]) -> None:
-    """Take away what an earlier build has left: pages of methods that are not there any more."""
-    for path in sorted(output.rglob("*"), reverse=True):
-        name = path.relative_to(output).as_posix()
-        if path.is_dir() and not path.is_symlink():
-            if not any(other.startswith(f"{name}/") for other in written):
-                shutil.rmtree(path)
-        elif name not in written:
-            path.unlink()
+        write_bytes(output / "assets" / path.name, path.read_bytes(), lasting=False)

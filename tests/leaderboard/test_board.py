@@ -131,7 +131,9 @@ def test_a_partial_one_moves_no_other(make: Make, models: Models) -> None:
     pd.testing.assert_frame_equal(alone, both[both["method"].isin(["a", "b"])])
 
 
-def test_one_number_changes_the_row(make: Make, models: Models, tmp_path: Path) -> None:
+def test_one_number_changes_the_row(
+    make: Make, models: Models, tmp_path: Path, rehash: Callable[[Path], None]
+) -> None:
     """The score of a true edge, which falls below all others."""
     written = make("a", noise=0.0)
     place = write_submission(written, tmp_path, models)
@@ -141,6 +143,7 @@ def test_one_number_changes_the_row(make: Make, models: Models, tmp_path: Path) 
     lines = path.read_text().splitlines()
     lines = [f"{edge},1.0,-9" if line.startswith(f"{edge},") else line for line in lines]
     path.write_text("\n".join(lines) + "\n")
+    rehash(place)
     after = row(Board.of([read_submission(place, models)], models).standings(), "a")
     assert before["auroc"] == 1
     n_true = len(models["frequency/seed0"].circuit.edges())

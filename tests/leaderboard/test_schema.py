@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from knowncircuits.leaderboard.schema import PUBLISHED, Description, json_schema, write_schema
 
 LEAST: dict[str, Any] = {
-    "schema_version": 1,
+    "schema_version": 2,
     "id": "mine",
     "title": "Mine",
     "version": "1",
@@ -49,10 +49,17 @@ def test_every_field_is_described_or_simple() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schema_version": 2}, "Input should be 1"),
+        ({"schema_version": 1}, "Input should be 2"),
         ({"id": "../up"}, "should match pattern"),
         ({"id": ".hidden"}, "should match pattern"),
         ({"id": "a" * 65}, "should match pattern"),
+        ({"id": "CON"}, "a folder can have on every system"),
+        ({"id": "nul.txt"}, "a folder can have on every system"),
+        ({"id": "mine."}, "a folder can have on every system"),
+        ({"title": "   "}, "neither begins nor ends with blanks"),
+        ({"title": "\u00a0"}, "neither begins nor ends with blanks"),
+        ({"title": "a\u3164b"}, r"can be seen, got U\+3164"),
+        ({"tables": {"identity/seed0": "0"}}, "should match pattern"),
         ({"title": ""}, "at least 1 character"),
         ({"title": "a" * 201}, "at most 200 characters"),
         ({"title": "a\nb"}, r"can be seen, got U\+000A"),
@@ -94,6 +101,8 @@ def test_what_does_not_go_together_is_all_named() -> None:
         "costs.identity/seed0: expected one for each of 2 seeds, got 0",
     ]
     assert read().contradictions == []
+    long = read(options={f"option{i}": "x" * 450 for i in range(50)})
+    assert long.contradictions == ["options: expected at most 20000 characters, got 23290"]
 
 
 def test_texts_of_all_scripts_are_taken() -> None:

@@ -198,7 +198,7 @@ def test_the_same_submissions_give_the_same_bytes(
 
 
 def test_a_forged_claim_changes_no_byte_and_a_score_does(
-    make: Make, models: Models, tmp_path: Path
+    make: Make, models: Models, tmp_path: Path, rehash: Callable[[Path], None]
 ) -> None:
     honest = make("a", noise=1.0)
     built = []
@@ -211,6 +211,7 @@ def test_a_forged_claim_changes_no_byte_and_a_score_does(
     edge = models["frequency/seed0"].circuit.edges()[0]
     line = next(x for x in path.read_text().splitlines() if x.startswith(f"{edge},"))
     path.write_text(path.read_text().replace(line, f"{edge},-99,-99"))
+    rehash(tmp_path / "in" / "a")
     build_site(tmp_path / "in", tmp_path / "site", models=models)
     changed = {n for n, data in contents(tmp_path / "site").items() if data != built[0][n]}
     assert {"index.html", "methods/a.html", "cases/frequency.html", "board.csv"} <= changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ def test_a_submission_reads_back_as_it_was(make: Make, models: Models, tmp_path:
     place = write_submission(written, tmp_path, models)
     read = read_submission(place, models)
     assert place == tmp_path / written.id
-    assert read.description == written.description
+    hashes = {
+        key: sha256((place / "scores" / f"{key}.csv").read_bytes()).hexdigest() for key in models
+    }
+    assert read.description == written.description.model_copy(update={"tables": hashes})
     assert set(read.scores) == set(models)
     for key, values in written.scores.items():
         np.testing.assert_array_equal(read.scores[key], values)
@@ -111,7 +115,7 @@ def test_everything_is_listed_at_once(place: Path, models: Models) -> None:
         "missing edges: embed->m0",
     ):
         assert sum(word in problem for problem in found) == 1, (word, found)
-    assert len(found) == 7
+    assert len(found) == 8  # and the table's hash
     # Tables are looked at even where the description is none.
     edit(place, title=3)
     assert {problem for problem in problems(place, models) if "edges" in problem} < set(found)
@@ -152,11 +156,74 @@ def test_files_that_are_too_large(
     place: Path, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_CSV", 100)
-    assert "scores/identity/seed0.csv: expected at most 100 bytes, got more" in problems(
-        place, models
-    )
     monkeypatch.setattr(module, "MAX_JSON", 100)
-    assert "submission.json: expected at most 100 bytes, got more" in problems(place, models)
+    for name in ("scores/identity/seed0.csv", "submission.json"):
+        message = f"{name}: expected a file of at most 100 bytes, got"
+        assert any(problem.startswith(message) for problem in problems(place, models))
+
+
+def test_a_folder_in_the_place_of_the_description_is_refused_alone(
+    make: Make, models: Models, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        write_submission(make(name, keys=(KEY,)), tmp_path, models)
+    (tmp_path / "a" / "submission.json").unlink()
+    (tmp_path / "a" / "submission.json").mkdir()
+    read, refused = read_submissions(tmp_path, models)
+    assert [submission.id for submission in read] == ["b"]
+    assert "submission.json: expected a file" in str(refused[0])
+
+
+def test_tables_of_two_versions_are_no_submission(
+    make: Make, models: Models, tmp_path: Path
+) -> None:
+    """As an update that was killed between two files would leave them."""
+    old = write_submission(make(keys=(KEY,), noise=0.1), tmp_path / "old", models)
+    new = write_submission(make(keys=(KEY,), noise=0.9), tmp_path / "new", models)
+    (old / "scores" / f"{KEY}.csv").rename(new / "scores" / f"{KEY}.csv")
+    (problem,) = problems(new, models)
+    assert problem.startswith(f"scores/{KEY}.csv: expected the table of SHA-256 ")
+    edit(new, tables={})
+    assert any(
+        "expected a hash in `tables` for each of `models`" in p for p in problems(new, models)
+    )
+
+
+def test_what_a_killed_update_left_stands_in_nobodys_way(
+    make: Make, models: Models, tmp_path: Path
+) -> None:
+    place = write_submission(make(keys=(KEY,)), tmp_path, models)
+    (tmp_path / f".noisy.{2**22 + 1}").mkdir()
+    for leftover in (place / f".submission.json.{2**22 + 1}", place / "scores" / ".seed0.csv.7"):
+        leftover.touch()  # of the last version, which wrote files in place
+    (place / "notes.txt").touch()
+    write_submission(make(keys=(KEY,)), tmp_path, models)
+    assert [path.name for path in tmp_path.iterdir()] == ["noisy"]
+    assert not (place / f".submission.json.{2**22 + 1}").exists()
+    assert problems(place, models) == ["2 unexpected files: notes.txt, scores/.seed0.csv.7"]
+
+
+def test_ids_and_titles_are_somebodys(make: Make, models: Models, tmp_path: Path) -> None:
+    for name, title in (("a", "Mine"), ("b", "\uff2dine"), ("c", "mine"), ("d", "Other")):
+        write_submission(make(name, keys=(KEY,), title=title), tmp_path, models)
+    with pytest.raises(SubmissionError, match="expected an id that no other has, got that of a"):
+        write_submission(make("A", keys=(KEY,)), tmp_path, models)
+    write_submission(make("A", keys=(KEY,), title="Fourth"), tmp_path / "elsewhere", models)
+    (tmp_path / "elsewhere" / "A").rename(tmp_path / "A")
+    (tmp_path / "elsewhere").rmdir()
+    read, refused = read_submissions(tmp_path, models)
+    assert [submission.id for submission in read] == ["A", "b", "d"]
+    assert [(e.name, e.problems[0].partition("expected ")[2]) for e in refused] == [
+        ("a", "id that no other has, got that of A"),
+        ("c", "title that no other has, got that of b"),
+    ]
+
+
+def test_of_many_problems_the_first_are_listed(place: Path, models: Models) -> None:
+    edit(place, **{f"key{i}": 1 for i in range(60_000)})
+    found = problems(place, models)
+    assert len(found) == 51
+    assert found[-1] == "and 59950 more problems"
 
 
 def test_one_that_is_wrong_keeps_no_other_out(make: Make, models: Models, tmp_path: Path) -> None:
