@@ -7,7 +7,6 @@ how it was trained. Of the pickles only plain data is read; see `knowncircuits.m
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,17 +14,17 @@ from functools import cmp_to_key
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from knowncircuits.arguments import takes
 from knowncircuits.cases import CASES, Case, list_cases
 from knowncircuits.circuit import Circuit, circuit_from_edges
-from knowncircuits.errors import ModelError
+from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.graph import QKV, Graph, destination_node, split_edge
 from knowncircuits.models.lens import from_lens_config, from_lens_state_dict
 from knowncircuits.models.pickles import Record, read_pickle
+from knowncircuits.models.state_dicts import read_state_dict
+from knowncircuits.models.tensors import check_sizes
 from knowncircuits.rasp.expressions import Value
+from knowncircuits.reading import read_json
 from knowncircuits.transformer import Transformer
 
 FILES = ("ll_model.pth", "ll_model_cfg.pkl", "edges.pkl", "meta.json")
@@ -48,8 +47,10 @@ class InterpBenchModel:
     meta: Mapping[str, Any]
 
 
-@takes(case=Case | str | int, folder=str | Path)
-def load_interpbench(case: Case | str | int, folder: str | Path) -> InterpBenchModel:
+@takes(case=Case | str | int, folder=str | Path, revision=str | None)
+def load_interpbench(
+    case: Case | str | int, folder: str | Path, *, revision: str | None = None
+) -> InterpBenchModel:
     """Read one of InterpBench's released models, without running anything that its files contain.
 
     InterpBench trains whole heads: which of a head's q, k and v inputs an edge enters is what its
@@ -60,15 +61,18 @@ def load_interpbench(case: Case | str | int, folder: str | Path) -> InterpBenchM
         case: one of our cases, its name, or InterpBench's name for one, such as 3 or `ioi`.
         folder: the release, with a folder for each case; or where it is on the Hugging Face hub,
             `cybershiptrooper/InterpBench`, if there is no such folder.
+        revision: of the hub's repository, a commit's 40 digits, so that what is read can't change
+            later. By default its newest.
 
     Raises:
         ModelError: for files that are missing, out of reach or broken, or that hold more than plain
             data, and for models that ours cannot express.
     """
     case_id, ours = _find_case(case)
-    files = _find_files(folder, case_id)
+    files = _find_files(folder, case_id, revision)
     config = from_lens_config(_read_config(files["ll_model_cfg.pkl"]))
-    model = from_lens_state_dict(_read_weights(files["ll_model.pth"]), config)
+    check_sizes(config)
+    model = from_lens_state_dict(read_state_dict(files["ll_model.pth"]), config)
     if ours is not None:
         model = _with_our_ids(model, ours)
     circuit = _read_circuit(files["edges.pkl"], model.graph)
@@ -88,10 +92,12 @@ def _find_case(case: Case | str | int) -> tuple[str, Case | None]:
     return name, CASES[found[0]] if found else None
 
 
-def _find_files(folder: str | Path, case_id: str) -> dict[str, Path]:
+def _find_files(folder: str | Path, case_id: str, revision: str | None) -> dict[str, Path]:
     root = Path(folder)
+    if revision is not None and not re.fullmatch("[0-9a-f]{40}", revision):
+        raise ModelError(f"expected the 40 digits of a commit as revision, got {revision!r}")
     if not root.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)):
-        root = _download(str(folder), [f"{case_id}/{name}" for name in FILES])
+        root = _download(str(folder), [f"{case_id}/{name}" for name in FILES], revision)
     files = {name: root / case_id / name for name in FILES}
     missing = [name for name, path in files.items() if not path.is_file()]
     if missing:
@@ -100,12 +106,12 @@ def _find_files(folder: str | Path, case_id: str) -> dict[str, Path]:
     return files
 
 
-def _download(repository: str, files: list[str]) -> Path:
+def _download(repository: str, files: list[str], revision: str | None) -> Path:
     """These files of a repository on the hub, or of its copy in the cache where there is no net."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repository, allow_patterns=files))
+        return Path(snapshot_download(repository, allow_patterns=files, revision=revision))
     except (OSError, ValueError) as error:  # no such repository, no net and no copy
         got = str(error).strip().partition("\n")[0]
         raise ModelError(f"expected {repository} on the Hugging Face hub, got {got}") from error
@@ -120,24 +126,11 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     return fields
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken or hostile file can fail in any way
-        kind = type(error).__name__
-        raise ModelError(f"expected a state dict of tensors in {path}, got {kind}") from error
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
-    ):
-        raise ModelError(f"expected a state dict of tensors in {path}, got {type(state).__name__}")
-    return dict(state)
-
-
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"expected JSON in {path}: {error}") from error
+        meta = read_json(path, f"JSON in {path.name}")
+    except ResultError as error:
+        raise ModelError(str(error)) from error
     if not isinstance(meta, dict):
         raise ModelError(f"expected an object in {path}, got {type(meta).__name__}")
     return meta

@@ -2,7 +2,7 @@
 
 A pickle is a program. This reader lets through containers, numbers and strings; an object of one
 of the known classes becomes a `Record` of what the pickle says of it; anything else is refused.
-What it does not bound is time: a short pickle of tuples within tuples can take long to hash.
+What all of it would cost is worked out first; see `knowncircuits.models.pickle_bounds`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import struct
 from pathlib import Path
 from typing import Any, ClassVar
 
-from knowncircuits.errors import ModelError
+from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.models.pickle_bounds import BoundError, check_bounds
+from knowncircuits.reading import read_bytes
 
 MAX_BYTES = 2**20  # configurations and lists of edges are some kilobytes
 PLAIN = {("builtins", "set"): set, ("builtins", "frozenset"): frozenset}
@@ -61,31 +63,42 @@ class _Number(Record):
 def read_pickle(path: Path) -> Any:
     """The plain data of a pickle; see the module.
 
-    Raises ModelError, with nothing executed, for a pickle that names anything else, for what is no
-    pickle, and for a file of more than `MAX_BYTES`.
+    Raises ModelError, with nothing executed, for a pickle that names anything else or stands for
+    too much, for what is no pickle, and for what is no regular file of at most `MAX_BYTES`.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ModelError(f"expected at most {MAX_BYTES} bytes in {path}, got {size}")
-    content = path.read_bytes()
     try:
-        _check_opcodes(content)
-        return _Reader(io.BytesIO(content)).load()
-    except _RefusedError as error:
+        content = read_bytes(path, "a pickle of plain data", MAX_BYTES)
+    except ResultError as error:
+        raise ModelError(str(error)) from error
+    return parse_pickle(content, str(path), Reader)
+
+
+def parse_pickle(content: bytes, path: str, reader: type[Reader]) -> Any:
+    """A pickle's data as a reader has it; `path` is what messages call it. See `read_pickle`."""
+    try:
+        _check_opcodes(content, reader.refused)
+        check_bounds(content)
+        return reader(io.BytesIO(content)).load()
+    except (RefusedError, BoundError) as error:
         raise ModelError(f"expected plain data in {path}, got {error}; nothing was run") from None
     except Exception as error:  # a broken pickle can fail in any way
-        kind = type(error).__name__
+        kind, text = type(error).__name__, str(error)[:200]
         raise ModelError(
-            f"expected a pickle of plain data in {path}, got {kind}: {error}"
+            f"expected a pickle of plain data in {path}, got {kind}: {text}"
         ) from error
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The pickle asks for more than data."""
 
 
-class _Reader(pickle.Unpickler):
+class Reader(pickle.Unpickler):
+    """Reads plain data, and objects of known classes as records."""
+
+    refused: ClassVar[set[str]] = REFUSED
+
     def find_class(self, module: str, name: str, /) -> Any:
+        """What a name in the pickle stands for; raises RefusedError for any but the known ones."""
         if (module, name) in PLAIN:
             return PLAIN[module, name]
         if module == "torch" and name in DTYPES:
@@ -95,17 +108,17 @@ class _Reader(pickle.Unpickler):
             return type(name, (Record,), {"name": f"{module}.{name}"})
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "scalar":
             return type(name, (_Number,), {})
-        raise _RefusedError(f"{module}.{name}")
+        raise RefusedError(f"{module}.{name}")
 
 
-def _check_opcodes(content: bytes) -> None:
+def _check_opcodes(content: bytes, refused: set[str]) -> None:
     """Refuse what plain data does not need, and sizes that a short file cannot mean.
 
     Reading the opcodes one by one also finds lengths beyond the end of the file, for which pickle
     would first set memory aside, as it would for a large place in its memo.
     """
     for opcode, argument, _ in pickletools.genops(content):
-        if opcode.name in REFUSED:
-            raise _RefusedError(f"the opcode {opcode.name}")
+        if opcode.name in refused:
+            raise RefusedError(f"the opcode {opcode.name}")
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
-            raise _RefusedError(f"the place {argument} in a memo of at most {len(content)}")
+            raise RefusedError(f"the place {argument} in a memo of at most {len(content)}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from knowncircuits.arguments import takes
@@ -23,10 +23,10 @@ from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
-from knowncircuits.exchange import MAX_EDGES, graph_file, write_graph_file
+from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.models.certificate import Certificate, read_certificate
 from knowncircuits.models.identity import identity
-from knowncircuits.models.tensors import read_safetensors
+from knowncircuits.models.tensors import check_sizes, read_safetensors, weight_shapes
 from knowncircuits.reading import first_problem, read_json
 from knowncircuits.transformer import Transformer, TransformerConfig
 from knowncircuits.writing import whole_folder, write_bytes, write_text
@@ -43,7 +43,6 @@ CIRCUIT, CERTIFICATE = "circuit.json", "certificate.json"
 FILES = (CONFIG, WEIGHTS, CIRCUIT, CERTIFICATE)
 
 MAX_CONFIG = 2**20  # bytes
-MAX_SIZE, MAX_CONTEXT = 2**16, 2**13  # of a model that is loaded; GPT-2 has d_vocab 50,257
 
 # Of trained models, and of the compiled ones that they follow and are certified against.
 TRAINED_DTYPE = torch.float32
@@ -147,30 +146,19 @@ class FolderConfig(BaseModel):
     transformer: TransformerConfig
     training: dict[str, Any] = {}  # older folders have none
 
-    @model_validator(mode="after")
-    def _bounded(self) -> FolderConfig:
-        """Sizes for which memory can be set aside."""
-        sizes = {n: v for n, v in asdict(self.transformer).items() if type(v) is int}
-        bounds = {**dict.fromkeys(sizes, MAX_SIZE), "n_ctx": MAX_CONTEXT}
-        for name, size in sizes.items():
-            if size > bounds[name]:
-                raise ValueError(f"expected {name} of at most {bounds[name]}, got {size}")
-        n_edges = self.transformer.graph.n_edges
-        if n_edges > MAX_EDGES:
-            raise ValueError(f"expected at most {MAX_EDGES} edges, got {n_edges}")
-        return self
-
 
 def read_description(path: Path) -> FolderConfig:
     """Read `config.json`; raises ResultError if that cannot be done."""
     what = "the configuration of a trained model"
     document = read_json(path, what, MAX_CONFIG)
     try:
-        return FolderConfig.model_validate_json(json.dumps(document))
+        description = FolderConfig.model_validate_json(json.dumps(document))
+        check_sizes(description.transformer)
     except ValidationError as error:
         raise ResultError(f"{path}: expected {what}, got {first_problem(error)}") from error
     except ModelError as error:  # sizes that no transformer has
         raise ResultError(f"{path}: {error}") from error
+    return description
 
 
 def _model(config: TransformerConfig, weights: Mapping[str, Tensor]) -> Transformer:
@@ -178,9 +166,8 @@ def _model(config: TransformerConfig, weights: Mapping[str, Tensor]) -> Transfor
 
     Raises ModelError for weights of another shape, of several types, or that are not finite.
     """
-    shapes = {name: tensor.shape for name, tensor in weights.items()}
-    nothing = Transformer(config, device="meta").state_dict()
-    expected = {name: tensor.shape for name, tensor in nothing.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    expected = weight_shapes(config)
     if shapes != expected:
         wrong = [n for n in {**expected, **shapes} if shapes.get(n) != expected.get(n)]
         raise ModelError(

@@ -239,5 +239,69 @@ def test_cut_off_pickles(folder: Path, data: object, draw: st.DataObject) -> Non
 
 
 def test_large_files_are_not_read(folder: Path) -> None:
-    with pytest.raises(ModelError, match=f"at most {MAX_BYTES} bytes in .*, got {MAX_BYTES + 1}"):
+    with pytest.raises(ModelError, match=f"got {MAX_BYTES + 1} bytes, more than {MAX_BYTES}"):
         read(folder, b"." * (MAX_BYTES + 1))
+
+
+def nested_tuples(n: int) -> bytes:
+    return b"\x80\x04N" + b"\x85" * n + b"."
+
+
+def doubled_tuples(n: int) -> bytes:
+    """Each holds the one before twice: hashing the last goes through 2^n."""
+    return b"\x80\x04}N" + b"2\x86" * n + b"K\x01s."
+
+
+def many_sets(n: int) -> bytes:
+    """A list of a thousand numbers, and then set() of it again and again."""
+    numbers = b"".join(b"M" + struct.pack("<H", i) for i in range(1000))
+    call = b"h\x00h\x01R"
+    return (
+        b"\x80\x04"
+        + named("builtins", "set")
+        + b"\x94]("
+        + numbers
+        + b"e\x85\x94"
+        + call * n
+        + b"."
+    )
+
+
+def many_classes(n: int) -> bytes:
+    return b"\x80\x04" + named(*CONFIG) * n + b"."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (nested_tuples(1_000_000), "more than 50 objects in each other"),
+        (b"\x80\x04}" + nested_tuples(100_000)[2:-1] + b"K\x01s.", "more than 50 objects in each"),
+        (doubled_tuples(40), "more than 2000000 objects in others"),
+        (many_sets(100_000), "more than 2000000 objects in others"),
+        (many_classes(10_000), "more than 2000000 objects in others"),
+        (b"]" * 100 + b"(" * 500_000, "got"),
+    ],
+)
+def test_pickles_that_stand_for_too_much(content: bytes, message: str, folder: Path) -> None:
+    """The first would end the process by its depth, the others take gigabytes, or for ever."""
+    with pytest.raises(ModelError, match=f"expected .* in .*, {message}|got {message}"):
+        read(folder, content)
+
+
+def test_a_release_is_far_below_the_bounds(
+    folder: Path, stand_in: Callable[[str, str], type]
+) -> None:
+    node = stand_in(*NODE)
+    edges = []
+    for i in range(10_000):
+        pair = node(), node()
+        for one in pair:
+            one.name, one.index = f"blocks.{i}.attn.hook_result", i
+        edges.append(pair)
+    assert len(read(folder, pickle.dumps(edges))) == 10_000
+
+
+def test_pipes_are_no_pickles(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ModelError, match="got something that is no regular file"):
+        read_pickle(tmp_path / "pipe")
