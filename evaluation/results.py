@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.provenance import machine
+from knowncircuits.evaluation.result_schema import StoredRun
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores, score_views
 from knowncircuits.evaluation.task import Task
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.zoo import VARIANTS
+from knowncircuits.reading import first_problem
 
 COMPILED = "compiled"
 COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
@@ -84,31 +88,28 @@ def read_result(path: Path) -> Result:
     Raises ResultError for any other file.
     """
     file = read_graph_file(path)
+    fields = {name: file.document.get(name) for name in StoredRun.model_fields}
     try:
-        settings, stored = file.document["settings"], file.document["result"]
-        scores = Scores(
-            graph=file.graph,
-            values=file.scores,
-            method=settings["method"],
-            rank_by=file.document["rank_by"],
-            threshold=stored["threshold"],
-            options=stored["options"],
-            **{name: stored[name] for name in COSTS},
-            details=stored["details"],
-        )
-        return Result(
-            settings["label"],
-            settings["case"],
-            settings["variant"],
-            settings["seed"],
-            settings,
-            scores,
-            file.circuit(),
-        )
-    except (KeyError, TypeError) as error:
+        stored = StoredRun.model_validate(fields)
+    except ValidationError as error:
         raise ResultError(
-            f"{path} is no result of a run; move it away or choose another folder"
+            f"{path} is no result of a run ({first_problem(error)}); move it away or choose "
+            "another folder"
         ) from error
+    said, result = stored.settings, stored.result
+    scores = Scores(
+        graph=file.graph,
+        values=file.scores,
+        method=said.method,
+        rank_by=stored.rank_by,
+        threshold=result.threshold,
+        options=result.options,
+        **{name: getattr(result, name) for name in COSTS},
+        details=result.details,
+    )
+    settings = file.document["settings"]
+    circuit = file.circuit()
+    return Result(said.label, said.case, said.variant, said.seed, settings, scores, circuit)
 
 
 @takes(folders=[str | Path])
