@@ -156,7 +156,7 @@ class _Precision:
     def _held(self, values: tuple[Value, ...]) -> float:
         """The relative error of these numbers as weights: none where the dtype has them all."""
         dtype = getattr(torch, self.dtype)
-        numbers = torch.tensor([number(v) for v in values], dtype=torch.float64)
+        numbers = torch.tensor([number(v) for v in values], dtype=torch.float64, device="cpu")
         return 0.0 if bool((numbers.to(dtype).double() == numbers).all()) else self.unit
 
     def _bound(self, expr: SOp) -> Bound:
