@@ -14,7 +14,7 @@ from knowncircuits.cases import list_cases
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.controls import truth as truth_scores
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
-from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.results import Result, is_own
 from knowncircuits.evaluation.runs import load_subject
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
@@ -124,13 +124,17 @@ def _subject(result: Result, model: Path | None) -> str | Path:
 def by_suite(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """A table's structural and other cases, by what they are called: `50 structural cases`.
 
-    The first is what headlines and figures are about; kinds of which there is no case are left out.
+    Users' own models are a part of their own, `own models of 3 cases`. The first is what headlines
+    and figures are about; kinds of which there is no case are left out.
     """
     structural = table["case"].isin(list_cases("structural"))
-    parts = {"structural": table[structural], "other": table[~structural]}
-    return {
-        f"{part['case'].nunique()} {kind} cases": part for kind, part in parts.items() if len(part)
+    own = table["variant"].map(is_own).astype(bool)
+    parts = {
+        "{} structural cases": table[structural & ~own],
+        "{} other cases": table[~structural & ~own],
+        "own models of {} cases": table[own],
     }
+    return {name.format(part["case"].nunique()): part for name, part in parts.items() if len(part)}
 
 
 def macro_means(table: pd.DataFrame) -> pd.DataFrame:
