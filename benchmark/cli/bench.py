@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from knowncircuits.cli.options import CasesOption, MethodsOption, inputs_option, pairs_option
-from knowncircuits.cli.printing import print_frame, progress_bar
+from knowncircuits.cli.options import (
+    CasesOption,
+    Format,
+    FormatOption,
+    MethodsOption,
+    inputs_option,
+    pairs_option,
+)
+from knowncircuits.cli.printing import Output, frame_table
+from knowncircuits.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 bench_app = typer.Typer(help="Measure speed against a baseline in the same process.")
 
@@ -16,48 +27,51 @@ bench_app = typer.Typer(help="Measure speed against a baseline in the same proce
 @bench_app.command("patching")
 def bench_patching(
     masks: Annotated[int, typer.Option(min=1, help="How many patched runs.")] = 256,
+    form: FormatOption = Format.table,
 ) -> None:
     """Many masks in one batch, against the same through the hooked module one by one."""
     from knowncircuits.evaluation.bench.patching import bench_patching as bench
 
-    print_frame(bench(n_masks=masks))
+    _show(bench(n_masks=masks), form)
 
 
 @bench_app.command("effects")
 def bench_effects(
     inputs: Annotated[int, inputs_option()] = 100,
+    form: FormatOption = Format.table,
 ) -> None:
     """Effects of all nodes at twelve scales, against a hook for each node and scale."""
     from knowncircuits.evaluation.bench.effects import bench_effects as bench
 
-    print_frame(bench(n_inputs=inputs))
+    _show(bench(n_inputs=inputs), form)
 
 
 @bench_app.command("sampling")
-def bench_sampling() -> None:
+def bench_sampling(form: FormatOption = Format.table) -> None:
     """Inputs with outputs in one batch, against a call of the program for each."""
     from knowncircuits.evaluation.bench.sampling import bench_sampling as bench
 
-    print_frame(bench())
+    _show(bench(), form)
 
 
 @bench_app.command("compiling")
-def bench_compiling() -> None:
+def bench_compiling(form: FormatOption = Format.table) -> None:
     """Seconds to compile each case, checks included; the slowest ten and the sum."""
     from knowncircuits.evaluation.bench.compiling import bench_compiling as bench
 
-    print_frame(bench())
+    _show(bench(), form)
 
 
 @bench_app.command("methods")
 def bench_methods(
     pairs: Annotated[int, pairs_option()] = 100,
     method: MethodsOption = None,
+    form: FormatOption = Format.table,
 ) -> None:
     """Seconds and passes of every method, on a small trained model and on one of four layers."""
     from knowncircuits.evaluation.bench.methods import bench_methods as bench
 
-    print_frame(bench(pairs, method))
+    _show(bench(pairs, method), form)
 
 
 @bench_app.command("training")
@@ -70,6 +84,7 @@ def bench_training(
     compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="At most; default: as `train`.")] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
+    form: FormatOption = Format.table,
 ) -> None:
     """Train and certify models from scratch on one core; what each part of the training buys.
 
@@ -86,7 +101,7 @@ def bench_training(
             n_pairs=pairs,
             on_row=lambda text: progress.update(bar, description=text),
         )
-    print_frame(table)
+    _show(table, form)
 
 
 @bench_app.command("intervals")
@@ -96,12 +111,13 @@ def bench_intervals(
     board: Annotated[
         Path | None, typer.Option(help="Submissions whose values by case are populations, too.")
     ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", "-m", help="Of these; may be repeated. Default: eap, edge-sp."),
-    ] = None,
+    method: MethodsOption = None,
+    form: FormatOption = Format.table,
 ) -> None:
-    """How often intervals and ranks hold what is true, by simulation, beside a bootstrap's."""
+    """How often intervals and ranks hold what is true, by simulation, beside a bootstrap's.
+
+    Of a board's methods, by default eap and edge-sp.
+    """
     from knowncircuits.evaluation.bench import intervals
 
     populations = dict(intervals.POPULATIONS)
@@ -118,15 +134,17 @@ def bench_intervals(
 
         held = intervals.bench_intervals(populations, samples=samples, on_step=tick)
         ranks = intervals.bench_ranks(samples=boards, on_step=tick)
-    print("of 100 intervals of 95%, those that hold the mean; how wide they are")
-    print_frame(held)
-    print("of 100 boards, those on which all ranges hold the rank; of 100 pairs, those told apart")
-    print_frame(ranks)
+    Output(form).show(
+        frame_table(held, "of 100 intervals of 95%, those that hold the mean; how wide they are"),
+        frame_table(ranks, "of 100 boards, those whose ranges all hold; of 100 pairs, told apart"),
+        data={"intervals": held, "ranks": ranks},
+    )
 
 
 @bench_app.command("leaderboard")
 def bench_leaderboard(
     submissions: Annotated[int, typer.Option(min=1, help="How many, of random scores.")] = 200,
+    form: FormatOption = Format.table,
 ) -> None:
     """Random submissions of all models written, read, scored, and built into a site."""
     from tempfile import TemporaryDirectory
@@ -140,4 +158,8 @@ def bench_leaderboard(
             submissions,
             on_step=lambda text: progress.update(bar, advance=1, description=text),
         )
-    print_frame(table)
+    _show(table, form)
+
+
+def _show(table: pd.DataFrame, form: Format) -> None:
+    Output(form).show(frame_table(table), data=table)

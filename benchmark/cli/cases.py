@@ -12,6 +12,8 @@ from knowncircuits.cli.options import (
     CaseArgument,
     CasesOption,
     FamilyOption,
+    Format,
+    FormatOption,
     SuiteOption,
     choose_cases,
     pairs_option,
@@ -19,11 +21,16 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import (
+    Column,
+    Output,
+    Row,
+    Table,
+    frame_table,
     number_text,
-    print_frame,
-    print_table,
+    numbers,
     value_text,
     values_text,
+    words,
 )
 from knowncircuits.errors import InputError
 
@@ -47,6 +54,7 @@ def cases(
     family: FamilyOption = None,
     pairs: Annotated[int, pairs_option("check: pairs for each case.")] = 1000,
     seed: Annotated[int, seed_option("check: seed of the pairs.")] = 0,
+    form: FormatOption = Format.table,
 ) -> None:
     """List the cases with how hard their circuits are to find, or check their data.
 
@@ -54,9 +62,9 @@ def cases(
     """
     names = choose_cases(case, suite, family)
     if look is Look.list:
-        _print_cases(names)
+        _print_cases(names, Output(form))
     else:
-        _check_cases(names, pairs, seed)
+        _check_cases(names, pairs, seed, Output(form))
 
 
 def show(
@@ -106,8 +114,11 @@ def show(
 def run(
     case: CaseArgument,
     tokens: Annotated[list[str] | None, typer.Argument(help="The input, token by token.")] = None,
+    form: FormatOption = Format.table,
 ) -> None:
     """Run a case's program and its compiled model on one input, side by side."""
+    import pandas as pd
+
     from knowncircuits.cases import load_case
 
     chosen = load_case(case)
@@ -120,53 +131,65 @@ def run(
     values = [by_text[token] for token in tokens or ()]
     wanted = chosen.interpret([values])[0]
     got = chosen.compile()(values)
-    rows = [tuple(map(value_text, row)) for row in zip(values, wanted, got, strict=True)]
-    print_table(("token", "program", "compiled model"), rows)
+    names = ("token", "program", "compiled model")
+    rows = [dict(zip(names, row, strict=True)) for row in zip(values, wanted, got, strict=True)]
+    table = Table([_value(name) for name in names], rows)
+    Output(form).show(table, data=pd.DataFrame(rows, columns=names))
 
 
-def _print_cases(names: Sequence[str]) -> None:
+def _value(name: str) -> Column:
+    return Column(name, lambda row: value_text(row[name]), number=False)
+
+
+def _print_cases(names: Sequence[str], output: Output) -> None:
     from knowncircuits.cases import CASES
-    from knowncircuits.cases.difficulty import load_difficulty
+    from knowncircuits.cases.difficulty import difficulty_table
 
-    rows = []
-    for name in names:
-        case, hard = CASES[name], load_difficulty(name)
-        trivial = [
-            number_text(hard.auroc[control]) for control in ("depth", "shortness", "from_embed")
-        ]
-        rows.append(
-            (
-                name,
-                "-" if hard.degenerate else "yes",
-                f"{len(case.vocab)}^{case.max_len}",
-                f"{hard.layers}x{hard.heads}",
-                str(hard.variables),
-                str(hard.depth),
-                str(hard.edges),
-                str(hard.edges - hard.undetermined_edges),
-                f"{hard.true_edges}/{hard.true_head_edges}/{hard.true_nodes}",
-                str(hard.detected_edges),
-                *trivial,
-                case.description,
-            )
-        )
-    header = "case structural inputs heads variables depth edges determined true detected"
-    columns = (*header.split(), "late", "short", "embed", "what it computes")
-    print(
+    data = difficulty_table(names)
+    data["inputs"] = [f"{len(CASES[name].vocab)}^{CASES[name].max_len}" for name in names]
+    data["description"] = [CASES[name].description for name in names]
+    output.say(
         "heads: layers x heads; true: edges/head edges/nodes; detected: by some interchange;\n"
         "late, short, embed: AUROC of late edges, short edges, edges out of embed"
     )
-    print_table(columns, rows, numbers=range(2, 13))
-    structural = sum(row[1] == "yes" for row in rows)
-    print(f"{len(rows)} cases, {structural} structural. Details: knowncircuits show CASE")
+    output.show(_cases_table(data.to_dict("records")), data=data)
+    structural = int((~data["degenerate"]).sum()) if len(data) else 0
+    output.say(f"{len(data)} cases, {structural} structural. Details: knowncircuits show CASE")
 
 
-def _check_cases(names: Sequence[str], pairs: int, seed: int) -> None:
+def _cases_table(rows: Sequence[Row]) -> Table:
+    def determined(row: Row) -> str:
+        return str(row["edges"] - row["undetermined_edges"])
+
+    def true(row: Row) -> str:
+        return f"{row['true_edges']}/{row['true_head_edges']}/{row['true_nodes']}"
+
+    columns = [
+        words("case"),
+        Column("structural", lambda row: "-" if row["degenerate"] else "yes", number=False),
+        numbers("inputs"),
+        Column("heads", lambda row: f"{row['layers']}x{row['heads']}"),
+        *map(numbers, ("variables", "depth", "edges")),
+        Column("determined", determined),
+        Column("true", true),
+        numbers("detected", "detected_edges"),
+        numbers("late", "auroc_depth", number_text),
+        numbers("short", "auroc_shortness", number_text),
+        numbers("embed", "auroc_from_embed", number_text),
+        words("what it computes", "description", wraps=True),
+    ]
+    sizes = ("variables", "inputs", "determined", "detected", "depth")
+    drops = (*sizes, "embed", "late", "short", "heads", "edges", "structural", "what it computes")
+    return Table(columns, rows, drops)
+
+
+def _check_cases(names: Sequence[str], pairs: int, seed: int, output: Output) -> None:
     from knowncircuits.cases import CASES, check_cases
 
     table = check_cases([CASES[name] for name in names], n=pairs, seed=seed)
     shown = {
         "case": "case",
+        "problems": "problems",
         "duplicates": "repeated",
         "changed_inputs": "corrupted differs",
         "label_change": "output differs",
@@ -175,10 +198,9 @@ def _check_cases(names: Sequence[str], pairs: int, seed: int) -> None:
         "entropy": "bits",
         "none": "None",
         "unreached_tokens": "unreached tokens",
-        "problems": "problems",
     }
-    print_frame(table[list(shown)].rename(columns=shown))
+    output.show(frame_table(table[list(shown)].rename(columns=shown)), data=table)
     wrong = int((table["problems"] != "").sum())
-    print(f"{len(table)} cases, {wrong} with problems")
+    output.say(f"{len(table)} cases, {wrong} with problems")
     if wrong:
         raise typer.Exit(1)

@@ -9,13 +9,15 @@ import typer
 
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
+    Format,
+    FormatOption,
     ResolutionOption,
     level,
     output_option,
     to_path,
 )
-from knowncircuits.cli.printing import number_text, print_table
-from knowncircuits.cli.tables import print_method_scores
+from knowncircuits.cli.printing import Column, Output, Row, Table, number_text
+from knowncircuits.cli.tables import summary_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,7 @@ def compare(
         float,
         typer.Option(parser=level, help="Level of the tests, corrected for their number."),
     ] = 0.05,
+    form: FormatOption = Format.table,
 ) -> None:
     """Compare the methods of finished runs: means, intervals, ranks and paired tests.
 
@@ -52,35 +55,39 @@ def compare(
     if output:
         check_targets([output / f"curves.{figures}"])
     found = compare_results(read_results(*results), resolution=resolution)
-    print_method_scores(found.scores)
-    for suite, tests in found.tests.items():
-        _print_tests(suite, tests, alpha)
+    to = Output(form)
+    to.show(
+        *map(summary_table, found.summaries),
+        *(_tests_table(suite, tests, alpha) for suite, tests in found.tests.items()),
+        data={name: found.tables[name] for name in ("summary", "tests")},
+    )
     if output:
         for path in found.write(output, f".{figures}"):
-            print(f"wrote {path}")
+            to.say(f"wrote {path}")
 
 
-def _print_tests(suite: str, tests: pd.DataFrame, alpha: float) -> None:
+def _tests_table(suite: str, tests: pd.DataFrame, alpha: float) -> Table:
+    """The pairs of methods that differ."""
     told = tests[tests["p_holm"] < alpha].to_dict("records")
-    print(
+    title = (
         f"{suite}: {len(told)} of {len(tests)} pairs of methods differ "
         f"(sign test over cases, Holm's correction, p < {alpha:g})"
     )
-    rows = []
-    for row in told:
-        better, worse = (row["a"], row["b"]) if row["difference"] > 0 else (row["b"], row["a"])
-        wins = max(row["wins"], row["losses"]), min(row["wins"], row["losses"])
-        a12 = max(row["a12"], 1 - row["a12"])
-        rows.append(
-            (
-                better,
-                worse,
-                number_text(abs(row["difference"])),
-                f"{wins[0]}/{wins[1]}/{row['ties']}",
-                f"{row['p_holm']:.2g}",
-                number_text(a12),
-            )
-        )
-    if rows:
-        header = ("better", "worse", "AUROC by", "wins/losses/ties", "p", "A12")
-        print_table(header, rows, numbers=range(2, 6))
+    columns = [
+        Column("better", lambda row: row["a" if _wins(row) else "b"], number=False),
+        Column("worse", lambda row: row["b" if _wins(row) else "a"], number=False),
+        Column("AUROC by", lambda row: number_text(abs(row["difference"]))),
+        Column("wins/losses/ties", _counts),
+        Column("p", lambda row: f"{row['p_holm']:.2g}"),
+        Column("A12", lambda row: number_text(max(row["a12"], 1 - row["a12"]))),
+    ]
+    return Table(columns, told, ("A12", "wins/losses/ties"), title)
+
+
+def _wins(row: Row) -> bool:
+    return bool(row["difference"] > 0)
+
+
+def _counts(row: Row) -> str:
+    wins = max(row["wins"], row["losses"]), min(row["wins"], row["losses"])
+    return f"{wins[0]}/{wins[1]}/{row['ties']}"

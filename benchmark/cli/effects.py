@@ -11,6 +11,8 @@ import typer
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
+    Format,
+    FormatOption,
     Granularity,
     ModelOption,
     Theme,
@@ -26,7 +28,8 @@ from knowncircuits.cli.options import (
     setting_option,
     to_path,
 )
-from knowncircuits.cli.printing import print_indexed, progress_bar, share_text
+from knowncircuits.cli.printing import Output, Table, indexed_table, share_text
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.training import run_training
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ def effects(
         Figure | None, typer.Option(help="What is drawn; by default what suits the effects.")
     ] = None,
     theme: ThemeOption = Theme.default,
+    form: FormatOption = Format.table,
 ) -> None:
     """Measure how much each node or edge matters: the effect of ablating it, at several scales.
 
@@ -121,10 +125,11 @@ def effects(
         drawn = draw_effects(
             table, subject.circuit, figure.value if figure else None, theme=theme.value
         )
-    _print_effects(table)
+    to = Output(form)
+    to.show(_effects_table(table), data=table)
     for path in save or ():
         save_effects(table, drawn, path)
-        print(f"wrote {path}")
+        to.say(f"wrote {path}")
 
 
 def realism(
@@ -149,6 +154,7 @@ def realism(
     seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
     save: Annotated[list[Path] | None, save_option()] = None,
     theme: ThemeOption = Theme.default,
+    form: FormatOption = Format.table,
 ) -> None:
     """Compare a trained model with a natural one, which learns the same answers freely.
 
@@ -165,26 +171,27 @@ def realism(
     folder = natural or Path("natural") / case
     config = study.natural_config(trained, **parse_options(option))
     check_files(save or ())
+    to = Output(form)
     table = study.realism(
         trained,
-        _natural(trained, config, folder),
+        _natural(trained, config, folder, to),
         ablations=ablation or ["resample"],
         scales=chosen,
         n_inputs=inputs,
         n_pairs=pairs,
         seed=seed,
     )
-    _print_realism(table)
+    to.show(*_realism_tables(table), data=table)
     figure = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
         title = f"Causal effects in {case}, trained with its circuit and naturally"
         figure = effects_figure(study.effects_of(table), theme=theme.value, title=title)
     for path in save or ():
         save_effects(table, figure, path)
-        print(f"wrote {path}")
+        to.say(f"wrote {path}")
 
 
-def _natural(trained: Any, config: Any, folder: Path) -> Any:
+def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
     """The natural model of a folder, or one that is trained and written there."""
     from dataclasses import asdict
 
@@ -209,35 +216,41 @@ def _natural(trained: Any, config: Any, folder: Path) -> Any:
     found = freeze(trainer)
     save_trained(found, folder)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
-    print(f"natural model: {trainer.n_steps} steps, in {folder}")
+    to.say(f"natural model: {trainer.n_steps} steps, in {folder}")
     return found
 
 
-def _print_effects(table: pd.DataFrame) -> None:
+def _effects_table(table: pd.DataFrame) -> Table:
     """A row for each node or edge, a column for each scale or position."""
     import pandas as pd
 
     from knowncircuits.evaluation.effects import wide_effects
 
-    wide, across = wide_effects(table), "scales"
-    if "position" in table:
-        keys = [k for k in ("ablation", "scale") if table[k].nunique() > 1] + ["node", "status"]
-        order = pd.MultiIndex.from_frame(table[keys].drop_duplicates())
-        wide = table.pivot(index=keys, columns="position", values="effect").reindex(order)
-        wide, across = wide.rename(columns={0: "BOS"}), "positions"
-    print(
+    about = (
         f"{', '.join(table['model'].unique())}: effects on up to {table['n'].max()} answers that "
-        f"differ between base and source; columns: {across}"
+        "differ between base and source; columns: "
     )
-    print_indexed(wide)
+    if "position" not in table:
+        return indexed_table(wide_effects(table), f"{about}scales", importance=_nearness_to_one)
+    keys = [k for k in ("ablation", "scale") if table[k].nunique() > 1] + ["node", "status"]
+    order = pd.MultiIndex.from_frame(table[keys].drop_duplicates())
+    wide = table.pivot(index=keys, columns="position", values="effect").reindex(order)
+    return indexed_table(wide.rename(columns={0: "BOS"}), f"{about}positions")
 
 
-def _print_realism(table: pd.DataFrame) -> None:
+def _realism_tables(table: pd.DataFrame) -> list[Table]:
     from knowncircuits.evaluation.realism import accuracies, correlations, node_table
 
-    print("agreement with the compiled model in %, as it is and with the outside ablated")
-    print_indexed(accuracies(table), share_text)
-    print("nodes: norms of their weights, and effects at scale 1")
-    print_indexed(node_table(table))
-    print("correlation over all nodes of the two models' effects, by scale")
-    print_indexed(correlations(table))
+    agreement = "agreement with the compiled model in %, as it is and with the outside ablated"
+    return [
+        indexed_table(accuracies(table), agreement, share_text),
+        indexed_table(node_table(table), "nodes: norms of their weights, and effects at scale 1"),
+        indexed_table(
+            correlations(table), "correlation over all nodes of the two models' effects, by scale"
+        ),
+    ]
+
+
+def _nearness_to_one(scale: float) -> float:
+    """A whole interchange, scale 1, says most."""
+    return -abs(scale - 1)

@@ -10,6 +10,8 @@ import typer
 
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
+    Format,
+    FormatOption,
     JobsOption,
     ModelOption,
     ResolutionOption,
@@ -18,7 +20,8 @@ from knowncircuits.cli.options import (
     save_option,
     to_path,
 )
-from knowncircuits.cli.printing import number_text, print_table, progress_bar
+from knowncircuits.cli.printing import Output, Table, number_text, numbers, words
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -72,6 +75,7 @@ def faithfulness(
     jobs: JobsOption = 1,
     save: Annotated[list[Path] | None, save_option()] = None,
     theme: ThemeOption = Theme.default,
+    form: FormatOption = Format.table,
 ) -> None:
     """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.
 
@@ -114,47 +118,62 @@ def faithfulness(
             size_by=size.value,
             pruned=prune,
         )
-    _print_faithfulness(table)
+    to = Output(form)
+    _print_faithfulness(table, to)
     figure = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
         figure = faithfulness_figure(table, theme=theme.value)
     for path in save or ():
         save_effects(table, figure, path)
-        print(f"wrote {path}")
+        to.say(f"wrote {path}")
 
 
-def _print_faithfulness(table: pd.DataFrame) -> None:
+def _print_faithfulness(table: pd.DataFrame, to: Output) -> None:
     """Macro means, the structural and the other cases apart: a row for each method."""
-    from knowncircuits.evaluation.faithfulness.runs import by_suite
+    import pandas as pd
+
+    from knowncircuits.evaluation.faithfulness.runs import by_suite, macro_means
 
     first = table.iloc[0]
     ranking = " or ".join(sorted(table.loc[table["method"] != "truth", "rank_by"].unique()))
-    print(
+    to.say(
         f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores "
         f"at a resolution of {first['resolution']:g}, "
         f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size; "
         f"metric {' or '.join(sorted(table['metric'].unique()))}, "
         f"ablation {' or '.join(sorted(table['ablation'].unique()))}"
     )
-    for cases, part in by_suite(table).items():
-        _print_means(f"mean of {cases}", part)
+    suites = by_suite(table)
+    to.show(
+        *(_means_table(f"mean of {cases}", part) for cases, part in suites.items()),
+        data=pd.concat(
+            [macro_means(part).reset_index().assign(cases=cases) for cases, part in suites.items()],
+            ignore_index=True,
+        ),
+    )
 
 
-def _print_means(title: str, table: pd.DataFrame) -> None:
+def _means_table(title: str, table: pd.DataFrame) -> Table:
     import math
 
     from knowncircuits.evaluation.faithfulness.runs import macro_means
 
     means = macro_means(table)
     true = table.drop_duplicates(["case", "variant", "seed"]).sort_values("true_f").iloc[0]
-    print(
+    about = (
         f"{title}; CPR: area under f, CMD: area between f and 1; the true circuit's f is at least "
         f"{math.floor(1e5 * true['true_f']) / 1e5:.5f} ({true['case']})"
     )
     shares = [f"{100 * share:g}%" for share in means.columns[2:]]
     rounded = means.round(3) + 0.0  # and no -0.000
+    names = ("CPR", "CMD", *shares)
     rows = [
-        (str(name), *map(number_text, row))
+        {"method": str(name), **dict(zip(names, row, strict=True))}
         for name, row in zip(means.index, rounded.to_numpy().tolist(), strict=True)
     ]
-    print_table(("method", "CPR", "CMD", *shares), rows, numbers=range(1, 3 + len(shares)))
+    columns = [
+        words("method"),
+        *(numbers(name, form=number_text) for name in names),
+    ]
+    # Every other share first, so that those that stay are spread over all sizes.
+    return Table(columns, rows, (*shares[::2], *shares[1::2]), about)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from knowncircuits.cli.printing import console, progress_bar
+from knowncircuits.cli.printing import Output
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ class Followed:
             + "; the same command goes on with the others"
         )
 
-    def print_end(self, folder: Path) -> None:
+    def print_end(self, folder: Path, to: Output) -> None:
         """Print how many results there are, then the failures; exit with 1 if there are any."""
         n = self.computed + self.reused
         reused = f", {self.reused} of them reused" if self.reused else ""
-        console().print(f"[dim]{n} result files in {folder}{reused}[/dim]", highlight=False)
+        to.say(f"{n} result files in {folder}{reused}")
         if self.failures:
             print(f"{len(self.failures)} of {self.total} failed:", file=sys.stderr)
             for failure in self.failures:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowncircuits.cli.options import (
+    Format,
     WandbModeOption,
     WandbOption,
     check_tracking,
@@ -17,7 +18,8 @@ from knowncircuits.cli.options import (
     save_option,
     to_path,
 )
-from knowncircuits.cli.printing import number_text, print_table, progress_bar
+from knowncircuits.cli.printing import Output, Table, number_text, numbers, words
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ SubmissionsArgument = Annotated[
 ]
 
 
-class Format(StrEnum):
+class BoardFormat(StrEnum):
     """How a board is printed."""
 
     table = "table"
@@ -197,7 +199,9 @@ def table(
         str | None, typer.Option(help="Mean over those that are shallow, middle or deep.")
     ] = None,
     view: Annotated[str, typer.Option(help="edge, no-embed, head or node.")] = "edge",
-    form: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.table,
+    form: Annotated[
+        BoardFormat, typer.Option("--format", help="What is printed.")
+    ] = BoardFormat.table,
     save: Annotated[list[Path] | None, save_option(".csv, .json or .md")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
@@ -221,8 +225,8 @@ def table(
     standings = board.standings(slice_key, view)
     for error in refused:
         print(error, file=sys.stderr)
-    if form is Format.table:
-        _print_standings(standings)
+    if form is BoardFormat.table:
+        Output(Format.table).show(_board(standings), data=standings)
     else:
         print(FORMATS[form.value](standings), end="")
     for path in save or ():
@@ -253,11 +257,13 @@ def _check_any(submissions: Path) -> None:
         raise InputError(f"expected submissions in {submissions}, got none")
 
 
-def _print_standings(standings: pd.DataFrame) -> None:
+def _board(standings: pd.DataFrame) -> Table:
     from knowncircuits.leaderboard.tables import cells
 
     header, rows = cells(standings)
-    print_table(header, rows, numbers=(0, *range(4, len(header))))
+    columns = [numbers(name) if i == 0 or i > 3 else words(name) for i, name in enumerate(header)]
+    drops = ("seconds per model", "passes per pair", "models")
+    return Table(columns, [dict(zip(header, row, strict=True)) for row in rows], drops)
 
 
 def _read_fields(path: Path | None) -> dict[str, Any]:

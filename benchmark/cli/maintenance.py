@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from knowncircuits.cli.options import to_path
-from knowncircuits.cli.printing import progress_bar
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.errors import InputError
 
 maintain_app = typer.Typer(

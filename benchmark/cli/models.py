@@ -13,6 +13,8 @@ from knowncircuits.cli.options import (
     DeviceOption,
     FamilyOption,
     FolderOption,
+    Format,
+    FormatOption,
     JobsOption,
     SuiteOption,
     VariantsOption,
@@ -23,7 +25,8 @@ from knowncircuits.cli.options import (
     pairs_option,
     to_path,
 )
-from knowncircuits.cli.printing import print_table, progress_bar, share_text
+from knowncircuits.cli.printing import Column, Output, Row, Table, numbers, share_text, words
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
 
@@ -55,14 +58,27 @@ def models_list(
     family: FamilyOption = None,
     variant: VariantsOption = None,
     folder: FolderOption = None,
+    form: FormatOption = Format.table,
 ) -> None:
     """List the trained models with what their certificates say, and those that are missing."""
+    import pandas as pd
+
     from knowncircuits.models.zoo import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
     names, variants = choose_cases(case, suite, family), choose_variants(variant, "all")
-    _print_models(zoo, _held(zoo, names, variants))
-    _print_missing(zoo, names, variants)
+    models = [_describe(zoo, *model) for model in _held(zoo, names, variants)]
+    missing = _missing(zoo, names, variants)
+    to = Output(form)
+    to.say(
+        "sizes: layers x heads x d_model; edges: in/out. Agreement with the compiled model when\n"
+        "nothing is patched, one edge, all outside edges, random sets; effects: share of answers\n"
+        "that an edge changes"
+    )
+    data = {"certified": pd.DataFrame(models), "missing": pd.DataFrame(missing)}
+    tables = [_models_table(models), *([_missing_table(missing)] if missing else [])]
+    to.show(*tables, data=data)
+    to.say(f"{len(models)} models")
 
 
 @models_app.command("check")
@@ -73,33 +89,40 @@ def models_check(
     variant: VariantsOption = None,
     folder: FolderOption = None,
     pairs: Annotated[int | None, pairs_option("New pairs for each model.")] = None,
+    form: FormatOption = Format.table,
 ) -> None:
     """Measure the trained models again on new pairs, by the certificate's quick form.
 
     Files, hashes and labels are compared too. Exits with 1 if anything is wrong.
     """
+    import pandas as pd
+
     from knowncircuits.models.zoo import PAIRS, SHIPPED, Zoo, check_model
 
     zoo = Zoo(folder) if folder else SHIPPED
     chosen = _held(zoo, choose_cases(case, suite, family), choose_variants(variant, "all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
-    checked, wrong = 0, 0
+    to = Output(form)
+    rows: list[dict[str, str]] = []
+
+    def wrong() -> int:
+        return sum(row["problems"] != "" for row in rows)
 
     def so_far() -> str:
-        return f"{checked} of {len(chosen)} models checked, {wrong} with problems"
+        return f"{len(rows)} of {len(chosen)} models checked, {wrong()} with problems"
 
     with stoppable(so_far), progress_bar() as progress:
         bar = progress.add_task("models", total=len(chosen))
         for name, kind in chosen:
             problems = check_model(zoo, name, kind, pairs or PAIRS)
-            wrong += bool(problems)
+            rows.append({"case": name, "variant": kind, "problems": "; ".join(problems)})
             for problem in problems:
-                print(f"{name} {kind}: {problem}")
-            checked += 1
+                to.say(f"{name} {kind}: {problem}")
             progress.update(bar, advance=1, description=name)
-    print(f"{len(chosen)} models, {wrong} with problems")
-    raise typer.Exit(1 if wrong else 0)
+    to.show(data=pd.DataFrame(rows))
+    to.say(f"{len(chosen)} models, {wrong()} with problems")
+    raise typer.Exit(1 if wrong() else 0)
 
 
 @models_app.command("train")
@@ -171,49 +194,75 @@ def _held(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> list[tuple
     return [(name, kind) for kind in variants for name in names if zoo.holds(name, kind)]
 
 
-def _print_models(zoo: Zoo, chosen: Sequence[tuple[str, str]]) -> None:
+# What a model's certificate says, in per cent: the column's name, and the key of the data.
+SHARES = {
+    "accuracy": "accuracy",
+    "inside edge": "worst_inside",
+    "outside edge": "worst_outside",
+    "all outside": "all_outside",
+    "random sets": "random_sets",
+    "largest outside effect": "largest_outside_effect",
+    "smallest inside effect": "smallest_inside_effect",
+}
+
+
+def _describe(zoo: Zoo, name: str, variant: str) -> dict[str, Any]:
+    """A model's sizes, and what its certificate says."""
     from knowncircuits.models.zoo import Summary
 
-    rows = []
-    for name, variant in chosen:
-        config, certificate = zoo.describe(name, variant)
-        found = Summary.of(certificate)
-        rows.append(
-            (
-                name,
-                variant,
-                f"{config.n_layers}x{config.n_heads}x{config.d_model}",
-                f"{found.edges_in}/{found.edges_out}",
-                share_text(found.accuracy),
-                share_text(found.worst_inside[1]),
-                share_text(found.worst_outside[1]),
-                share_text(found.all_outside),
-                share_text(found.random_sets[1]),
-                share_text(found.largest_outside_effect[1]),
-                share_text(found.smallest_inside_effect[1]),
-                f"{found.pairs}" + (" (all)" if certificate.enumerated else ""),
-            )
-        )
-    print(
-        "sizes: layers x heads x d_model; edges: in/out. Agreement with the compiled model when\n"
-        "nothing is patched, one edge, all outside edges, random sets; effects: share of answers\n"
-        "that an edge changes"
-    )
-    columns = ["accuracy", "inside edge", "outside edge", "all outside", "random sets"]
-    effects = ("largest outside effect", "smallest inside effect", "pairs")
-    print_table(
-        ("case", "variant", "sizes", "edges", *columns, *effects), rows, numbers=range(2, 12)
-    )
-    print(f"{len(rows)} models")
+    config, certificate = zoo.describe(name, variant)
+    found = Summary.of(certificate)
+    return {
+        "case": name,
+        "variant": variant,
+        "layers": config.n_layers,
+        "heads": config.n_heads,
+        "d_model": config.d_model,
+        "edges_in": found.edges_in,
+        "edges_out": found.edges_out,
+        "accuracy": found.accuracy,
+        "worst_inside": found.worst_inside[1],
+        "worst_outside": found.worst_outside[1],
+        "all_outside": found.all_outside,
+        "random_sets": found.random_sets[1],
+        "largest_outside_effect": found.largest_outside_effect[1],
+        "smallest_inside_effect": found.smallest_inside_effect[1],
+        "pairs": found.pairs,
+        "all_pairs": certificate.enumerated,
+    }
 
 
-def _print_missing(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> None:
-    rows = [
-        (case, kind, str(attempts[0].get("steps", "")), str(attempts[0].get("reason", "")))
-        for case, variants in zoo.missing().items()
-        for kind, attempts in variants.items()
+def _models_table(rows: Sequence[Row]) -> Table:
+    columns = [
+        words("case"),
+        words("variant"),
+        Column("sizes", lambda row: f"{row['layers']}x{row['heads']}x{row['d_model']}"),
+        Column("edges", lambda row: f"{row['edges_in']}/{row['edges_out']}"),
+        *(numbers(name, key, share_text) for name, key in SHARES.items()),
+        Column("pairs", lambda row: f"{row['pairs']}" + (" (all)" if row["all_pairs"] else "")),
+    ]
+    drops = ("pairs", "edges", "sizes", *list(SHARES)[:0:-1])
+    return Table(columns, rows, drops)
+
+
+def _missing(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> list[dict[str, Any]]:
+    """The best attempt at each model that could not be certified."""
+    return [
+        {"case": case, "variant": kind, **{k: attempts[0].get(k) for k in ("steps", "reason")}}
+        for case, found in zoo.missing().items()
+        for kind, attempts in found.items()
         if case in names and kind in variants and attempts
     ]
-    if rows:
-        print(f"\n{len(rows)} could not be certified:")
-        print_table(("case", "variant", "steps", "best attempt"), rows, numbers=[2])
+
+
+def _missing_table(rows: Sequence[Row]) -> Table:
+    def steps(row: Row) -> str:
+        return "" if row["steps"] is None else str(row["steps"])
+
+    columns = [
+        words("case"),
+        words("variant"),
+        Column("steps", steps),
+        Column("best attempt", lambda row: row["reason"] or "", number=False, wraps=True),
+    ]
+    return Table(columns, rows, ("steps",), f"\n{len(rows)} could not be certified:")

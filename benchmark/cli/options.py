@@ -48,6 +48,14 @@ class Theme(StrEnum):
     colourblind = "colourblind"
 
 
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
 class WandbMode(StrEnum):
     """Where W&B's runs go."""
 
@@ -128,6 +136,9 @@ SeedsOption = Annotated[
 ]
 MethodsOption = Annotated[
     list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="For people, or as data: of all columns and digits.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 

@@ -1,66 +1,247 @@
-"""What commands print: tables, numbers, and a progress bar."""
+"""Tables: as text that fits the terminal, or as data; and how numbers look in them."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from knowncircuits.cli.options import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
-
     import pandas as pd
 
-
-def progress_bar() -> Any:
-    """A bar on standard error that leaves nothing behind."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), transient=True, console=console(stderr=True))
+Row = Mapping[Any, Any]
+LEAST_TEXT = 20  # a column that wraps, between words, is left out where it would be narrower
+WHOLE = 100_000  # wider than any table
+GAP = 3  # between two columns
 
 
-def console(stderr: bool = False) -> Any:
-    """A console on standard output or error."""
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    show: Callable[[Row], str]  # the text of a row
+    number: bool = True  # set flush right
+    wraps: bool = False  # text of any length; numbers never wrap
+
+
+def numbers(name: str, key: str = "", form: Callable[[Any], str] = str) -> Column:
+    """A column of numbers: the row's value `key`, by default `name`."""
+    return Column(name, lambda row: form(row[key or name]))
+
+
+def words(name: str, key: str = "", wraps: bool = False) -> Column:
+    """A column of text: the row's value `key`, by default `name`."""
+    return Column(name, lambda row: str(row[key or name]), number=False, wraps=wraps)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as text. In a terminal that is too narrow columns are left out, never parts of numbers.
+
+    `drops` names the columns that may be left out, the first one first. Where the others do not fit
+    either, each row becomes a block of lines.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    drops: Sequence[str] = ()
+    title: str = ""
+
+    def text(self, width: int = WHOLE) -> str:
+        """The table, its title above it, for a terminal of so many columns."""
+        return self._head(width) + ("" if self.title and not self.rows else self._body(width))
+
+    def _head(self, width: int) -> str:
+        return "".join(_filled(line, width) for line in self.title.splitlines())
+
+    def _body(self, width: int) -> str:
+        left_out: list[str] = []
+        while self._least_width(left_out, width) > width and len(left_out) < len(self.drops):
+            left_out.append(self.drops[len(left_out)])
+        if self._least_width(left_out, width) > width:
+            return self._blocks(width)
+        text = self._grid(left_out, width)
+        if left_out:
+            text += _filled(f"left out: {', '.join(left_out)}; --format csv has all", width)
+        return text
+
+    def _least_width(self, left_out: Sequence[str], width: int) -> int:
+        return _total(least for least, _ in self._ranges(left_out, width))
+
+    def _ranges(self, left_out: Sequence[str], width: int) -> list[tuple[int, int]]:
+        """Of each column that is not left out, the least width that shows all of it, and the most.
+
+        A column that wraps shows all of it where its longest word fits.
+        """
+        from rich.cells import cell_len
+
+        found = []
+        for column in self._shown(left_out):
+            texts = [*_name(column, width).splitlines(), *map(column.show, self.rows)]
+            most = max(map(cell_len, texts))
+            longest = max((cell_len(word) for text in texts for word in text.split()), default=0)
+            found.append((min(most, max(LEAST_TEXT, longest)) if column.wraps else most, most))
+        return found
+
+    def _shown(self, left_out: Sequence[str]) -> list[Column]:
+        return [column for column in self.columns if column.name not in left_out]
+
+    def _grid(self, left_out: Sequence[str], width: int) -> str:
+        """The table without some columns."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        grid = Grid(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        shown, ranges = self._shown(left_out), self._ranges(left_out, width)
+        for column, own in zip(shown, _widths(ranges, width), strict=True):
+            justify: Any = "right" if column.number else "left"
+            grid.add_column(Text(_name(column, width)), justify=justify, width=own, overflow="fold")
+        for row in self.rows:
+            grid.add_row(*(Text(column.show(row)) for column in shown))
+        return _render(grid, width)
+
+    def _blocks(self, width: int) -> str:
+        """A line for each column of each row."""
+        return "\n".join(
+            "".join(_filled(f"{column.name}: {column.show(row)}", width) for column in self.columns)
+            for row in self.rows
+        )
+
+
+def _name(column: Column, width: int) -> str:
+    """A column's name; in a terminal those above numbers take several lines."""
+    return column.name.replace(" ", "\n") if column.number and width < WHOLE else column.name
+
+
+def _total(widths: Iterable[int]) -> int:
+    """The width of a table of columns, with what is between them."""
+    widths = list(widths)
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _widths(ranges: Sequence[tuple[int, int]], width: int) -> list[int]:
+    """Widths within the columns' ranges, what is to spare in even parts."""
+    found = [least for least, _ in ranges]
+    spare = width - _total(found)
+    wanting = sorted(range(len(ranges)), key=lambda i: ranges[i][1] - ranges[i][0])
+    for n, i in enumerate(wanting):
+        part = min(ranges[i][1] - ranges[i][0], spare // (len(wanting) - n))
+        found[i] += part
+        spare -= part
+    return found
+
+
+def frame_table(frame: pd.DataFrame, title: str = "", drops: Sequence[str] = ()) -> Table:
+    """A frame, its first column as names and the others as numbers, or text where they hold it.
+
+    `drops` are columns, by default all but the first two, the last ones first.
+    """
+    names = [str(name) for name in frame.columns]
+    columns = [numbers(n, form=cell_text) if i else words(n) for i, n in enumerate(names)]
+    rows = [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False)]
+    return Table(columns, rows, drops or names[:1:-1], title)
+
+
+def indexed_table(
+    frame: pd.DataFrame,
+    title: str = "",
+    form: Callable[[float | None], str] | None = None,
+    importance: Callable[[Any], float] | None = None,
+) -> Table:
+    """A frame of numbers with the names in its index; columns are left out by their importance.
+
+    By default the last ones first. The most important one always stays.
+    """
+    form = form or number_text
+    keys = [str(name) for name in frame.index.names]
+    values = {f"{c:g}" if isinstance(c, float) else str(c): c for c in frame.columns}
+    columns = [*map(words, keys), *(numbers(name, form=form) for name in values)]
+    rows = [
+        dict(zip([*keys, *values], [*(at if isinstance(at, tuple) else (at,)), *row], strict=True))
+        for at, row in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
+    drops = list(values)[::-1]
+    if importance:
+        drops.sort(key=lambda name: importance(values[name]))
+    return Table(columns, rows, drops[:-1], title)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command prints: tables for people, or data alone on standard output."""
+
+    form: Format
+
+    def say(self, text: str) -> None:
+        """What is no data: beside tables, but on standard error beside data."""
+        print(text, file=sys.stdout if self.form is Format.table else sys.stderr, flush=True)
+
+    def show(self, *tables: Table, data: pd.DataFrame | Mapping[str, pd.DataFrame]) -> None:
+        """Tables, or the data that they were made of, in full precision.
+
+        Several frames of data are one in CSV, with the column `table`, and one object in JSON.
+        """
+        if self.form is Format.csv:
+            sys.stdout.write(csv_text(data))
+        elif self.form is Format.json:
+            sys.stdout.write(json_text(data))
+        for table in tables if self.form is Format.table else ():
+            sys.stdout.write(table.text(terminal_width()))
+
+
+def terminal_width() -> int:
+    """The columns of standard output's terminal; where it is none, whatever a table takes."""
+    return int(_console(None).width) if sys.stdout.isatty() else WHOLE
+
+
+def csv_text(data: pd.DataFrame | Mapping[str, pd.DataFrame]) -> str:
+    """Comma-separated, in full precision."""
+    import pandas as pd
+
+    if isinstance(data, Mapping):
+        data = pd.concat(dict(data), names=["table", None]).reset_index("table")
+    return str(data.to_csv(index=False, lineterminator="\n"))
+
+
+def json_text(data: pd.DataFrame | Mapping[str, pd.DataFrame]) -> str:
+    """A list of rows, in full precision; null where there is no number."""
+    import json
+
+    if isinstance(data, Mapping):
+        document: Any = {name: _records(frame) for name, frame in data.items()}
+    else:
+        document = _records(data)
+    return json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _console(width: int | None) -> Any:
     from rich.console import Console
 
-    # A table that is piped into a file must not be cut to an imagined terminal.
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 200)
+    return Console(file=sys.stdout, width=width)
 
 
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Container[int] = ()
-) -> None:
-    """Print rows; columns in `numbers` are set flush right, and only the last one wraps."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(header):
-        side: Literal["left", "right"] = "right" if i in numbers else "left"
-        table.add_column(name, justify=side, no_wrap=i < len(header) - 1, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table, highlight=False, markup=False)
+def _render(grid: Any, width: int) -> str:
+    """As wide as it has to be, without blanks at the ends of lines."""
+    console = _console(width)
+    with console.capture() as captured:
+        console.print(grid, highlight=False, markup=False)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
-def print_frame(frame: pd.DataFrame) -> None:
-    """Print a frame, its first column as names and the others as numbers."""
-    rows = [tuple(cell_text(value) for value in row) for row in frame.itertuples(index=False)]
-    print_table(tuple(map(str, frame.columns)), rows, numbers=range(1, len(frame.columns)))
+def _filled(text: str, width: int) -> str:
+    """Lines of text, broken between words only."""
+    from textwrap import fill
 
-
-def print_indexed(frame: pd.DataFrame, form: Callable[[float | None], str] | None = None) -> None:
-    """Print a frame of numbers with the names in its index."""
-    form = form or number_text
-    names = [name if isinstance(name, tuple) else (name,) for name in frame.index]
-    columns = [f"{c:g}" if isinstance(c, float) else str(c) for c in frame.columns]
-    rows = [
-        (*map(str, name), *map(form, row))
-        for name, row in zip(names, frame.to_numpy(), strict=True)
-    ]
-    header = (*map(str, frame.index.names), *columns)
-    print_table(header, rows, numbers=range(frame.index.nlevels, len(header)))
+    return fill(text, width, subsequent_indent="  ", break_long_words=False) + "\n"
 
 
 def share_text(value: float | None) -> str:

@@ -9,13 +9,15 @@ import typer
 
 from knowncircuits.cli.options import (
     CompiledOption,
+    Format,
+    FormatOption,
     Theme,
     ThemeOption,
     VariantOption,
     load_subject,
     save_option,
 )
-from knowncircuits.cli.printing import print_table
+from knowncircuits.cli.printing import Column, Output, Table, words
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def sankey(
     compiled: CompiledOption = False,
     save: Annotated[list[Path] | None, save_option(".html, .png, .pdf or .svg")] = None,
     theme: ThemeOption = Theme.default,
+    form: FormatOption = Format.table,
 ) -> None:
     """Draw scores, or a true circuit, as ribbons from inputs to logits; lists what is drawn.
 
@@ -61,9 +64,9 @@ def sankey(
     check_targets(save or ())
     shown, circuit, title = _read(subject, truth, variant, compiled)
     drawn = shown_edges(shown, threshold=threshold, n_edges=edges)
-    print(f"{title}: {len(drawn)} edges")
-    if drawn:
-        _print_edges(drawn, shown, circuit)
+    to = Output(form)
+    to.say(f"{title}: {len(drawn)} edges")
+    _print_edges(drawn, shown, circuit, to)
     figure = circuit_sankey(
         shown,
         circuit,
@@ -75,21 +78,31 @@ def sankey(
     )
     for path in save or ():
         save_figure(figure, path)
-        print(f"wrote {path}")
+        to.say(f"wrote {path}")
 
 
-def _print_edges(drawn: Sequence[tuple[str, float]], shown: Any, circuit: Circuit | None) -> None:
+def _print_edges(
+    drawn: Sequence[tuple[str, float]], shown: Any, circuit: Circuit | None, to: Output
+) -> None:
     """Scores, and their labels where the truth is known; or what a circuit's edges carry."""
+    import pandas as pd
+
     from knowncircuits.evaluation.scoring.scores import Scores
 
+    scored = circuit is not None or isinstance(shown, Scores)
+    columns = [words("edge")]
+    rows: list[dict[str, Any]] = [{"edge": edge} for edge, _ in drawn]
+    if scored:
+        columns.append(Column("score", lambda row: f"{row['score']:.4g}"))
+        rows = [{"edge": edge, "score": value} for edge, value in drawn]
     if circuit is not None:
-        rows = [(edge, f"{value:.4g}", circuit.label(edge).name.lower()) for edge, value in drawn]
-        print_table(("edge", "score", "truth"), rows, numbers=[1])
-    elif isinstance(shown, Scores):
-        print_table(("edge", "score"), [(e, f"{v:.4g}") for e, v in drawn], numbers=[1])
-    else:
+        columns.append(words("truth"))
+        rows = [row | {"truth": circuit.label(row["edge"]).name.lower()} for row in rows]
+    elif not scored:
+        columns.append(words("carries", wraps=True))
         carries = shown.circuit.carries
-        print_table(("edge", "carries"), [(e, ", ".join(carries.get(e, ()))) for e, _ in drawn])
+        rows = [row | {"carries": ", ".join(carries.get(row["edge"], ()))} for row in rows]
+    to.show(Table(columns, rows), data=pd.DataFrame(rows, columns=[c.name for c in columns]))
 
 
 def _read(

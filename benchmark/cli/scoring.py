@@ -14,6 +14,8 @@ from knowncircuits.cli.options import (
     CasesOption,
     CompiledOption,
     FamilyOption,
+    Format,
+    FormatOption,
     JobsOption,
     Metric,
     ModelOption,
@@ -33,12 +35,12 @@ from knowncircuits.cli.options import (
     seed_option,
     setting_option,
 )
-from knowncircuits.cli.printing import print_table, short_text
-from knowncircuits.cli.tables import print_case_scores, print_method_scores
+from knowncircuits.cli.printing import Column, Output, Table, short_text, words
+from knowncircuits.cli.tables import case_scores, case_scores_table, suites_frame, summary_table
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from knowncircuits.evaluation.runs import Settings, Subject
 
@@ -86,6 +88,7 @@ def score(
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what the same code failed on before.")
     ] = False,
+    form: FormatOption = Format.table,
     wandb: WandbOption = None,
     wandb_mode: WandbModeOption = None,
 ) -> None:
@@ -98,6 +101,7 @@ def score(
     from knowncircuits.evaluation.results import COMPILED
     from knowncircuits.evaluation.runs import Settings, run
     from knowncircuits.evaluation.scoring.ranking import check_resolution
+    from knowncircuits.evaluation.scoring.summary import summarise
     from knowncircuits.evaluation.scoring.tables import score_results
     from knowncircuits.writing import check_writable
 
@@ -150,33 +154,51 @@ def score(
             on_failure=followed.on_failure,
         )
     what = "compiled models" if compiled else model or "trained models"
+    to = Output(form)
     if results:
         table = score_results(results, resolution=resolution)
         if len(chosen) == 1:
-            print_case_scores(f"{settings[0].name} on {what}", table)
+            cases = case_scores(table)
+            to.show(case_scores_table(f"{settings[0].name} on {what}", cases), data=cases)
         else:
-            print_method_scores(table)
+            summaries = summarise(table)
+            to.show(*map(summary_table, summaries), data=suites_frame(summaries))
     if wandb and results:
         from knowncircuits.evaluation.scoring.comparison import compare_results
         from knowncircuits.evaluation.tracking import log_comparison
 
         mode: Any = wandb_mode.value if wandb_mode else None
         log_comparison(compare_results(results, resolution=resolution), wandb, mode=mode)
-    followed.print_end(output)
+    followed.print_end(output, to)
 
 
-def methods() -> None:
+def methods(form: FormatOption = Format.table) -> None:
     """List the discovery methods and the controls, with their options and defaults."""
+    import pandas as pd
+
     from knowncircuits.evaluation.discover import default_options, describe_methods
 
-    rows = []
-    for name, method, kind in describe_methods():
-        first = (method.run.__doc__ or "").strip().partition("\n")[0]
-        options = " ".join(
-            f"{key}={short_text(value)}" for key, value in default_options(method).items()
-        )
-        rows.append((name, kind, method.rank_by, options, first))
-    print_table(("method", "kind", "ranks by", "options (-x)", "what it computes"), rows)
+    rows = [
+        {
+            "method": name,
+            "kind": kind,
+            "ranks by": method.rank_by,
+            "options (-x)": default_options(method),
+            "what it computes": (method.run.__doc__ or "").strip().partition("\n")[0],
+        }
+        for name, method, kind in describe_methods()
+    ]
+    columns = [
+        *map(words, ("method", "kind", "ranks by")),
+        Column("options (-x)", lambda row: _options_text(row["options (-x)"]), False, wraps=True),
+        words("what it computes", wraps=True),
+    ]
+    table = Table(columns, rows, ("ranks by", "kind", "options (-x)", "what it computes"))
+    Output(form).show(table, data=pd.DataFrame(rows))
+
+
+def _options_text(options: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={short_text(value)}" for key, value in options.items())
 
 
 def _methods(names: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from knowncircuits.cli.options import (
     setting_option,
     to_path,
 )
-from knowncircuits.cli.printing import progress_bar
+from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.stopping import stoppable
 
 

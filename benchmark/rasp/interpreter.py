@@ -75,7 +75,9 @@ def as_number(value: Value) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ProgramError(f"an integer of {value.bit_length()} bits is out of range") from None
+        raise ProgramError(
+            f"an integer of {int(value).bit_length()} bits is out of range"
+        ) from None
 
 
 def canonical(x: Value) -> Value:

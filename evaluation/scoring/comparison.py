@@ -29,6 +29,15 @@ class Comparison:
     tests: Mapping[str, pd.DataFrame]  # by suite; see `paired_tests`
     resolution: float = RESOLUTION  # at which scores were ranked
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Scores, summary and tests as a table each, with the suite where there are several."""
+        return {
+            "scores": self.scores,
+            "summary": _stack({s.suite: s.table for s in self.summaries}),
+            "tests": _stack(self.tests),
+        }
+
     def write(self, folder: Path, ending: str = ".html") -> list[Path]:
         """Write tables, and plots of the structural cases (or of what there is); returns the files.
 
@@ -43,13 +52,8 @@ class Comparison:
             "strips": figures.strips_figure(self.results, summary),
             "cost": figures.cost_figure(summary),
         }
-        tables = {
-            "scores": self.scores,
-            "summary": _stack({s.suite: s.table for s in self.summaries}),
-            "tests": _stack(self.tests),
-        }
         written = []
-        for name, table in tables.items():
+        for name, table in self.tables.items():
             written.append(folder / f"{name}.csv")
             write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
         for name, figure in drawn.items():

@@ -126,7 +126,7 @@ def score(
     seen, threshold = view_circuit(circuit, view), scores.threshold
     found = score_rankings(seen, scores.ranks(resolution))
     values: dict[str, Any] = {name: found[name].item() for name in (*AREAS, *OF_VIEW)}
-    defined = {name: None if np.isnan(value) else value for name, value in values.items()}
+    defined: dict[str, Any] = {n: None if np.isnan(value) else value for n, value in values.items()}
     chosen = None
     if threshold is not None:
         chosen = choose(seen.truth, seen.select(scores.ranking) > threshold)
