@@ -74,7 +74,6 @@ def _answers(
     """
     waiting = deque(jobs)
     workers: dict[object, _Worker[Job]] = {}
-    resource_tracker.ensure_running()  # its start lets held signals through
     try:
         while waiting or workers:
             n_starting = sum(worker.job is None for worker in workers.values())
@@ -150,6 +149,7 @@ def _signals_held() -> Iterator[None]:
     if sys.platform == "win32":  # has no such mask
         yield
         return
+    resource_tracker.ensure_running()  # its start would let signals through
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         yield
