@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 from knowncircuits.arguments import takes
 from knowncircuits.circuit import Circuit
@@ -74,7 +75,7 @@ def result_file(
             "views": {view: found.to_dict() for view, found in views.items()},
             **{name: getattr(scores, name) for name in COSTS},
             "metric": task.metric,
-            "options": dict(scores.options),
+            "options": to_jsonable_python(dict(scores.options), fallback=str),
             "threshold": scores.threshold,
             "details": dict(scores.details),
             "machine": machine(),

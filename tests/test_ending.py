@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,21 @@ def test_every_path_and_number_that_a_command_takes_is_checked() -> None:
                 assert info.parser is to_path, (command, name)
             if int in kinds:
                 assert info.min is not None, (command, name)
+
+
+def test_options_written_otherwise_are_the_same_run(tmp_path: Path) -> None:
+    """Of a method of one's own too, whose annotations may be of types that JSON has not."""
+    (tmp_path / "mine.py").write_text(
+        "from pathlib import Path\n\n"
+        "def f(task, *, file: Path, pair: tuple[float, float], steps: int = 1):\n"
+        "    assert isinstance(file, Path) and isinstance(pair, tuple) and steps == 1000\n"
+        "    return [pair[0]] * task.graph.n_edges\n"
+    )
+    few = "score mine:f -c fraction_of_x --pairs 5 -x file=a"
+    first = shell(f"{COMMAND} {few} -x pair=0.1,1 -x steps=1e3", tmp_path)
+    assert first.returncode == 0, first.stderr
+    (result,) = tmp_path.rglob("*.json")
+    options = json.loads(result.read_text())["result"]["options"]
+    assert options == {"file": "a", "pair": [0.1, 1.0], "steps": 1000}
+    again = shell(f"{COMMAND} {few} -x pair=[0.1,1.0] -x steps=1000", tmp_path)
+    assert "1 of them reused" in again.stdout, again.stderr

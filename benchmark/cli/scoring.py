@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,7 +130,7 @@ def score(
         )
         for name in chosen
     ]
-    _check_options(settings)
+    settings = [_with_fitted_options(entry) for entry in settings]
     names = choose_cases(case, suite, family)
     if model:
         subjects = [_own(model, case)]
@@ -209,12 +210,18 @@ def _methods(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(n for name in names for n in (ours if name == "all" else [name])))
 
 
-def _check_options(settings: Sequence[Settings]) -> None:
-    """Raise before anything runs for a method that there is not, or that does not take options."""
+def _with_fitted_options(entry: Settings) -> Settings:
+    """The settings with options as the method takes them, so that 1e3 and 1000 are the same run.
+
+    Raises before anything runs for a method that there is not, or that does not take the options.
+    """
+    from pydantic_core import to_jsonable_python
+
     from knowncircuits.evaluation.discover import bind_options, load_method
 
-    for entry in settings:
-        bind_options(load_method(entry.method), entry.method, entry.options)
+    bound = bind_options(load_method(entry.method), entry.method, entry.options)
+    given = {name: bound[name] for name in entry.options}
+    return replace(entry, options=to_jsonable_python(given, fallback=str))
 
 
 def _trained(
