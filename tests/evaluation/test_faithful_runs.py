@@ -152,7 +152,8 @@ def test_the_command(results: list[Result], folder: Path, tmp_path: Path) -> Non
     options = [part for path in files for part in ("--save", str(path))]
     done = runner.invoke(app, ["faithfulness", str(folder / "eap"), *options])
     assert done.exit_code == 0, done.output
-    assert "circuits: top-n, ranked by absolute scores, pruned, nominal size" in done.output
+    how = "ranked by absolute scores at a resolution of 1e-06, pruned, nominal size"
+    assert f"circuits: top-n, {how}" in done.output
     assert "mean of 2 structural cases" in done.output
     assert "true circuit's f is at least 0.99" in done.output
     means = macro_means(faithfulness_table([r for r in results if r.label == "eap"]))
@@ -166,7 +167,8 @@ def test_the_command(results: list[Result], folder: Path, tmp_path: Path) -> Non
     one = folder / "eap" / "histogram" / "seed0" / "0.json"
     conventions = ["--construction", "greedy", "--rank-by", "signed", "--size", "actual"]
     other = runner.invoke(app, ["faithfulness", str(one), *conventions, "--no-prune"])
-    assert "greedy, ranked by signed scores, not pruned, actual size; metric kl" in other.output
+    how = "signed scores at a resolution of 1e-06, not pruned, actual size; metric kl"
+    assert f"greedy, ranked by {how}" in other.output
 
 
 def test_the_command_for_diagrams(results: list[Result], folder: Path, tmp_path: Path) -> None:
