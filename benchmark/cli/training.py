@@ -59,10 +59,18 @@ def train(
             min=0, max=MAX_SEED, help="Seed of a random placement, instead of the same names."
         ),
     ] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
-    heads: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
-    d_model: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
-    d_head: Annotated[int | None, typer.Option(min=1, help="By default the recipe's.")] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, max=128, help="By default the recipe's.")
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, max=128, help="By default the recipe's.")
+    ] = None,
+    d_model: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="By default the recipe's.")
+    ] = None,
+    d_head: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="By default the recipe's.")
+    ] = None,
     layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
     pairs: Annotated[int, pairs_option("Pairs of the certificate.")] = 20_000,
     device: DeviceOption = "cpu",
