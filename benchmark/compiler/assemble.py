@@ -10,8 +10,12 @@ import torch
 from knowncircuits.compiler.components import Components
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Variable
+from knowncircuits.errors import CompileError
 from knowncircuits.transformer import Transformer, TransformerConfig
 from knowncircuits.vocabulary import BOS, Vocabulary
+
+# A model of more is refused: half a gigabyte in float64.
+MAX_WEIGHTS = 2**26
 
 
 def assemble(
@@ -24,7 +28,10 @@ def assemble(
     causal: bool,
     dtype: torch.dtype,
 ) -> Transformer:
-    """Fill a transformer without norms, with ReLU, and as small as the components allow."""
+    """Fill a transformer without norms, with ReLU, and as small as the components allow.
+
+    Raises CompileError for one of more than MAX_WEIGHTS.
+    """
     heads, mlps = components.heads, components.mlps
     widths = {node: sum(piece.into.size for piece in pieces) for node, pieces in mlps.items()}
     config = TransformerConfig(
@@ -32,13 +39,14 @@ def assemble(
         n_heads=max((_split(node)[1] + 1 for node in heads), default=1),
         d_model=layout.d_model,
         d_head=max((max(h.k.size, h.v.size) for h in heads.values()), default=1),
-        d_mlp=max(widths.values(), default=1),
+        d_mlp=max([1, *widths.values()]),  # a map that is None throughout has no units
         n_ctx=vocabulary.n_ctx,
         d_vocab=vocabulary.size,
         d_vocab_out=len(output.directions),
         causal=causal,
         activation="relu",
     )
+    _check_size(config)
     hidden = [widths.get(f"m{layer}", 0) for layer in range(n_layers)]
     model = Transformer(config, hidden=hidden, dtype=dtype)
     D, K, M = config.d_model, config.d_head, config.d_mlp
@@ -65,6 +73,20 @@ def assemble(
         for i, direction in enumerate(output.directions):
             model.W_U[direction, i] = 1.0
     return model.requires_grad_(False)
+
+
+def _check_size(config: TransformerConfig) -> None:
+    c = config
+    n_weights = c.n_layers * c.d_model * (4 * c.n_heads * c.d_head + 2 * c.d_mlp)
+    if n_weights > MAX_WEIGHTS:
+        reason = (
+            f"its model of {c.n_layers} layers, {c.n_heads} heads of {c.d_head}, {c.d_model} "
+            f"directions and {c.d_mlp} hidden units has {n_weights / 1e6:.0f} million weights, "
+            f"more than {MAX_WEIGHTS / 1e6:.0f}; categorical variables have a direction for each "
+            "value, and pairs a unit each: with fewer tokens, a smaller max_len or coarser values "
+            "there are fewer"
+        )
+        raise CompileError([reason])
 
 
 def _embedding(layout: Layout, vocabulary: Vocabulary) -> np.ndarray:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.selectors import Term
 from knowncircuits.compiler.values import term_matters
@@ -52,13 +54,15 @@ def attend(terms: Sequence[Term], layout: Layout, *, bos_score: float) -> Head:
         # The table over (key or None) x (query or None) as a bilinear form of one-hot vectors and
         # 1: what holds for None is the constant part, and values add their difference from it.
         rows = dict(zip(queries.values, queries.directions, strict=True))
+        known = np.array([score(None, query) for query in rows])
         for key, direction in zip(keys.values, keys.directions, strict=True):
             dimension = next(free)
             head.k.add(direction, dimension, 1.0)
             of_key = score(key, None) - score(None, None)
             head.q.add(one, dimension, of_key)
-            for query, row in rows.items():
-                head.q.add(row, dimension, score(key, query) - score(None, query) - of_key)
+            differences = np.array([score(key, query) for query in rows]) - known - of_key
+            for i in np.flatnonzero(differences):
+                head.q.add(queries.directions[i], dimension, float(differences[i]))
         head.q.add(one, to_all, score(None, None))
         # BOS holds a key that is known: what that scores is taken out again.
         head.q.add(one, to_bos, -score(keys.at_bos, None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from knowncircuits.errors import CompileError
@@ -101,8 +102,9 @@ class SelectorPass:
         grouped: dict[tuple[int, int], list[Term]] = {}
         for term in terms:
             grouped.setdefault((id(term.keys), id(term.queries)), []).append(term)
+        # Several passes ask for all pairs of values; a predicate is called once for each.
         return tuple(
-            Term(group[0].keys, group[0].queries, _all(group), group[0].name)
+            Term(group[0].keys, group[0].queries, cache(_all(group)), group[0].name)
             for group in grouped.values()
         )
 

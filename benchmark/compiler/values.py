@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from knowncircuits.compiler.program import Program
@@ -25,6 +25,8 @@ from knowncircuits.rasp.expressions import (
 from knowncircuits.rasp.interpreter import as_number, call, canonical
 from knowncircuits.vocabulary import Vocabulary
 
+# More pairs of values than this are not tried, of two variables that are compared or mapped.
+MAX_PAIRS = 1_000_000
 # A numerical variable with more values than this is carried, but no function of it tabulated.
 MAX_VALUES = 20_000
 
@@ -162,6 +164,8 @@ def _sequence_map(expr: SequenceMap, domains: Domains) -> Domain:
     joint = isinstance(expr, Joint)
     lists = (fst.states, snd.states) if joint else (fst.listed, snd.listed)
     pairs = zip(*lists, strict=True) if expr.fst is expr.snd else itertools.product(*lists)
+    if expr.fst is not expr.snd:
+        _check_pairs(*lists, "are mapped")
     results = [try_call(expr.f, expr.name, x, y) for x, y in pairs]
     found = [y for defined, y in results if defined]
     matters = argument_matters(expr, domains)
@@ -177,7 +181,17 @@ def _too_many(fst: Domain, snd: Domain) -> bool:
     return len(fst.values) * len(snd.values) > MAX_VALUES
 
 
+def _check_pairs(fst: Sequence[Value], snd: Sequence[Value], what: str) -> None:
+    if len(fst) * len(snd) > MAX_PAIRS:
+        reason = (
+            f"{len(fst)} by {len(snd)} values {what}, more than {MAX_PAIRS} pairs; "
+            "with fewer tokens, a smaller max_len or coarser values there are fewer"
+        )
+        raise CompileError([reason])
+
+
 def _selection_varies(term: Term, domains: Domains) -> bool:
+    _check_pairs(domains[id(term.keys)].states, domains[id(term.queries)].states, "are compared")
     by_key, by_query = term_matters(term, domains)
     return (by_key and domains[id(term.keys)].varies) or (
         by_query and domains[id(term.queries)].varies

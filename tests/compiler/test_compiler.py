@@ -220,3 +220,29 @@ def test_vocabulary() -> None:
         Vocabulary(("a", "a"), 3)
     with pytest.raises(InputError, match="longest input"):
         Vocabulary(("a",), 0)
+
+
+def test_a_map_without_values_has_no_units() -> None:
+    """All MLPs of such a program are empty; it ended in an AttributeError on `W_in`."""
+    never = rasp.Map(lambda x: None, rasp.tokens)
+    nothing = rasp.Select(never, rasp.tokens, rasp.Comparison.TRUE)
+    compiled = compile_program(rasp.Aggregate(nothing, rasp.tokens, default=5), SMALL)
+    assert compiled([1, 2]) == [5, 5]
+    alone = rasp.Select(rasp.tokens, rasp.tokens, rasp.Comparison.EQ)
+    assert compile_program(rasp.Aggregate(alone, rasp.tokens), SMALL)([1, 2]) == [1, 2]
+
+
+def test_programs_that_would_be_too_large_are_refused_at_once() -> None:
+    vocabulary = Vocabulary(tuple(range(22)), 3)
+    placed = rasp.SequenceMap(lambda x, i: (x, i), rasp.tokens, rasp.indices)
+    last = rasp.Aggregate(rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.EQ), placed)
+    pair = rasp.SequenceMap(lambda x, y: (x, y), placed, last)
+    same = rasp.Select(pair, pair, rasp.Comparison.EQ)
+    with pytest.raises(CompileError, match=r"4357 by 4357 values are compared, .*fewer tokens"):
+        compile_program(rasp.SelectorWidth(same), vocabulary)
+    with pytest.raises(CompileError, match=r"4356 by 4356 values are mapped"):
+        compile_program(
+            rasp.SequenceMap(lambda x, y: x == y, pair, pair.named("again")), vocabulary
+        )
+    with pytest.raises(CompileError, match=r"million weights, more than 67; .*fewer tokens"):
+        compile_program(pair, vocabulary)
