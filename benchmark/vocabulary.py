@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from knowncircuits.rasp.expressions import Value
 BOS = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Vocabulary:
     """The alphabet of a case and the longest input, counted without BOS."""
 
@@ -22,11 +22,25 @@ class Vocabulary:
     max_len: int
     pad: bool = False
 
-    def __post_init__(self) -> None:
-        if not self.tokens or len(set(self.tokens)) != len(self.tokens) or None in self.tokens:
-            raise InputError(f"expected distinct tokens, none of them None, got {self.tokens}")
-        if self.max_len < 1:
-            raise InputError(f"expected a longest input of at least one token, got {self.max_len}")
+    def __init__(self, tokens: Iterable[Value], max_len: int, pad: bool = False) -> None:
+        """Tokens in their order; those of a set, which has none, are sorted.
+
+        Raises InputError for a string, which could be one token or several, for tokens that are not
+        distinct or None, and for no room for one.
+        """
+        if isinstance(tokens, (str, bytes)) or not isinstance(tokens, Iterable):
+            raise InputError(
+                f"expected several tokens, such as ('a', 'b') or list('ab'), got {tokens!r}"
+            )
+        listed = _in_order(tokens) if isinstance(tokens, Set) else tuple(tokens)
+        if not all(isinstance(token, Hashable) for token in listed):
+            raise InputError(f"expected tokens that can be compared and hashed, got {listed}")
+        if not listed or len(set(listed)) != len(listed) or None in listed:
+            raise InputError(f"expected distinct tokens, none of them None, got {listed}")
+        if max_len < 1:
+            raise InputError(f"expected a longest input of at least one token, got {max_len}")
+        for name, value in (("tokens", listed), ("max_len", max_len), ("pad", pad)):
+            object.__setattr__(self, name, value)
 
     @property
     def size(self) -> int:
@@ -72,3 +86,11 @@ class Vocabulary:
                     raise InputError(f"expected tokens among {known}{more}; got {token!r}")
                 out[row, position + 1] = ids[token]
         return out
+
+
+def _in_order(tokens: Set[Value]) -> tuple[Value, ...]:
+    """By their own order, or where they have none in common by their types and texts."""
+    try:
+        return tuple(sorted(tokens))  # type: ignore[type-var]
+    except TypeError:
+        return tuple(sorted(tokens, key=lambda token: (type(token).__name__, repr(token))))

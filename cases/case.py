@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from knowncircuits.compiler import Compiled
+    from knowncircuits.compiler.meant import Meant, MeantInputs
 
 
 def uniform(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
@@ -48,6 +50,8 @@ class Case:
     sampler: Sampler = uniform
     suites: tuple[str, ...] = ("interpbench",)
     interpbench_id: int | None = None
+    # What it is meant for, where that is not every input; the sampler draws no others.
+    inputs: MeantInputs | None = None
 
     @property
     def sampling(self) -> str:
@@ -69,13 +73,26 @@ class Case:
             self.vocabulary(pad=pad),
             causal=self.causal,
             dtype=dtype or torch.float64,
+            inputs=self.inputs,
         )
         return replace(compiled, name=self.name, case=self)
 
     def interpret(self, inputs: Sequence[Sequence[Value]]) -> list[list[Value]]:
-        """What the program says, on inputs of one length; raises InputError for foreign tokens."""
+        """What the program says, on inputs of one length.
+
+        Raises InputError for foreign tokens, and for inputs that the case is not meant for.
+        """
         self.vocabulary().encode(inputs)
+        if self.meant is not None:
+            self.meant.check(inputs)
         return interpret(self.program, inputs, causal=self.causal)
+
+    @cached_property
+    def meant(self) -> Meant | None:
+        """The inputs that it is meant for; None: all."""
+        from knowncircuits.compiler.meant import Meant  # its package loads torch
+
+        return None if self.inputs is None else Meant(self.inputs, self.vocabulary())
 
     def outputs(self, codes: Int[np.ndarray, "n length"]) -> Column:
         """What the program says on inputs given as indices into the alphabet."""
@@ -106,9 +123,12 @@ class Case:
         length = self._length(length)
         if n < 1:
             raise InputError(f"expected at least one input, got {n}")
-        return draw_inputs(
+        drawn = draw_inputs(
             self.sampler, seed, n, length, len(self.vocab), unique=unique, split=split
         )
+        if self.meant is not None:
+            self.meant.check([self.vocab[i] for i in row] for row in drawn.tolist())
+        return drawn
 
     def sample(
         self,

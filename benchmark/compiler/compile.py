@@ -9,6 +9,7 @@ from knowncircuits.compiler.assemble import assemble
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.components import build
 from knowncircuits.compiler.layout import lay_out
+from knowncircuits.compiler.meant import Meant, MeantInputs
 from knowncircuits.compiler.precision import precision_reasons
 from knowncircuits.compiler.program import flatten
 from knowncircuits.compiler.schedule import schedule
@@ -28,6 +29,7 @@ def compile_program(
     causal: bool = False,
     dtype: torch.dtype = torch.float64,
     check_inputs: bool = True,
+    inputs: MeantInputs | None = None,
 ) -> Compiled:
     """Compile a program to a transformer with a known circuit, after tracr (Lindner et al., 2023).
 
@@ -38,18 +40,24 @@ def compile_program(
         dtype: of the weights. In float64 an edge outside the circuit moves outputs by some 1e-12 of
             their size, in float32 by rounding a million times larger.
         check_inputs: interpret inputs to find aggregates that no head can compute; see `validate`.
+        inputs: those that the program is meant for, if not all of the vocabulary: a predicate over
+            the tuple of tokens, or the inputs themselves. Only these are checked and drawn, and
+            calling the model on another raises InputError. What each variable can be is inferred
+            for all inputs all the same, since the compiler takes tokens one by one.
 
     Returns:
         The model, its circuit and the place of every variable.
 
     Raises:
         CompileError: with every reason why the program cannot be compiled.
+        InputError: for `inputs` that are not of the vocabulary.
     """
+    meant = None if inputs is None else Meant(inputs, vocabulary)
     flat = flatten(program)
     domains, reasons = infer_domains(flat, vocabulary)
     reasons += static_reasons(flat, domains)
     if check_inputs:
-        reasons += dynamic_reasons(flat, vocabulary, causal)
+        reasons += dynamic_reasons(flat, vocabulary, causal, meant)
     if reasons:
         raise CompileError(list(dict.fromkeys(reasons)))
     layers = schedule(flat)
@@ -63,4 +71,4 @@ def compile_program(
     model = assemble(components, n_layers, layout, output, vocabulary, causal=causal, dtype=dtype)
     listed = components.listed()
     circuit = wire(model.graph, listed, output, layout.variables.values())
-    return Compiled(model, circuit, vocabulary, layout.variables, listed, output)
+    return Compiled(model, circuit, vocabulary, layout.variables, listed, output, meant=meant)

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from knowncircuits.circuit import Circuit
+from knowncircuits.compiler.meant import Meant
 from knowncircuits.compiler.variables import Component, Variable
-from knowncircuits.errors import ProgramError
+from knowncircuits.errors import InputError, ProgramError
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Run, Transformer
 from knowncircuits.vocabulary import BOS, Vocabulary
@@ -44,13 +45,16 @@ class Compiled:
     tolerance: float = 0.01
     # The case that this was compiled from, where there is one.
     case: InputSource | None = field(default=None, repr=False)
+    meant: Meant | None = field(default=None, repr=False)  # what it was compiled for; None: all
 
     def __call__(self, tokens: Sequence[Value]) -> list[Value]:
         """The model's answer for one input, decoded; it is checked that every variable is clean.
 
-        Raises InputError for tokens that the model has no ids for, ProgramError where an aggregate
-        mixed values of a categorical variable.
+        Raises InputError for tokens that the model has no ids for and for inputs that the program
+        is not meant for, ProgramError where an aggregate mixed values of a categorical variable.
         """
+        if self.meant is not None:
+            self.meant.check([tokens])
         ids = self.encode([tokens])
         run = self.model.run(ids)
         self._check_unmixed(run, tokens)
@@ -78,12 +82,24 @@ class Compiled:
         """Random inputs as indices into the alphabet: the case's, or else uniform ones."""
         if self.case is not None:
             return self.case.draw(n, seed)
+        if self.meant is not None:
+            return self._draw_meant(n, seed, self.meant)
         shape = (n, self.vocabulary.max_len)
         return np.random.default_rng(seed).integers(len(self.vocabulary.tokens), size=shape)
 
     def draw(self, n: int, seed: int) -> Int[Tensor, "n pos"]:
         """Random inputs as ids, BOS first; see `draw_codes`."""
         return self.to_ids(self.draw_codes(n, seed))
+
+    def _draw_meant(self, n: int, seed: int, meant: Meant) -> Int[np.ndarray, "n length"]:
+        length = self.vocabulary.max_len
+        drawn = meant.draw(np.random.default_rng(seed), n, length)
+        if len(drawn) < n:
+            raise InputError(
+                f"expected {n} inputs of {length} tokens that the program is meant for, got "
+                f"{len(drawn)} at random: list them as inputs, or compile a Case with a sampler"
+            )
+        return drawn
 
     def defined(self, logits: Float[Tensor, "batch pos d_vocab_out"]) -> Bool[Tensor, "batch pos"]:
         """Where the model has an answer: after BOS, and not where the program says None."""

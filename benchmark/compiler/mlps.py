@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from knowncircuits.compiler.heads import SUM_DILUTION
 from knowncircuits.compiler.selectors import Joint
 from knowncircuits.compiler.values import (
+    TOO_MANY,
     Domain,
     Domains,
     argument_matters,
@@ -51,7 +52,7 @@ def decode_sum(
     """From sum / (width + SUM_DILUTION) back to the sum, given the values that are summed."""
     reached = reachable_sums(summed, max_len)
     if reached is None:
-        raise CompileError(["takes too many values to be told apart"])
+        raise CompileError([TOO_MANY])
     ranges: dict[float, list[float]] = {}
     for value, n in reached:
         ranges.setdefault(number(value), []).append(number(value) / (n + SUM_DILUTION))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-
-import numpy as np
-
 from knowncircuits.arguments import takes
+from knowncircuits.compiler.meant import Meant, MeantInputs, tried_inputs
 from knowncircuits.compiler.program import Program, flatten
 from knowncircuits.compiler.selectors import as_map
 from knowncircuits.compiler.values import Domains, infer_domains
@@ -30,20 +27,38 @@ N_CHECKED = 2_000
 MAX_CATEGORICAL = 5_000
 
 
+# What can be done where an input is at fault for which the program was never meant.
+REMEDY = (
+    "; if it is not meant for that, say with inputs= what it is meant for, or skip this check with "
+    "check_inputs=False"
+)
+
+
 @takes(program=SOp, vocabulary=Vocabulary)
-def validate(program: SOp, vocabulary: Vocabulary, *, causal: bool = False) -> list[str]:
+def validate(
+    program: SOp,
+    vocabulary: Vocabulary,
+    *,
+    causal: bool = False,
+    inputs: MeantInputs | None = None,
+) -> list[str]:
     """The reasons why a program cannot be compiled to what it means; empty where there is none.
 
     Encodings and values are checked for every possible input. Whether a categorical aggregate meets
     different values, which no head can average, is checked by interpreting inputs: all of them
-    where there are at most N_CHECKED, a fixed random sample of each length otherwise.
+    where there are at most N_CHECKED, a fixed random sample of each length otherwise; and only
+    those that the program is meant for, where `inputs` says so as in `compile_program`.
+
+    Raises InputError for `inputs` that are not of the vocabulary.
     """
+    meant = None if inputs is None else Meant(inputs, vocabulary)
     try:
         flat = flatten(program)
         domains, reasons = infer_domains(flat, vocabulary)
     except (CompileError, ProgramError) as error:
         return list(error.reasons) if isinstance(error, CompileError) else [str(error)]
-    return reasons + static_reasons(flat, domains) + dynamic_reasons(flat, vocabulary, causal)
+    dynamic = dynamic_reasons(flat, vocabulary, causal, meant)
+    return reasons + static_reasons(flat, domains) + dynamic
 
 
 def static_reasons(program: Program, domains: Domains) -> list[str]:
@@ -83,37 +98,29 @@ def static_reasons(program: Program, domains: Domains) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
-def dynamic_reasons(program: Program, vocabulary: Vocabulary, causal: bool) -> list[str]:
-    """What goes wrong on some inputs that were tried."""
+def dynamic_reasons(
+    program: Program, vocabulary: Vocabulary, causal: bool, meant: Meant | None
+) -> list[str]:
+    """What goes wrong on some inputs that were tried, or that there are none to try."""
     reasons: dict[str, str] = {}
-    for inputs in _inputs(vocabulary):
+    tried = list(tried_inputs(vocabulary, N_CHECKED, meant))
+    if not tried:
+        return [
+            "none of many random inputs is one that the program is meant for: list some as inputs"
+        ]
+    for codes in tried:
+        inputs = Column(codes, vocabulary.tokens)
         interpreter = Interpreter(inputs, causal=causal)
         try:
             interpreter.column(program.output)
         except ProgramError as error:
-            reasons.setdefault(str(error), str(error))
+            reasons.setdefault(str(error), f"{error}{REMEDY}")
         for key, (expr, row) in interpreter.mixtures.items():
             example = [vocabulary.tokens[code] for code in inputs.codes[row]]
             name = program.names.get(key, expr.name)
             reasons.setdefault(
                 name,
                 f"{name}: a categorical aggregate of several different values, as on {example}; "
-                "no head can average directions: make it numerical",
+                f"no head can average directions: make it numerical{REMEDY}",
             )
     return list(reasons.values())
-
-
-def _inputs(vocabulary: Vocabulary) -> list[Column]:
-    """Inputs of every length, all where they are few."""
-    n_tokens, columns = len(vocabulary.tokens), []
-    rng = np.random.default_rng(0)
-    lengths = range(1, vocabulary.max_len + 1)
-    per_length = max(50, N_CHECKED // vocabulary.max_len)
-    for length in lengths:
-        if n_tokens**length <= per_length:
-            codes = np.array(list(itertools.product(range(n_tokens), repeat=length)))
-        else:
-            n = N_CHECKED if length == vocabulary.max_len else per_length
-            codes = rng.integers(n_tokens, size=(n, length))
-        columns.append(Column(codes, vocabulary.tokens))
-    return columns

@@ -29,6 +29,11 @@ from knowncircuits.vocabulary import Vocabulary
 MAX_PAIRS = 1_000_000
 # A numerical variable with more values than this is carried, but no function of it tabulated.
 MAX_VALUES = 20_000
+TOO_MANY = (
+    f"a number takes more than {MAX_VALUES} values, too many for a function of it, a sum or a "
+    "category: with fewer tokens, a smaller max_len or coarser values there are fewer; means and "
+    "LinearSequenceMaps of it compile where the result is numerical"
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Domain:
     def listed(self) -> tuple[Value, ...]:
         """The values; raises CompileError where there are too many to list."""
         if self.values is None:
-            raise CompileError([f"a variable takes more than {MAX_VALUES} values"])
+            raise CompileError([TOO_MANY])
         return self.values
 
     @property

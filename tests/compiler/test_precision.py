@@ -50,7 +50,7 @@ def test_numbers_beyond_the_dtype() -> None:
     for too_much in (1e308, float("inf"), 10**400):
         number = to_number(lambda x, most=too_much: most)
         program = rasp.numerical(rasp.AggregateSum(everything, number))
-        with pytest.raises(CompileError, match="beyond what|out of range"):
+        with pytest.raises(CompileError, match="beyond"):
             compile_program(program, Vocabulary((0, 1), 4))
 
 

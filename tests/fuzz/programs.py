@@ -249,6 +249,8 @@ def main() -> int:
         counts[verdict] += 1
         if verdict == "wrong":
             print(text, flush=True)
+        if not (seed + 1) % 500:
+            print(f"after seed {seed}: {dict(counts)}", file=sys.stderr, flush=True)
     print(", ".join(f"{counts[verdict]} {verdict}" for verdict in ("equal", "refused", "wrong")))
     return 1 if counts["wrong"] else 0
 
