@@ -22,7 +22,7 @@ from knowncircuits.compiler.program import (
 from knowncircuits.compiler.schedule import decodes, is_head, needs_mlp
 from knowncircuits.compiler.selectors import Joint, as_map
 from knowncircuits.compiler.values import Domains, try_call
-from knowncircuits.compiler.variables import Constants, Variable
+from knowncircuits.compiler.variables import Constants, Variable, number
 from knowncircuits.rasp.expressions import (
     Aggregate,
     AggregateSum,
@@ -182,4 +182,4 @@ def _at_bos(expr: SOp, by_expr: dict[int, Variable], domains: Domains) -> Value:
             value = try_call(expr.f, expr.name, fst, snd)[1]
     if is_categorical(expr):  # a pair that occurs at BOS alone has no unit
         return value if value in domains[id(expr)].listed else None
-    return 0.0 if value is None else float(value)  # type: ignore[arg-type]
+    return number(value)

@@ -41,6 +41,8 @@ TOLERANCE = 1e-6
 CATEGORICAL_TOLERANCE = 5e-3
 # Of the attention, what a key that is not selected gets: half a term below the selected ones.
 STRAY = math.exp(-COLDNESS / 2)
+# The interpreter takes numbers so close for the same, and goes on with the simpler one.
+RESOLUTION = 1e-9
 # Integers that floats of 64 bits hold exactly.
 MOST_INTEGER = 2.0**53
 
@@ -122,6 +124,7 @@ class _Precision:
             return
         errors = bound.absolute + bound.relative * sizes
         allowed = self.tolerance * np.maximum(sizes, min(1.0, largest or 1.0))
+        allowed = np.maximum(allowed, 10 * RESOLUTION)
         whole = (sizes < MOST_INTEGER) & (values == np.round(values))
         allowed[whole] = np.minimum(allowed[whole], 0.5)
         if (errors > allowed).any():
@@ -191,7 +194,7 @@ class _Precision:
         for part, factor in self._terms(expr):
             largest = self._largest(part)
             bound += factor * (self.bounds[id(part)].at(largest) + 3 * self.unit * largest)
-        return Bound(bound)
+        return Bound(bound + RESOLUTION)
 
     def _attention(self, expr: SOp) -> float:
         """How far weights of selected keys are off, of their size: by what their scores are."""
@@ -230,9 +233,8 @@ class _Precision:
         size = max(size, _size(expr.default), _size(self.layout.of(expr.sop).at_bos))
         uneven = self._attention(expr) * size if self.max_len > 1 else 0.0
         left = self._at_bos(expr.sop) + unit * _size(expr.default)
-        return Bound(
-            bound.absolute + uneven + keys * STRAY * size + left, bound.relative + 4 * unit
-        )
+        absolute = bound.absolute + uneven + keys * STRAY * size + left + RESOLUTION
+        return Bound(absolute, bound.relative + 4 * unit)
 
     def _raw(self, expr: SelectorWidth | AggregateSum) -> Bound:
         """How far the head is off that an MLP decodes."""

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from knowncircuits.rasp.expressions import Encoding, Value
+from knowncircuits.rasp.interpreter import as_number, canonical
 
 
 @dataclass(frozen=True)
@@ -89,5 +90,5 @@ class Weights:
 
 
 def number(value: Value) -> float:
-    """A value along one direction; nothing there where it is None."""
-    return 0.0 if value is None else float(value)  # type: ignore[arg-type]
+    """A value along one direction, as the interpreter holds it; nothing there where it is None."""
+    return 0.0 if value is None else canonical(as_number(value))  # type: ignore[return-value]

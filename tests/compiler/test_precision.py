@@ -50,7 +50,7 @@ def test_numbers_beyond_the_dtype() -> None:
     for too_much in (1e308, float("inf"), 10**400):
         number = to_number(lambda x, most=too_much: most)
         program = rasp.numerical(rasp.AggregateSum(everything, number))
-        with pytest.raises(CompileError, match="beyond"):
+        with pytest.raises(CompileError, match="beyond|out of range"):
             compile_program(program, Vocabulary((0, 1), 4))
 
 
@@ -98,6 +98,19 @@ def test_a_sum_of_numbers_that_are_not_zero_at_bos(pad: bool) -> None:
         for xs, values, answers in zip(inputs, wanted, batch, strict=True):
             assert answers == pytest.approx(values, abs=1e-9)
             assert compiled(xs) == pytest.approx(answers, abs=1e-12)
+
+
+def test_numbers_closer_than_the_interpreter_tells_apart() -> None:
+    """It takes 1e-12 for 0, so that a billion times that is 0; and a mean to within 1e-9."""
+    tiny = rasp.numerical(rasp.Map(lambda x: x * 1e-6, rasp.numerical(rasp.Full(1e-6))))
+    number = to_number(lambda x: x)
+    program = rasp.numerical(rasp.LinearSequenceMap(number, tiny, 0.3, -1e9))
+    assert numbers(program, Vocabulary((0, 1), 1), torch.float64, [[1]]) == [[pytest.approx(0.3)]]
+    everything = rasp.Select(rasp.tokens, rasp.tokens, rasp.Comparison.TRUE)
+    mean = rasp.numerical(rasp.Aggregate(everything, number, default=0))
+    blown_up = rasp.numerical(rasp.LinearSequenceMap(mean, number, 1e9, 1))
+    with pytest.raises(CompileError, match="may be off by 1 in float64"):
+        compile_program(blown_up, Vocabulary((0, 1), 3))
 
 
 def test_a_linear_map_of_one_variable_twice() -> None:
