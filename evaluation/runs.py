@@ -30,6 +30,7 @@ from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.trained import Trained, load_trained
 from knowncircuits.models.zoo import load_model
 from knowncircuits.processes import KilledError, run_jobs
+from knowncircuits.progress import part
 from knowncircuits.transformer import weights_hash
 
 # A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
@@ -267,7 +268,7 @@ def _discover(job: Job, task: Task, circuit: Circuit) -> Scores:
     options = dict(settings.options)
     if "seed" in default_options(load_method(settings.method)):
         options.setdefault("seed", method_seed(job))
-    with threads(settings.threads):
+    with threads(settings.threads), part(f"{settings.name}: {job.case} {job.variant}"):
         return discover(settings.method, task, circuit=circuit, **options)
 
 

@@ -29,7 +29,7 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output, Table, indexed_table, share_text
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import inner_bar, progress_bar
 from knowncircuits.cli.training import run_training
 
 if TYPE_CHECKING:
@@ -107,17 +107,18 @@ def effects(
     frames = []
     with progress_bar() as progress:
         for kind in progress.track(ablation or ["resample"], description=case):
-            frame = causal_effects(
-                subject,
-                ablation=kind,
-                scales=chosen,
-                granularity=granularity.value,
-                n_inputs=inputs,
-                seed=seed,
-                metric=metric.value,
-                per_position=per_position,
-                name=name,
-            )
+            with inner_bar(progress, f"{name}: {kind}"):
+                frame = causal_effects(
+                    subject,
+                    ablation=kind,
+                    scales=chosen,
+                    granularity=granularity.value,
+                    n_inputs=inputs,
+                    seed=seed,
+                    metric=metric.value,
+                    per_position=per_position,
+                    name=name,
+                )
             frames.append(frame)
     table = pd.concat(frames, ignore_index=True)
     drawn = None

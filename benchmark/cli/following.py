@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import inner_bar, progress_bar
 from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -84,4 +84,5 @@ def follow_runs(total: int) -> Iterator[Followed]:
     followed = Followed(total, progress)
     with stoppable(followed.so_far), progress:
         progress.add_task("", total=total)
-        yield followed
+        with inner_bar(progress):
+            yield followed

@@ -12,6 +12,7 @@ from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph, destination_node, layer_of
+from knowncircuits.progress import reported
 
 # Half decades over what a metric may lie between, from noise to nats.
 THRESHOLDS = tuple(float(f"{x:.3g}") for x in np.geomspace(1e-5, 10, 13))
@@ -55,7 +56,7 @@ def acdc(
     order, trials = removal_order(task.graph), _Trials(task, batch_size)
     scores = np.zeros(task.graph.n_edges)
     removed = np.ones(task.graph.n_edges, dtype=bool)
-    for threshold in sorted(thresholds, reverse=True):
+    for threshold in reported(sorted(thresholds, reverse=True)):
         removed = _prune(order, threshold, removed, trials)
         scores[(scores == 0) & ~removed] = threshold
     sequential = len(thresholds) * (task.graph.n_edges + 1) * task.n_pairs

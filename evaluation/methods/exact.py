@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
+from knowncircuits.progress import reported_parts
 from knowncircuits.single import single_patches
 
 
@@ -35,7 +36,8 @@ def exact(task: Task, *, batch_size: Count = 1024) -> Attribution:
         patches = single_patches(
             task.model, task.clean, task.clean_run, alternative, rows=batch_size
         )
-        for rows, logits in patches.edges(edges, pairs):
+        parts = patches.edges(edges, pairs)
+        for rows, logits in reported_parts(parts, len(edges), lambda found: len(found[0])):
             effect = task.measure(logits, pairs[rows]).double().cpu()
             effects.index_add_(0, edges[rows].cpu(), effect)
     values: Float[np.ndarray, " edge"] = (effects / task.n_pairs).numpy()

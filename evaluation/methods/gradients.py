@@ -18,6 +18,7 @@ from torch import Tensor
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.metrics import load_metric
 from knowncircuits.evaluation.task import Task
+from knowncircuits.progress import reported
 
 GradientsAt = Literal["clean", "corrupted"]
 Edges = Float[np.ndarray, " edge"]
@@ -80,4 +81,4 @@ def batches(n: int, size: int, device: torch.device) -> Iterator[Int[Tensor, " r
     """0 to n - 1, so many at a time."""
     if size < 1:
         raise MethodError(f"expected a batch_size of at least 1, got {size}")
-    yield from torch.split(torch.arange(n, device=device), size)
+    yield from reported(torch.split(torch.arange(n, device=device), size))

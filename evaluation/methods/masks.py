@@ -17,6 +17,7 @@ from torch import Tensor
 
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.task import Task
+from knowncircuits.progress import reported
 
 LOW, HIGH = -0.1, 1.1  # how far the sigmoid is stretched
 TEMPERATURE = 2 / 3
@@ -80,7 +81,7 @@ def train_masks(
     generator = torch.Generator("cpu").manual_seed(seed)
     noise = torch.rand(steps, n_masks, generator=generator, dtype=torch.float64, device="cpu")
     optimizer = torch.optim.Adam([logits], lr=learning_rate)
-    for uniform in noise.to(device, dtype):
+    for uniform in reported(noise.to(device, dtype).unbind()):
         mask = 1 - keep(draw_masks(logits, uniform))
         metric = task.measure(task.model.run(task.clean, alternative, mask[None]).logits, pairs)
         loss = metric.mean() + regularisation * chance_kept(logits).mean()
