@@ -128,7 +128,7 @@ def _read_config(path: Path) -> Mapping[str, Any]:
 
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = read_json(path, f"JSON in {path.name}")
+        meta = read_json(path)
     except ResultError as error:
         raise ModelError(str(error)) from error
     if not isinstance(meta, dict):

@@ -58,11 +58,12 @@ def check_bounds(content: bytes) -> None:
             parts = stack[len(stack) - n :] + parts if n else parts
             del stack[max(0, len(stack) - n) :]
             target = parts.pop(0) if name in ADD and parts else _Item()
-            # Called with a list that has grown since, a set costs as much as the largest.
-            cost = sum(part.size for part in parts) + (largest if name == "REDUCE" else 0)
+            cost = sum(part.size for part in parts)
             target.depth = max([target.depth, *(1 + part.depth for part in parts)])
             target.size += cost
             spent += 1 + cost + (CLASS if name in NAME else 0)
+            if name == "REDUCE":  # a set of a list that has grown since costs as much as that
+                spent += largest
             largest = max(largest, target.size)
             stack += [target] * len(opcode.stack_after)
         if spent > BUDGET:

@@ -70,22 +70,20 @@ def read_pickle(path: Path) -> Any:
         content = read_bytes(path, "a pickle of plain data", MAX_BYTES)
     except ResultError as error:
         raise ModelError(str(error)) from error
-    return parse_pickle(content, str(path), Reader)
+    return parse_pickle(content, f"plain data in {path}", Reader)
 
 
-def parse_pickle(content: bytes, path: str, reader: type[Reader]) -> Any:
-    """A pickle's data as a reader has it; `path` is what messages call it. See `read_pickle`."""
+def parse_pickle(content: bytes, what: str, reader: type[Reader]) -> Any:
+    """A pickle's data as a reader has it; `what` is what messages expect. See `read_pickle`."""
     try:
         _check_opcodes(content, reader.refused)
         check_bounds(content)
         return reader(io.BytesIO(content)).load()
     except (RefusedError, BoundError) as error:
-        raise ModelError(f"expected plain data in {path}, got {error}; nothing was run") from None
+        raise ModelError(f"expected {what}, got {error}; nothing was run") from None
     except Exception as error:  # a broken pickle can fail in any way
         kind, text = type(error).__name__, str(error)[:200]
-        raise ModelError(
-            f"expected a pickle of plain data in {path}, got {kind}: {text}"
-        ) from error
+        raise ModelError(f"expected a pickle of {what}, got {kind}: {text}") from error
 
 
 class RefusedError(Exception):

@@ -67,7 +67,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
         storages = _Storages(archive, root)
 
-    state = parse_pickle(pickled, str(path), OfArchive)
+    state = parse_pickle(pickled, what, OfArchive)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):

@@ -1,0 +1,15 @@
+"""A few kills of `python tests/fuzz/kills.py`, of the command that is the quickest to run again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_killed_commands() -> None:
+    script = Path(__file__).with_name("kills.py")
+    command = [sys.executable, str(script), "--seed", "1", "--count", "4", "--only", "sankey"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 kills, 0 failed" in done.stdout
