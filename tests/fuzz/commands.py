@@ -22,10 +22,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from command_lines import commands, line, parameters
-from command_runs import CUT, HOSTILE, LIMIT, LONG, copy_file, furnish, run, verdict, warm
+from command_runs import HOSTILE, LONG, SERVING, copy_file, furnish, limit_of, run, verdict, warm
 from knowncircuits.cli import app
 
-FRESH = 0.01  # share of lines that run in a process started anew
+FRESH = 0.02  # share of short lines that run in a process started anew
 
 
 def fuzz(seed: int, numbers: Iterable[int], folder: Path) -> Iterator[tuple[str, str]]:
@@ -35,15 +35,16 @@ def fuzz(seed: int, numbers: Iterable[int], folder: Path) -> Iterator[tuple[str,
     furnish(folder / "furnished")
     for n in numbers:
         rng = random.Random(f"{seed}/{n}")
-        path, callback = rng.choice(known)
+        first_word = rng.choice(sorted({path[0] for path, _ in known}))  # groups as often as others
+        path, callback = rng.choice([entry for entry in known if entry[0][0] == first_word])
         words = line(rng, path, parameters(callback))
-        fresh = rng.choice(HOSTILE) if rng.random() < FRESH else ""
-        limit = CUT if any(word in LONG for word in path) else LIMIT
+        short = not {*LONG, SERVING} & {*words[:2]}
+        fresh = rng.choice(HOSTILE) if short and rng.random() < FRESH else ""
         place = folder / "work"
         shutil.copytree(folder / "furnished", place, symlinks=True, copy_function=copy_file)
-        code, usage, output = run(words, place, limit, fresh)
+        code, usage, output = run(words, place, limit_of(words), fresh)
         shutil.rmtree(place)
-        wrong = verdict(code, usage, output, words, limit)
+        wrong = verdict(code, usage, output, words)
         last = output.strip().splitlines()[-1:] or [""]
         story = f"{n} {wrong}: {fresh} {shlex.join(words)[:300]}\n    {last[0][:300]}"
         memory = "out of memory" if "out of memory" in output else ""

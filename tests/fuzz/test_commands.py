@@ -20,23 +20,23 @@ def test_random_command_lines() -> None:
 def test_what_fails_is_seen() -> None:
     """A fault that the last resort turns into a line counts, as do tracebacks and memory."""
     code = f"""
+import signal
 import sys
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import command_runs as runs
 from types import SimpleNamespace
 
-def verdict(code, output, memory=0, seconds=1.0, words=("score",), limit=runs.LIMIT):
-    usage = SimpleNamespace(ru_maxrss=memory, ru_utime=seconds, ru_stime=0.0)
-    return runs.verdict(code, usage, output, words, limit)
+def verdict(code, output, memory=0, words=("score",)):
+    return runs.verdict(code, SimpleNamespace(ru_maxrss=memory), output, words)
 
 assert verdict(0, "fine") == verdict(2, "error: no") == ""
 assert verdict(2, "Traceback (most recent call last):") == "traceback"
 assert verdict(70, "fault of knowncircuits: KeyError: 1") == "fault"
 assert verdict(0, "fine", memory=3 * 2**20) == "3.0 GB"
-assert verdict(-9, "") == "hangs"
-assert verdict(-9, "", seconds=5.0, limit=runs.CUT) == ""
-assert verdict(-9, "", seconds=0.1, limit=runs.CUT) == "hangs"
-assert verdict(-11, "") == "exit code -11"
+assert verdict(-signal.SIGKILL, "") == "hangs"
+assert verdict(-signal.SIGKILL, "", words=("leaderboard", "serve")) == ""
+assert verdict(-signal.SIGXCPU, "") == ""  # has worked for as long as it may
+assert verdict(-signal.SIGSEGV, "") == "exit code -11"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
