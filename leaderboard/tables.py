@@ -13,7 +13,6 @@ from knowncircuits.pictures import check_ending
 from knowncircuits.writing import write_text
 
 ENDINGS = (".csv", ".json", ".md")
-DIGITS = 6
 FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # how one begins in a spreadsheet
 BEGIN, END = "<!-- board -->", "<!-- /board -->"
 
@@ -23,21 +22,24 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
 
 
-def board_csv(table: pd.DataFrame) -> str:
-    """Comma-separated, with six digits behind the point, and nothing that a spreadsheet would run.
+def board_csv(table: pd.DataFrame, digits: int | None = None) -> str:
+    """Comma-separated, with nothing that a spreadsheet would run.
 
-    Text that begins as a formula does gets an apostrophe before it.
+    Text that begins as a formula does gets an apostrophe before it. Numbers are in full precision,
+    or with so many digits behind the point.
     """
     texts = table.select_dtypes(exclude="number").columns
-    table = table.assign(**{column: table[column].map(_inert) for column in texts})
+    table = _rounded(table.assign(**{name: table[name].map(_inert) for name in texts}), digits)
     ranks = dict.fromkeys({"rank_low", "rank_high"} & set(table.columns), "Int64")
-    digits = {name: DIGITS for name in table.columns if name != "resolution"}
-    return str(table.round(digits).astype(ranks).to_csv(index=False, lineterminator="\n"))
+    return str(table.astype(ranks).to_csv(index=False, lineterminator="\n"))
 
 
-def board_json(table: pd.DataFrame) -> str:
-    """A list of objects; null where there is no number."""
-    rows = [{name: _plain(value, name) for name, value in row.items()} for row in records(table)]
+def board_json(table: pd.DataFrame, digits: int | None = None) -> str:
+    """A list of objects, null where there is no number; precision as for `board_csv`."""
+    rows = [
+        {name: _plain(value, name) for name, value in row.items()}
+        for row in records(_rounded(table, digits))
+    ]
     return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -119,9 +121,16 @@ def _inert(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
+def _rounded(table: pd.DataFrame, digits: int | None) -> pd.DataFrame:
+    """The resolution, which may be of any size, stays as it is."""
+    if digits is None:
+        return table
+    return table.round({name: digits for name in table.columns if name != "resolution"})
+
+
 def _plain(value: object, column: str) -> object:
-    if isinstance(value, float) and column != "resolution":
+    if isinstance(value, float):
         if math.isnan(value):
             return None
-        return int(value) if column.startswith("rank") else round(value, DIGITS)
+        return int(value) if column.startswith("rank") else value
     return value

@@ -18,15 +18,8 @@ import pytest
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
-from knowncircuits.cli.printing import (
-    Output,
-    Table,
-    csv_text,
-    frame_table,
-    json_text,
-    numbers,
-    words,
-)
+from knowncircuits.cli.layout import Table, frame_table, numbers, words
+from knowncircuits.cli.printing import Output, csv_text, json_text
 
 WIDTHS = (40, 60, 80, 110)
 CASES = ("-c", "unique_tokens_first", "-c", "histogram")

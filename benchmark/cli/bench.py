@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cli.layout import frame_table
 from knowncircuits.cli.options import (
     CasesOption,
     Format,
@@ -15,7 +16,7 @@ from knowncircuits.cli.options import (
     inputs_option,
     pairs_option,
 )
-from knowncircuits.cli.printing import Output, frame_table
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import progress_bar
 
 if TYPE_CHECKING:

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cli.layout import (
+    Column,
+    Row,
+    Table,
+    frame_table,
+    number_text,
+    numbers,
+    value_text,
+    values_text,
+    words,
+)
 from knowncircuits.cli.options import (
     CaseArgument,
     CasesOption,
@@ -20,18 +31,7 @@ from knowncircuits.cli.options import (
     seed_option,
     to_path,
 )
-from knowncircuits.cli.printing import (
-    Column,
-    Output,
-    Row,
-    Table,
-    frame_table,
-    number_text,
-    numbers,
-    value_text,
-    values_text,
-    words,
-)
+from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from knowncircuits.cli.layout import Column, Row, Table, number_text
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
     Format,
@@ -16,7 +17,7 @@ from knowncircuits.cli.options import (
     output_option,
     to_path,
 )
-from knowncircuits.cli.printing import Column, Output, Row, Table, number_text
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.tables import summary_table
 
 if TYPE_CHECKING:

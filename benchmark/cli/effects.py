@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.cli.layout import Table, indexed_table, share_text
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
@@ -28,7 +29,7 @@ from knowncircuits.cli.options import (
     setting_option,
     to_path,
 )
-from knowncircuits.cli.printing import Output, Table, indexed_table, share_text
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import inner_bar, progress_bar
 from knowncircuits.cli.training import run_training
 

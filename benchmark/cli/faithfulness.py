@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
     Format,
@@ -20,7 +21,7 @@ from knowncircuits.cli.options import (
     save_option,
     to_path,
 )
-from knowncircuits.cli.printing import Output, Table, number_text, numbers, words
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.stopping import stoppable
 

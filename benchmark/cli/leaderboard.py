@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     Format,
     WandbModeOption,
@@ -18,7 +19,7 @@ from knowncircuits.cli.options import (
     save_option,
     to_path,
 )
-from knowncircuits.cli.printing import Output, Table, number_text, numbers, words
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import progress_bar
 from knowncircuits.errors import InputError
 

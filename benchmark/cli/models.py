@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from knowncircuits.cli.layout import Column, Row, Table, numbers, share_text, words
 from knowncircuits.cli.options import (
     CasesOption,
     DeviceOption,
@@ -25,7 +26,7 @@ from knowncircuits.cli.options import (
     pairs_option,
     to_path,
 )
-from knowncircuits.cli.printing import Column, Output, Row, Table, numbers, share_text, words
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import progress_bar
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError

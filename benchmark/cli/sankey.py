@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.cli.layout import Column, Table, words
 from knowncircuits.cli.options import (
     CompiledOption,
     Format,
@@ -17,7 +18,7 @@ from knowncircuits.cli.options import (
     load_subject,
     save_option,
 )
-from knowncircuits.cli.printing import Column, Output, Table, words
+from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowncircuits.cli.following import follow_runs
+from knowncircuits.cli.layout import Column, Table, short_text, words
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
     CasesOption,
@@ -36,7 +37,7 @@ from knowncircuits.cli.options import (
     seed_option,
     setting_option,
 )
-from knowncircuits.cli.printing import Column, Output, Table, short_text, words
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.tables import case_scores, case_scores_table, suites_frame, summary_table
 from knowncircuits.errors import InputError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from knowncircuits.cli.printing import Column, Row, Table, number_text, words
+from knowncircuits.cli.layout import Column, Row, Table, number_text, words
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,6 +25,7 @@ from knowncircuits.leaderboard.tables import board_csv, board_json, board_markdo
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.writing import check_replaceable, whole_folder, write_bytes, write_text
 
+DIGITS = 6  # of the data on the site: beyond them machines differ
 MARK = ".knowncircuits"  # a folder without is somebody's own, and left alone
 MARK_TEXT = "Made by `knowncircuits leaderboard build`, which replaces the whole folder.\n"
 
@@ -120,10 +121,10 @@ def _write_data(standings: Standings, output: Path) -> None:
     board = standings.board
     table = board.standings()
     texts = {
-        "board.csv": board_csv(table),
-        "board.json": board_json(table),
+        "board.csv": board_csv(table, DIGITS),
+        "board.json": board_json(table, DIGITS),
         "board.md": board_markdown(table),
-        "scores.csv": board_csv(board.results),
+        "scores.csv": board_csv(board.results, DIGITS),
         "assets/standings.js": _assign(overview.standings_data(standings)),
         "assets/comparison.js": _assign(overview.comparison_data(standings)),
     }

@@ -178,12 +178,14 @@ def test_tables_hold_the_same_numbers(make: Make, models: Models, tmp_path: Path
     standings = board.standings()
     save_board(standings, tmp_path / "board.csv")
     assert (tmp_path / "board.csv").read_text() == board_csv(standings)
-    back = pd.read_csv(tmp_path / "board.csv")
-    pd.testing.assert_frame_equal(back, standings, check_dtype=False, atol=1e-6)
+    back = pd.read_csv(tmp_path / "board.csv", float_precision="round_trip")
+    pd.testing.assert_frame_equal(back, standings, check_dtype=False, check_exact=True)
     rows = json.loads(board_json(standings))
     assert [row["method"] for row in rows] == ["a", "b", "c"]
     assert [row["rank_low"] for row in rows] == [None] * 3  # of four cases there are no ranks
-    assert rows[0]["auroc"] == pytest.approx(standings["auroc"][0], abs=1e-6)
+    assert [row["auroc"] for row in rows] == [*standings["auroc"][:2], None]  # to the last digit
+    short = json.loads(board_json(standings, 6))
+    assert [row["auroc"] for row in short] == [*standings["auroc"][:2].round(6), None]
     lines = board_markdown(standings).splitlines()
     assert lines[0].startswith("| rank | method | AUROC | AP |")
     assert r"A \| \*b\* &lt;i&gt;" in lines[2]
