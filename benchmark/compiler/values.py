@@ -29,6 +29,7 @@ from knowncircuits.vocabulary import Vocabulary
 MAX_PAIRS = 1_000_000
 # A numerical variable with more values than this is carried, but no function of it tabulated.
 MAX_VALUES = 20_000
+MAX_RAW = 3 * MAX_VALUES  # sums that differ in their last digits
 TOO_MANY = (
     f"a number takes more than {MAX_VALUES} values, too many for a function of it, a sum or a "
     "category: with fewer tokens, a smaller max_len or coarser values there are fewer; means and "
@@ -209,7 +210,15 @@ def reachable_sums(numbers: Iterable[Value], max_len: int) -> set[tuple[Value, i
     reached: set[tuple[Value, int]] = {(0.0, 0)}
     last: set[Value] = {0.0}
     for n in range(1, max_len + 1):
-        last = {canonical(s + x) for s in last for x in numbers}  # type: ignore[operator]
+        if len(last) * len(numbers) > MAX_PAIRS:
+            return None
+        # Sums in another order differ in their last digits; `canonical` makes one value of them.
+        raw: set[float] = set()
+        for s in last:
+            raw.update(s + x for x in numbers)  # type: ignore[operator]
+            if len(raw) > MAX_RAW:
+                return None
+        last = {canonical(s) for s in raw}
         reached |= {(s, n) for s in last}
         if len(reached) > MAX_VALUES:
             return None

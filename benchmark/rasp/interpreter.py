@@ -8,6 +8,7 @@ hundred thousand inputs cost little more than one.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -82,7 +83,7 @@ def as_number(value: Value) -> float:
 
 def canonical(x: Value) -> Value:
     """The simplest fraction within 1e-9 of a float, so that 0.1 + 0.2 and 0.3 are one value."""
-    if not isinstance(x, float) or not np.isfinite(x):
+    if not isinstance(x, float) or not math.isfinite(x) or x.is_integer():
         return x
     simple = float(Fraction(x).limit_denominator(10_000))
     return simple if abs(simple - x) < 1e-9 else x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 import torch
@@ -246,3 +247,16 @@ def test_programs_that_would_be_too_large_are_refused_at_once() -> None:
         )
     with pytest.raises(CompileError, match=r"million weights, more than 67; .*fewer tokens"):
         compile_program(pair, vocabulary)
+
+
+def test_sums_of_many_values_are_given_up_early() -> None:
+    """They took minutes: thousands of sums, each to be added to thousands of values."""
+    everything = rasp.Select(rasp.tokens, rasp.tokens, rasp.Comparison.TRUE)
+    number = rasp.numerical(rasp.Map(lambda x: x**3 / 7, rasp.tokens))
+    once = rasp.numerical(rasp.AggregateSum(everything, number))
+    mean = rasp.numerical(rasp.Aggregate(everything, once, default=0))
+    twice = rasp.numerical(rasp.AggregateSum(everything, mean))
+    started = time.process_time()
+    with pytest.raises(CompileError, match="more than 20000 values"):
+        compile_program(twice, Vocabulary(range(6), 5))
+    assert time.process_time() - started < 10
