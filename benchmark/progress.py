@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
-# What runs, how much of it is done, and of how much.
-Listener = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a piece of work is."""
+
+    what: str  # the name of what runs; none where nothing does any more
+    done: int = 0
+    total: int = 0  # 0 where it has just begun, or does not say how much it is
+    detail: str = ""  # how it goes, in a few words: a loss, say
+    worker: int = 0  # which of several processes it runs in
+
+
+Listener = Callable[[Report], None]
 
 # Variables of the context, so that no function on the way takes an argument for them.
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -17,8 +30,8 @@ _part: ContextVar[str] = ContextVar("part", default="")
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
-    """Let a listener hear of the loops inside."""
+def heard_by(listener: Listener | None) -> Iterator[None]:
+    """Let a listener hear of the loops inside; None lets nobody."""
     before = _listener.set(listener)
     try:
         yield
@@ -26,16 +39,29 @@ def heard_by(listener: Listener) -> Iterator[None]:
         _listener.reset(before)
 
 
+def who_hears() -> Listener | None:
+    """The listener, for who hands reports on to it from elsewhere."""
+    return _listener.get()
+
+
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """Name the work inside; the listener hears that it begins, as 0 of 0."""
-    before = _part.set(name)
-    if listener := _listener.get():
-        listener(name, 0, 0)
+    """Name the work inside; the listener hears that it begins, and what goes on when it ends."""
+    listener, before = _listener.get(), _part.set(name)
+    if listener:
+        listener(Report(name))
     try:
         yield
     finally:
         _part.reset(before)
+        if listener:
+            listener(Report(_part.get()))
+
+
+def report(done: int, total: int, detail: str = "") -> None:
+    """Tell the listener how far the part is; for work that is not a loop over items."""
+    if listener := _listener.get():
+        listener(Report(_part.get(), done, total, detail))
 
 
 def reported(items: Sequence[Item]) -> Iterator[Item]:
@@ -47,13 +73,9 @@ def reported_parts(
     items: Iterable[Item], total: int, size: Callable[[Item], int]
 ) -> Iterator[Item]:
     """Items of different sizes, of so much in all; loops within this one are not heard."""
-    listener, done = _listener.get(), 0
+    done = 0
     for item in items:
-        before = _listener.set(None)
-        try:
+        with heard_by(None):
             yield item
-        finally:
-            _listener.reset(before)
         done += size(item)
-        if listener:
-            listener(_part.get(), done, total)
+        report(done, total)

@@ -28,6 +28,7 @@ from knowncircuits.models.certificate import (
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.training import Losses, Trainer, TrainingConfig, from_json, train
 from knowncircuits.models.zoo import freeze, load_model
+from knowncircuits.progress import part
 from knowncircuits.transformer import Transformer
 from knowncircuits.values import fit_all
 
@@ -140,16 +141,16 @@ def realism(
             f"{trained.model.graph.summary()} and {natural.model.graph.summary()}"
         )
     models = {"trained": trained, "natural": natural}
-    effects = pd.concat(
-        [
-            causal_effects(
-                model, ablation=kind, scales=scales, n_inputs=n_inputs, seed=seed, name=name
-            )
-            for kind in ablations
-            for name, model in models.items()
-        ],
-        ignore_index=True,
-    )
+    frames = []
+    for kind in ablations:
+        for name, model in models.items():
+            with part(f"effects in the {name} model: {kind}"):
+                frames.append(
+                    causal_effects(
+                        model, ablation=kind, scales=scales, n_inputs=n_inputs, seed=seed, name=name
+                    )
+                )
+    effects = pd.concat(frames, ignore_index=True)
     parts = [_behaviour(name, model, n_pairs, seed) for name, model in models.items()]
     parts += [_norms(name, model) for name, model in models.items()]
     parts += [_effects(effects), pd.DataFrame(_correlations(effects))]

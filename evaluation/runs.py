@@ -268,7 +268,7 @@ def _discover(job: Job, task: Task, circuit: Circuit) -> Scores:
     options = dict(settings.options)
     if "seed" in default_options(load_method(settings.method)):
         options.setdefault("seed", method_seed(job))
-    with threads(settings.threads), part(f"{settings.name}: {job.case} {job.variant}"):
+    with threads(settings.threads), part(f"{settings.name} on {job.case} {job.variant}"):
         return discover(settings.method, task, circuit=circuit, **options)
 
 

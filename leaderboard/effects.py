@@ -12,6 +12,7 @@ import pandas as pd
 from knowncircuits.errors import ResultError
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.zoo import SHIPPED, Zoo
+from knowncircuits.progress import part
 from knowncircuits.reading import read_json
 from knowncircuits.writing import write_text
 
@@ -48,7 +49,8 @@ def measure_curves(model: Certified, zoo: Zoo = SHIPPED) -> Curves:
     from knowncircuits.evaluation.effects import causal_effects
 
     trained = zoo.load(model.case, model.variant)
-    frame = causal_effects(trained, n_inputs=N_INPUTS)
+    with part(f"effects of {model.key}"):
+        frame = causal_effects(trained, n_inputs=N_INPUTS)
     nodes = {
         str(node): (rows["status"].iloc[0], tuple(rows["effect"].round(4).tolist()))
         for node, rows in frame.groupby("node", sort=False)

@@ -14,6 +14,7 @@ from knowncircuits.evaluation.scoring.scores import score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.progress import part, reported
 
 KEYS = ("method", "case", "variant", "seed", "view")
 VALUES = ("auroc", "average_precision")
@@ -40,20 +41,21 @@ def score_submissions(
         resolution.
     """
     parts: list[dict[str, object]] = []
-    for model, names, seeds, rankings in stacked(submissions, models, resolution):
-        for view in VIEWS:
-            areas = score_rankings(view_circuit(model.circuit, view), rankings)
-            parts.append(
-                {
-                    "method": names,
-                    "case": np.full(len(names), model.case, dtype=object),
-                    "variant": np.full(len(names), model.variant, dtype=object),
-                    "seed": seeds,
-                    "view": np.full(len(names), view, dtype=object),
-                    **{value: areas[value] for value in VALUES},
-                    "resolution": np.full(len(names), resolution),
-                }
-            )
+    with part("scoring"):
+        for model, names, seeds, rankings in stacked(submissions, models, resolution):
+            for view in VIEWS:
+                areas = score_rankings(view_circuit(model.circuit, view), rankings)
+                parts.append(
+                    {
+                        "method": names,
+                        "case": np.full(len(names), model.case, dtype=object),
+                        "variant": np.full(len(names), model.variant, dtype=object),
+                        "seed": seeds,
+                        "view": np.full(len(names), view, dtype=object),
+                        **{value: areas[value] for value in VALUES},
+                        "resolution": np.full(len(names), resolution),
+                    }
+                )
     columns = (*KEYS, *VALUES, "resolution")
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
@@ -67,7 +69,7 @@ def stacked(
 ) -> Iterator[tuple[Certified, np.ndarray, np.ndarray, Float[np.ndarray, "row edge"]]]:
     """Of each model the rankings of all submissions and seeds, with their ids and seeds."""
     models = certified_models() if models is None else models
-    for key, model in models.items():
+    for key, model in reported([*models.items()]):
         there = [submission for submission in submissions if key in submission.scores]
         if not there:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ from knowncircuits.leaderboard.reading import (
 )
 from knowncircuits.leaderboard.schema import Description
 from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.progress import part, reported
 from knowncircuits.writing import whole_folder, write_bytes, write_text
 
 DESCRIPTION = "submission.json"
@@ -125,16 +126,23 @@ def list_folders(folder: str | Path) -> list[Path]:
 
 
 def gather(
-    folders: Iterable[Path], models: Mapping[str, Certified] | None = None
+    folders: Sequence[Path], models: Mapping[str, Certified] | None = None
 ) -> tuple[list[Submission], list[SubmissionError]]:
     """Read these folders; see `read_submissions`.
 
     Of several that have one title, or ids that differ in case alone, the first is taken.
     """
+    with part("reading submissions"):
+        return _gather(folders, models)
+
+
+def _gather(
+    folders: Sequence[Path], models: Mapping[str, Certified] | None
+) -> tuple[list[Submission], list[SubmissionError]]:
     read: list[Submission] = []
     refused: list[SubmissionError] = []
     taken: dict[tuple[str, str], str] = {}
-    for folder in folders:
+    for folder in reported(folders):
         try:
             submission = read_submission(folder, models)
         except SubmissionError as error:

@@ -39,6 +39,7 @@ from knowncircuits.models.agreement import (
     measure,
 )
 from knowncircuits.models.identity import identity
+from knowncircuits.progress import part, report
 from knowncircuits.reading import first_problem, read_json
 from knowncircuits.transformer import Transformer
 from knowncircuits.writing import write_text
@@ -262,24 +263,26 @@ def certify(
     def advance(n: int) -> None:
         nonlocal done
         done += n
+        report(done, total * len(ablations))
         if progress:
             progress(done, total * len(ablations))
 
-    found: dict[str, dict[str, Agreement]] = {
-        kind: measure(
-            model,
-            compiled,
-            correspondence,
-            pairs.base,
-            pairs.source,
-            everything if kind == "resample" else _outside(correspondence) | inside,
-            ablation=kind,
-            atol=atol,
-            batch_size=batch_size,
-            progress=advance,
-        )
-        for kind in ablations
-    }
+    with part(f"certificate of {compiled.name}"):
+        found: dict[str, dict[str, Agreement]] = {
+            kind: measure(
+                model,
+                compiled,
+                correspondence,
+                pairs.base,
+                pairs.source,
+                everything if kind == "resample" else _outside(correspondence) | inside,
+                ablation=kind,
+                atol=atol,
+                batch_size=batch_size,
+                progress=advance,
+            )
+            for kind in ablations
+        }
     main = found.pop("resample")
     return Certificate(
         case=compiled.name,

@@ -16,6 +16,7 @@ from knowncircuits.graph import destination_node, split_edge
 from knowncircuits.models.agreement import BATCH, Agreement, measure, says_none
 from knowncircuits.models.certificate import Certificate, certificate_pairs, edge_set
 from knowncircuits.models.hooked import HookedTwin, to_hooked
+from knowncircuits.progress import reported
 from knowncircuits.transformer import Transformer, weights_hash
 
 # The answers to every input: a token or number at each position, None where there is none.
@@ -68,7 +69,7 @@ def recheck(
 
     everywhere = says_none(compiled, model.config.d_vocab_out)
     low_clean, high_clean = answers(low, None), answers(high, None)
-    for edge in edges:
+    for edge in reported(edges):
         low_patched, high_patched = answers(low, edge), answers(high, _image(edge, correspondence))
         rows = zip(low_patched, high_patched, low_clean, high_clean, strict=True)
         got = sum((_count(*row, certificate.atol, everywhere) for row in rows), Agreement())

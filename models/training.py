@@ -49,6 +49,7 @@ from knowncircuits.models.objectives import (
     draw_uniform,
 )
 from knowncircuits.models.trained import TRAINED_DTYPE, Trained
+from knowncircuits.progress import part, report
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 from knowncircuits.vocabulary import BOS
 from knowncircuits.writing import write_bytes
@@ -522,20 +523,36 @@ def train(
     """
     if checkpoint is not None and checkpoint.exists():
         trainer.load(checkpoint)
-    config = trainer.config
     agreement = trainer.validate()
-    while not trainer.done:
-        losses = trainer.step()
-        if not math.isfinite(losses.behaviour + losses.patched + losses.strict + losses.guide):
-            raise ModelError(
-                f"training diverged at step {trainer.n_steps} ({losses}); lower learning rates "
-                f"than {config.learning_rate:g} (Adam) and {config.muon_rate:g} (Muon) may help"
-            )
-        on_step(trainer.n_steps, losses)
-        if trainer.due:
-            agreement = trainer.validate()
-            trainer.judge(agreement)
-            on_validation(trainer.n_steps, agreement)
-            if checkpoint is not None:
-                trainer.save(checkpoint)
+    with part(f"training {trainer.compiled.name}"):
+        while not trainer.done:
+            losses = _checked_step(trainer)
+            on_step(trainer.n_steps, losses)
+            report(trainer.n_steps, trainer.config.steps, _progress_text(losses, agreement))
+            if trainer.due:
+                agreement = trainer.validate()
+                trainer.judge(agreement)
+                on_validation(trainer.n_steps, agreement)
+                if checkpoint is not None:
+                    trainer.save(checkpoint)
     return agreement
+
+
+def _checked_step(trainer: Trainer) -> Losses:
+    """A step; raises ModelError if the loss is no longer finite."""
+    losses, config = trainer.step(), trainer.config
+    if not math.isfinite(losses.behaviour + losses.patched + losses.strict + losses.guide):
+        raise ModelError(
+            f"training diverged at step {trainer.n_steps} ({losses}); lower learning rates "
+            f"than {config.learning_rate:g} (Adam) and {config.muon_rate:g} (Muon) may help"
+        )
+    return losses
+
+
+def _progress_text(losses: Losses, agreement: QuickAgreement) -> str:
+    """How training goes: losses of this step, and what the last validation found."""
+    edge, worst = agreement.worst_inside
+    return (
+        f"loss {losses.behaviour:.3f} + {losses.patched + losses.strict:.3f}, "
+        f"agreement {agreement.accuracy.share:.2%}" + (f", {edge} {worst:.2%}" if edge else "")
+    )

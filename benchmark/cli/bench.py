@@ -17,7 +17,7 @@ from knowncircuits.cli.options import (
     pairs_option,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import show_progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,9 @@ def bench_patching(
     """Many masks in one batch, against the same through the hooked module one by one."""
     from knowncircuits.evaluation.bench.patching import bench_patching as bench
 
-    _show(bench(n_masks=masks), form)
+    with show_progress("patching"):
+        table = bench(n_masks=masks)
+    _show(table, form)
 
 
 @bench_app.command("effects")
@@ -44,7 +46,9 @@ def bench_effects(
     """Effects of all nodes at twelve scales, against a hook for each node and scale."""
     from knowncircuits.evaluation.bench.effects import bench_effects as bench
 
-    _show(bench(n_inputs=inputs), form)
+    with show_progress("effects"):
+        table = bench(n_inputs=inputs)
+    _show(table, form)
 
 
 @bench_app.command("sampling")
@@ -52,7 +56,9 @@ def bench_sampling(form: FormatOption = Format.table) -> None:
     """Inputs with outputs in one batch, against a call of the program for each."""
     from knowncircuits.evaluation.bench.sampling import bench_sampling as bench
 
-    _show(bench(), form)
+    with show_progress("sampling"):
+        table = bench()
+    _show(table, form)
 
 
 @bench_app.command("compiling")
@@ -60,7 +66,9 @@ def bench_compiling(form: FormatOption = Format.table) -> None:
     """Seconds to compile each case, checks included; the slowest ten and the sum."""
     from knowncircuits.evaluation.bench.compiling import bench_compiling as bench
 
-    _show(bench(), form)
+    with show_progress("compiling"):
+        table = bench()
+    _show(table, form)
 
 
 @bench_app.command("methods")
@@ -72,7 +80,9 @@ def bench_methods(
     """Seconds and passes of every method, on a small trained model and on one of four layers."""
     from knowncircuits.evaluation.bench.methods import bench_methods as bench
 
-    _show(bench(pairs, method), form)
+    with show_progress("methods"):
+        table = bench(pairs, method)
+    _show(table, form)
 
 
 @bench_app.command("training")
@@ -93,14 +103,13 @@ def bench_training(
     """
     from knowncircuits.evaluation.bench import training
 
-    with progress_bar() as progress:
-        bar = progress.add_task("")
+    with show_progress("training", unit="models") as shown:
         table = training.bench_training(
             case or training.CASES,
             settings=[*training.SETTINGS] if compare else settings or ["default"],
             steps=steps,
             n_pairs=pairs,
-            on_row=lambda text: progress.update(bar, description=text),
+            on_row=shown.advance,
         )
     _show(table, form)
 
@@ -127,14 +136,9 @@ def bench_intervals(
 
         for name, values in case_values(board, method or ["eap", "edge-sp"]).items():
             populations[name] = intervals.population_of(values)
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=None)
-
-        def tick(text: str) -> None:
-            progress.update(bar, advance=1, description=text)
-
-        held = intervals.bench_intervals(populations, samples=samples, on_step=tick)
-        ranks = intervals.bench_ranks(samples=boards, on_step=tick)
+    with show_progress("intervals", unit="steps") as shown:
+        held = intervals.bench_intervals(populations, samples=samples, on_step=shown.advance)
+        ranks = intervals.bench_ranks(samples=boards, on_step=shown.advance)
     Output(form).show(
         frame_table(held, "of 100 intervals of 95%, those that hold the mean; how wide they are"),
         frame_table(ranks, "of 100 boards, those whose ranges all hold; of 100 pairs, told apart"),
@@ -152,13 +156,8 @@ def bench_leaderboard(
 
     from knowncircuits.leaderboard.bench import bench_leaderboard as bench
 
-    with TemporaryDirectory() as folder, progress_bar() as progress:
-        bar = progress.add_task("", total=None)
-        table = bench(
-            Path(folder),
-            submissions,
-            on_step=lambda text: progress.update(bar, advance=1, description=text),
-        )
+    with TemporaryDirectory() as folder, show_progress("leaderboard", unit="steps") as shown:
+        table = bench(Path(folder), submissions, on_step=shown.advance)
     _show(table, form)
 
 

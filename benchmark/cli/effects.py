@@ -30,8 +30,9 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import inner_bar, progress_bar
+from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.training import run_training
+from knowncircuits.progress import part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,10 +106,10 @@ def effects(
     chosen = SCALES if scales is None and not one else parse_scales(scales or "1")
     subject, name = load_subject(case, variant, compiled, model)
     check_files(save or ())
-    frames = []
-    with progress_bar() as progress:
-        for kind in progress.track(ablation or ["resample"], description=case):
-            with inner_bar(progress, f"{name}: {kind}"):
+    frames, kinds = [], ablation or ["resample"]
+    with show_progress("effects", len(kinds)) as shown:
+        for kind in kinds:
+            with part(f"{name}: {kind}"):
                 frame = causal_effects(
                     subject,
                     ablation=kind,
@@ -121,6 +122,7 @@ def effects(
                     name=name,
                 )
             frames.append(frame)
+            shown.advance()
     table = pd.concat(frames, ignore_index=True)
     drawn = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
@@ -174,15 +176,17 @@ def realism(
     config = study.natural_config(trained, **parse_options(option))
     check_files(save or ())
     to = Output(form)
-    table = study.realism(
-        trained,
-        _natural(trained, config, folder, to),
-        ablations=ablation or ["resample"],
-        scales=chosen,
-        n_inputs=inputs,
-        n_pairs=pairs,
-        seed=seed,
-    )
+    natural_model = _natural(trained, config, folder, to)
+    with show_progress("realism"):
+        table = study.realism(
+            trained,
+            natural_model,
+            ablations=ablation or ["resample"],
+            scales=chosen,
+            n_inputs=inputs,
+            n_pairs=pairs,
+            seed=seed,
+        )
     to.show(*_realism_tables(table), data=table)
     figure = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
@@ -214,7 +218,7 @@ def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
         return found
     check_writable(folder)
     trainer = natural_trainer(trained, config)
-    run_training(trainer, folder / "checkpoint.pt", None)
+    run_training(trainer, folder / "checkpoint.pt", None, "realism")
     found = freeze(trainer)
     save_trained(found, folder)
     (folder / "checkpoint.pt").unlink(missing_ok=True)

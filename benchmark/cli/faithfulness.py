@@ -22,7 +22,7 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -101,12 +101,11 @@ def faithfulness(
     def so_far() -> str:
         return f"{len(measured)} of {len(tasks)} tasks measured; nothing is kept of them"
 
-    with stoppable(so_far), progress_bar() as progress:
-        bar = progress.add_task("", total=len(tasks))
+    with stoppable(so_far), show_progress("faithfulness", len(tasks)) as shown:
 
         def tick(case: str) -> None:
             measured.append(case)
-            progress.update(bar, advance=1, description=case)
+            shown.advance(case)
 
         table = faithfulness_table(
             found,

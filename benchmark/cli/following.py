@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import inner_bar, progress_bar
+from knowncircuits.cli.progress import Shown, show_progress
 from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Followed:
     """What has come of a run so far."""
 
     total: int
-    progress: Any
+    shown: Shown
     computed: int = 0
     reused: int = 0
     stale: set[str] = field(default_factory=set)  # labels of methods with results of other code
@@ -37,14 +37,16 @@ class Followed:
         self.reused += not result.fresh
         if result.stale and result.label not in self.stale:
             self.stale.add(result.label)
-            self._say(f"{result.label}: results of other code than it has now are computed anew")
+            self.shown.say(
+                f"{result.label}: results of other code than it has now are computed anew"
+            )
         self._tick(result)
 
     def on_failure(self, failure: Failure) -> None:
         """Keep a failure for the end, and show it as it happens."""
         self.failures.append(failure)
         if failure.fresh:
-            self._say(f"failed: {failure}")
+            self.shown.say(f"failed: {failure}")
         self._tick(failure)
 
     def so_far(self) -> str:
@@ -70,19 +72,17 @@ class Followed:
             raise typer.Exit(1)
 
     def _tick(self, outcome: Result | Failure) -> None:
-        task = self.progress.task_ids[0]
-        self.progress.update(task, advance=1, description=f"{outcome.label}: {outcome.case}")
-
-    def _say(self, text: str) -> None:
-        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.shown.advance(f"{outcome.label} on {outcome.case}")
 
 
 @contextmanager
 def follow_runs(total: int) -> Iterator[Followed]:
-    """A progress bar over so many results; a signal ends the work within with what is done."""
-    progress = progress_bar()
-    followed = Followed(total, progress)
-    with stoppable(followed.so_far), progress:
-        progress.add_task("", total=total)
-        with inner_bar(progress):
-            yield followed
+    """Show progress over so many results; a signal ends the work within with what is done."""
+    followed: Followed | None = None
+
+    def so_far() -> str:
+        return followed.so_far() if followed else "nothing is done"
+
+    with stoppable(so_far), show_progress("score", total) as shown:
+        followed = Followed(total, shown)
+        yield followed

@@ -20,7 +20,7 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,10 +125,11 @@ def validate(
         chosen += [folder] if alone else list_folders(folder)
     if not chosen:
         raise InputError(f"expected submissions in {', '.join(map(str, folders))}, got none")
-    read, refused = gather(chosen)
+    with show_progress("validate"):
+        read, refused = gather(chosen)
+        rows = records(Board.of(read).standings()) if read else []
     for error in refused:
         print(error, file=sys.stderr)
-    rows = records(Board.of(read).standings()) if read else []
     for row in rows:
         areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
         models = f"{row['models']} of {row['of_models']} structural models"
@@ -156,13 +157,8 @@ def build(
     from knowncircuits.leaderboard.site.build import build_site
 
     _check_any(submissions)
-    with progress_bar() as progress:
-        bar = progress.add_task("reading", total=None)
-        built = build_site(
-            submissions,
-            output,
-            on_page=lambda path: progress.update(bar, advance=1, description=path),
-        )
+    with show_progress("build", unit="pages") as shown:
+        built = build_site(submissions, output, on_page=shown.advance)
     for error in built.refused:
         print(error, file=sys.stderr)
     counts = f"{len(built.board.submissions)} submissions, {len(built.refused)} refused"
@@ -221,8 +217,9 @@ def table(
     slice_key = _slice(suite, family, difficulty)
     check_targets(save or (), ENDINGS)
     _check_any(submissions)
-    read, refused = read_submissions(submissions)
-    board = Board.of(read)
+    with show_progress("table"):
+        read, refused = read_submissions(submissions)
+        board = Board.of(read)
     standings = board.standings(slice_key, view)
     for error in refused:
         print(error, file=sys.stderr)

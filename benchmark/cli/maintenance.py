@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from knowncircuits.cli.options import to_path
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
+from knowncircuits.progress import part
 
 maintain_app = typer.Typer(
     help="Measure and write anew what the repository stores; needs a checkout.",
@@ -25,9 +26,13 @@ def difficulty() -> None:
     from knowncircuits.evaluation.difficulty import measure_difficulty
 
     find_checkout()
-    with progress_bar() as progress:
-        cases = progress.track(CASES.values(), description="difficulty")
-        write_difficulties(map(measure_difficulty, cases))
+    measured = []
+    with show_progress("difficulty", len(CASES)) as shown:
+        for case in CASES.values():
+            with part(case.name):
+                measured.append(measure_difficulty(case))
+            shown.advance(case.name)
+    write_difficulties(measured)
     print(f"wrote {STORED}")
 
 
@@ -57,14 +62,8 @@ def effects() -> None:
     find_checkout()
     models = shown_models(certified_models())
     measured: list[str] = []
-    with progress_bar() as progress:
-        bar = progress.add_task("", total=None)
-
-        def tick(key: str) -> None:
-            measured.append(key)
-            progress.update(bar, advance=1, description=key)
-
-        write_curves(curves_of(models, on_measure=tick))
+    with show_progress("effects"):
+        write_curves(curves_of(models, on_measure=measured.append))
     print(f"{len(models)} models, {len(measured)} of them measured now")
 
 

@@ -27,9 +27,10 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
+from knowncircuits.progress import part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,14 +114,14 @@ def models_check(
     def so_far() -> str:
         return f"{len(rows)} of {len(chosen)} models checked, {wrong()} with problems"
 
-    with stoppable(so_far), progress_bar() as progress:
-        bar = progress.add_task("models", total=len(chosen))
+    with stoppable(so_far), show_progress("models check", len(chosen)) as shown:
         for name, kind in chosen:
-            problems = check_model(zoo, name, kind, pairs or PAIRS)
+            with part(f"{name} {kind}"):
+                problems = check_model(zoo, name, kind, pairs or PAIRS)
             rows.append({"case": name, "variant": kind, "problems": "; ".join(problems)})
             for problem in problems:
                 to.say(f"{name} {kind}: {problem}")
-            progress.update(bar, advance=1, description=name)
+            shown.advance(name)
     to.show(data=pd.DataFrame(rows))
     to.say(f"{len(chosen)} models, {wrong()} with problems")
     raise typer.Exit(1 if wrong() else 0)
@@ -164,6 +165,7 @@ def models_train(
         what = "certified" if outcome.certified else "not certified"
         size = f"{outcome.steps} steps, {outcome.seconds:.0f} s"
         print(f"{outcome.case} {outcome.variant}: {what}, {size}: {outcome.reason}", flush=True)
+        shown.advance(f"{outcome.case} {outcome.variant}")
 
     def there() -> int:
         return sum(zoo.holds(name, kind) for name, kind in chosen)
@@ -171,7 +173,8 @@ def models_train(
     def so_far() -> str:
         return f"{there()} of {len(chosen)} models certified; the same command goes on"
 
-    with stoppable(so_far):
+    with stoppable(so_far), show_progress("models train", len(chosen)) as shown:
+        shown.advance(n=there())
         done = make_models(
             zoo,
             chosen,

@@ -1,14 +1,79 @@
-"""Progress bars on standard error."""
+"""How far a command is, on standard error: bars in a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from knowncircuits.cli.lines import Lines
+from knowncircuits.progress import Report, heard_by, part
 
-def progress_bar() -> Any:
-    """A bar on standard error, with the time left, that leaves nothing behind."""
+
+class Bars:
+    """A bar for the whole, and below it one for each piece that runs."""
+
+    def __init__(self, what: str, total: int | None = None, unit: str = "") -> None:
+        self.progress = _bars()
+        self._whole = self.progress.add_task(
+            what, total=total, visible=total is not None or bool(unit)
+        )
+        self._pieces: dict[int, Any] = {}  # by the process that they run in
+        self._names: dict[int, str] = {}
+
+    def hear(self, report: Report) -> None:
+        """Show a piece; one of another name is another piece, whose time is its own."""
+        worker = report.worker
+        if worker not in self._pieces:
+            self._pieces[worker] = self.progress.add_task("", total=None, visible=False)
+        bar = self._pieces[worker]
+        if not report.done or self._names.get(worker) != report.what:
+            self._names[worker] = report.what
+            self.progress.reset(bar, start=True, total=None)
+        self.progress.update(
+            bar,
+            description=report.what + (f": {report.detail}" if report.detail else ""),
+            completed=report.done,
+            total=report.total or None,
+            visible=bool(report.what),
+        )
+
+    def advance(self, name: str = "", n: int = 1) -> None:
+        """Count them."""
+        self.progress.update(self._whole, advance=n)
+        if name:
+            self.progress.update(self._whole, description=name)
+
+    def say(self, text: str) -> None:
+        """Print above the bars."""
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+Shown = Bars | Lines  # what a command tells of its progress: `advance` and `say`
+
+
+@contextmanager
+def show_progress(what: str, total: int | None = None, unit: str = "") -> Iterator[Shown]:
+    """Show how far the work inside is, and what the loops in it report.
+
+    Args:
+        what: the command's name.
+        total: how many steps `advance` will tell of.
+        unit: what they are, where nobody knows how many: pages, say.
+    """
+    one_piece = nullcontext() if total is not None or unit else part(what)
+    if sys.stderr.isatty():
+        bars = Bars(what, total, unit)
+        with bars.progress, heard_by(bars.hear), one_piece:
+            yield bars
+    else:
+        with Lines(what, total) as lines, heard_by(lines.hear), one_piece:
+            yield lines
+
+
+def _bars() -> Any:
+    """Bars with the time so far and the time left, that leave nothing behind."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -19,26 +84,13 @@ def progress_bar() -> Any:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    return Progress(*columns, *times, transient=True, console=Console(stderr=True))
-
-
-@contextmanager
-def inner_bar(progress: Any, name: str = "") -> Iterator[None]:
-    """A second bar below: how far the loops inside are, under the name of what runs.
-
-    Work in other processes is not heard.
-    """
-    from knowncircuits.progress import heard_by, part
-
-    bar = progress.add_task(name, total=None)
-
-    def hear(what: str, done: int, total: int) -> None:
-        if not done:  # another part: its time is its own
-            progress.reset(bar, start=True)
-        progress.update(bar, description=what, completed=done, total=total or None)
-
-    with heard_by(hear), part(name):
-        yield
-    progress.remove_task(bar)
+    return Progress(
+        *columns,
+        *times,
+        transient=True,
+        refresh_per_second=4,
+        console=Console(stderr=True),
+        redirect_stdout=sys.stdout.isatty(),  # a file gets what is printed, not the terminal
+    )

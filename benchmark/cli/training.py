@@ -23,7 +23,7 @@ from knowncircuits.cli.options import (
     setting_option,
     to_path,
 )
-from knowncircuits.cli.progress import progress_bar
+from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 
 
@@ -150,54 +150,31 @@ def certify(
     from knowncircuits.models.trained import CERTIFICATE, load_trained
 
     trained = load_trained(folder, certified=False)
-    certificate = run_certificate(trained, pairs, seed).certificate
-    edges = recheck(
-        trained.model, trained.compiled, trained.correspondence, certificate, n_pairs=500
-    )
+    certificate = run_certificate(trained, pairs, seed, "certify").certificate
+    with show_progress("certify"):
+        edges = recheck(
+            trained.model, trained.compiled, trained.correspondence, certificate, n_pairs=500
+        )
     certificate.write(folder / CERTIFICATE)
     print(f"computed again through hooks: {', '.join(edges)}")
     raise typer.Exit(0 if certificate.passed else 1)
 
 
-def run_training(trainer: Any, checkpoint: Path, tracker: Any) -> None:
-    """Train with a progress bar, telling the tracker, if there is one, of all that happens."""
+def run_training(trainer: Any, checkpoint: Path, tracker: Any, command: str = "train") -> None:
+    """Train, telling the tracker, if there is one, of all that happens."""
     from knowncircuits.models import training
 
-    name = trainer.compiled.name
-    with progress_bar() as progress:
-        bar = progress.add_task(name, total=trainer.config.steps)
-        agreements = ""
-
-        def step(n: int, losses: Any) -> None:
-            patched = losses.patched + losses.strict
-            text = f"{name}: loss {losses.behaviour:.3f} + {patched:.3f}{agreements}"
-            progress.update(bar, completed=n, description=text)
-            if tracker:
-                tracker.step(n, losses)
-
-        def validation(n: int, agreement: Any) -> None:
-            nonlocal agreements
-            edge, worst = agreement.worst_inside
-            agreements = f", agreement {agreement.accuracy.share:.2%}"
-            agreements += f", {edge} {worst:.2%}" if edge else ""
-            if tracker:
-                tracker.validation(n, agreement)
-
-        training.train(trainer, checkpoint=checkpoint, on_step=step, on_validation=validation)
+    told = {"on_step": tracker.step, "on_validation": tracker.validation} if tracker else {}
+    with show_progress(command):
+        training.train(trainer, checkpoint=checkpoint, **told)
 
 
-def run_certificate(trained: Any, pairs: int, seed: int) -> Any:
+def run_certificate(trained: Any, pairs: int, seed: int, command: str = "train") -> Any:
     """The model with a new certificate; prints what came of it."""
     from knowncircuits.models.zoo import with_certificate
 
-    with progress_bar() as progress:
-        bar = progress.add_task("certificate")
-        trained = with_certificate(
-            trained,
-            n_pairs=pairs,
-            seed=seed,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+    with show_progress(command):
+        trained = with_certificate(trained, n_pairs=pairs, seed=seed)
     certificate = trained.certificate
     outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
     print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")

@@ -8,6 +8,7 @@ import pandas as pd
 
 from knowncircuits.cases import CASES
 from knowncircuits.compiler import compile_program
+from knowncircuits.progress import reported
 
 
 def bench_compiling(n_slowest: int = 10) -> pd.DataFrame:
@@ -18,7 +19,7 @@ def bench_compiling(n_slowest: int = 10) -> pd.DataFrame:
         and seconds without trying inputs.
     """
     rows = []
-    for case in CASES.values():
+    for case in reported([*CASES.values()]):
         seconds = []
         for check_inputs in (True, False):
             start = perf_counter()

@@ -14,6 +14,7 @@ from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.evaluation.threads import threads
 from knowncircuits.models.zoo import load_model
+from knowncircuits.progress import part
 from knowncircuits.transformer import Transformer
 
 
@@ -39,16 +40,18 @@ def bench_methods(n_pairs: int = 100, names: Sequence[str] | None = None) -> pd.
             "4 layers": random_task(n_pairs),
         }.items():
             for name in names or METHODS:
-                discover(name, _anew(task, 2))
-                fresh = _anew(task, n_pairs)
-                start = process_time()
-                scores = discover(name, fresh)
+                with part(f"{name} on {model}"):
+                    discover(name, _anew(task, 2))
+                    fresh = _anew(task, n_pairs)
+                    start = process_time()
+                    scores = discover(name, fresh)
+                    seconds = process_time() - start
                 rows.append(
                     {
                         "model": model,
                         "method": name,
                         "edges": task.graph.n_edges,
-                        "seconds": process_time() - start,
+                        "seconds": seconds,
                         "forward_passes": scores.forward_passes,
                         "backward_passes": scores.backward_passes,
                     }

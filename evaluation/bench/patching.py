@@ -15,6 +15,7 @@ from knowncircuits.evaluation.threads import threads
 from knowncircuits.models.hooked import to_hooked
 from knowncircuits.models.hooks import run_patched
 from knowncircuits.models.objectives import draw_uniform
+from knowncircuits.progress import reported
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 SIZES = {  # those of trained models
@@ -78,7 +79,7 @@ def _compare(
     logits = in_one_call()
     difference = (logits - one_by_one()).abs().max().item()  # both are warm by now
     # Several short calls stand against one long series, so that neither finds the caches cold.
-    seconds = [(_time(in_one_call, 10), _time(one_by_one)) for _ in range(repeats)]
+    seconds = [(_time(in_one_call, 10), _time(one_by_one)) for _ in reported(range(repeats))]
     batched, hooks = (median(column) for column in zip(*seconds, strict=True))
     return {
         "batched_seconds": batched,

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, TaskError
 from knowncircuits.evaluation.task import Task
+from knowncircuits.progress import reported
 
 BATCH_SIZE = 1024  # runs at a time, of one circuit and one pair each
 Circuits = Bool[np.ndarray, "circuit edge"]
@@ -87,8 +88,8 @@ def _run(task: Task, circuits: Circuits, batch_size: int) -> Float[np.ndarray, "
     """A row for each circuit and pair, in chunks."""
     outside = torch.from_numpy(~circuits).to(task.clean_run.logits)
     rows = torch.arange(len(circuits) * task.n_pairs, device=outside.device)
-    chunks = (rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
-    values = [_measure(task, outside, chunk) for chunk in chunks]
+    chunks = torch.split(rows, batch_size)
+    values = [_measure(task, outside, chunk) for chunk in reported(chunks)]
     means: np.ndarray = torch.cat(values).reshape(len(circuits), task.n_pairs).mean(1).numpy()
     return means
 

@@ -19,6 +19,7 @@ from knowncircuits.evaluation.runs import load_subject
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.processes import run_jobs
+from knowncircuits.progress import part
 from knowncircuits.transformer import weights_hash
 
 TRUTH = "truth"
@@ -103,9 +104,10 @@ def _measure(
     scores.setdefault(TRUTH, known)
     frames = {}
     for label, of_method in scores.items():
-        frame = faithfulness(task, of_method, subject.circuit, **conventions).to_frame()
         key = label, first.case, first.variant, first.seed
-        frame = frame.drop(columns=["name", "method"])
+        with part(f"{label} on {first.case} {first.variant}"):
+            found = faithfulness(task, of_method, subject.circuit, **conventions)
+        frame = found.to_frame().drop(columns=["name", "method"])
         named: dict[str, Any] = dict(zip(KEYS, key, strict=True))
         for place, (name, value) in enumerate(named.items()):
             frame.insert(place, name, value)

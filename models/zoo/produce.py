@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,7 +14,7 @@ from typing import Any
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
-from knowncircuits.models.certificate import QuickAgreement, certify
+from knowncircuits.models.certificate import certify
 from knowncircuits.models.trained import Trained, as_trained, save_trained
 from knowncircuits.models.training import (
     Trainer,
@@ -45,7 +44,6 @@ SETTINGS = {field.name for field in fields(TrainingConfig)}
 
 SHUFFLES = 20  # random placements that are tried for one that moves something
 FAILURES = 10  # of an attempt that are put down
-SECONDS_PER_LINE = 30.0  # of progress, in each process
 
 
 @dataclass(frozen=True)
@@ -271,7 +269,7 @@ def _make(job: _Job) -> Outcome:
         # A checkpoint of other settings has another name; the trainer would refuse it.
         digest = sha256(json.dumps(plan.settings(), sort_keys=True).encode()).hexdigest()[:12]
         checkpoint = job.work / f"{digest}.pt"
-        train(trainer, checkpoint=checkpoint, on_validation=_reporter(job))
+        train(trainer, checkpoint=checkpoint)
         seed = plan.config.seed
         trained = with_certificate(freeze(trainer), n_pairs=job.n_pairs, seed=seed)
     except (ModelError, GraphError) as error:  # training diverged; no room for the placement
@@ -314,22 +312,3 @@ def _failures(attempt: Attempt) -> float:
     """How many thresholds an attempt missed; all, if it came to no certificate."""
     number: int | None = attempt.get("n_failures")
     return float("inf") if number is None else number
-
-
-def _reporter(job: _Job) -> Callable[[int, QuickAgreement], None]:
-    """Prints a line of progress now and then, on standard error."""
-    last = time.monotonic()
-
-    def report(step: int, agreement: QuickAgreement) -> None:
-        nonlocal last
-        if time.monotonic() - last >= SECONDS_PER_LINE:
-            last = time.monotonic()
-            edge, worst = agreement.worst_inside
-            print(
-                f"{job.plan.case} {job.variant}: step {step} of {job.plan.config.steps}, agreement "
-                f"{agreement.accuracy.share:.2%}, {edge} {worst:.2%}",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    return report
