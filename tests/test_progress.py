@@ -149,7 +149,7 @@ def test_lines_are_few_and_say_what_is_left(capsys: pytest.CaptureFixture[str]) 
     """None of what is short; then one, and others after so many seconds."""
     clock = Clock()
     lines = Lines("score", 94, clock)
-    lines.advance("eap on sort", 3)
+    lines.advance(n=3)
     clock.now = FIRST - 6
     lines.hear(Report("edge-sp on sort seed0"))
     clock.now = FIRST - 1
@@ -196,7 +196,7 @@ def test_durations() -> None:
 
 def test_bars_have_a_line_for_each_process() -> None:
     bars = Bars("score", 94)
-    bars.advance("eap on sort", 3)
+    bars.advance(n=3)
     bars.hear(Report("edge-sp on [sort] seed0", 4, 10, worker=0))
     bars.hear(Report("mine.fit on sort seed0", worker=1))
     bars.hear(Report("eap on add seed0", 1, 2, worker=2))
@@ -207,7 +207,7 @@ def test_bars_have_a_line_for_each_process() -> None:
     assert len(lines) == 3
     for line, texts in zip(
         lines,
-        [("eap on sort", "3/94"), ("edge-sp on [sort] seed0", "4/10"), ("mine.fit", "0/?")],
+        [("score", "3/94"), ("edge-sp on [sort] seed0", "4/10"), ("mine.fit", "0/?")],
         strict=True,
     ):
         assert all(text in line for text in texts), line

@@ -105,7 +105,7 @@ def faithfulness(
 
         def tick(case: str) -> None:
             measured.append(case)
-            shown.advance(case)
+            shown.advance()
 
         table = faithfulness_table(
             found,

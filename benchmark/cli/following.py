@@ -40,14 +40,14 @@ class Followed:
             self.shown.say(
                 f"{result.label}: results of other code than it has now are computed anew"
             )
-        self._tick(result)
+        self.shown.advance()
 
     def on_failure(self, failure: Failure) -> None:
         """Keep a failure for the end, and show it as it happens."""
         self.failures.append(failure)
         if failure.fresh:
             self.shown.say(f"failed: {failure}")
-        self._tick(failure)
+        self.shown.advance()
 
     def so_far(self) -> str:
         """What is done when a run is stopped."""
@@ -70,9 +70,6 @@ class Followed:
             if not all(failure.fresh for failure in self.failures):
                 print("--retry tries again what failed in an earlier run", file=sys.stderr)
             raise typer.Exit(1)
-
-    def _tick(self, outcome: Result | Failure) -> None:
-        self.shown.advance(f"{outcome.label} on {outcome.case}")
 
 
 @contextmanager

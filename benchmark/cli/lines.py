@@ -70,7 +70,7 @@ class Lines:
                 self._pieces[report.worker] = Piece(known.began, report)
 
     def advance(self, name: str = "", n: int = 1) -> None:
-        """Count them."""
+        """So many more of the whole are done."""
         self._done += n
 
     def say(self, text: str) -> None:

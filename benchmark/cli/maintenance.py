@@ -31,7 +31,7 @@ def difficulty() -> None:
         for case in CASES.values():
             with part(case.name):
                 measured.append(measure_difficulty(case))
-            shown.advance(case.name)
+            shown.advance()
     write_difficulties(measured)
     print(f"wrote {STORED}")
 

@@ -121,7 +121,7 @@ def models_check(
             rows.append({"case": name, "variant": kind, "problems": "; ".join(problems)})
             for problem in problems:
                 to.say(f"{name} {kind}: {problem}")
-            shown.advance(name)
+            shown.advance()
     to.show(data=pd.DataFrame(rows))
     to.say(f"{len(chosen)} models, {wrong()} with problems")
     raise typer.Exit(1 if wrong() else 0)
@@ -165,7 +165,7 @@ def models_train(
         what = "certified" if outcome.certified else "not certified"
         size = f"{outcome.steps} steps, {outcome.seconds:.0f} s"
         print(f"{outcome.case} {outcome.variant}: {what}, {size}: {outcome.reason}", flush=True)
-        shown.advance(f"{outcome.case} {outcome.variant}")
+        shown.advance()
 
     def there() -> int:
         return sum(zoo.holds(name, kind) for name, kind in chosen)

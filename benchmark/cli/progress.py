@@ -40,7 +40,7 @@ class Bars:
         )
 
     def advance(self, name: str = "", n: int = 1) -> None:
-        """Count them."""
+        """So many more of the whole are done, the last one of this name."""
         self.progress.update(self._whole, advance=n)
         if name:
             self.progress.update(self._whole, description=name)
