@@ -198,7 +198,8 @@ def test_bars_have_a_line_for_each_process() -> None:
     bars = Bars("score", 94)
     bars.advance(n=3)
     bars.hear(Report("edge-sp on [sort] seed0", 4, 10, worker=0))
-    bars.hear(Report("mine.fit on sort seed0", worker=1))
+    bars.hear(Report("eap on sort seed0", 1, 2, worker=1))
+    bars.hear(Report("mine.fit on sort seed0", worker=1))  # of which nobody knows how much it is
     bars.hear(Report("eap on add seed0", 1, 2, worker=2))
     bars.hear(Report("", worker=2))
     console = Console(file=io.StringIO(), width=100)

@@ -24,20 +24,23 @@ class Bars:
 
     def hear(self, report: Report) -> None:
         """Show a piece; one of another name is another piece, whose time is its own."""
-        worker = report.worker
+        bar = self._bar_of(report.worker)
+        shown: dict[str, Any] = {
+            "description": report.what + (f": {report.detail}" if report.detail else ""),
+            "completed": report.done,
+            "visible": bool(report.what),
+        }
+        if not report.done or self._names.get(report.worker) != report.what:
+            self._names[report.worker] = report.what
+            bar.total = None  # for `reset` and `update` None is as before
+            self.progress.reset(bar.id, **shown)
+        self.progress.update(bar.id, total=report.total or None, **shown)
+
+    def _bar_of(self, worker: int) -> Any:
         if worker not in self._pieces:
-            self._pieces[worker] = self.progress.add_task("", total=None, visible=False)
-        bar = self._pieces[worker]
-        if not report.done or self._names.get(worker) != report.what:
-            self._names[worker] = report.what
-            self.progress.reset(bar, start=True, total=None)
-        self.progress.update(
-            bar,
-            description=report.what + (f": {report.detail}" if report.detail else ""),
-            completed=report.done,
-            total=report.total or None,
-            visible=bool(report.what),
-        )
+            self.progress.add_task("", total=None, visible=False)
+            self._pieces[worker] = self.progress.tasks[-1]
+        return self._pieces[worker]
 
     def advance(self, name: str = "", n: int = 1) -> None:
         """So many more of the whole are done, the last one of this name."""
