@@ -70,7 +70,8 @@ def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> T
     config = config or natural_config(trained)
     if config.objective != "behaviour":
         raise ModelError(f"expected the objective behaviour, got {config.objective}")
-    return Trainer(trained.compiled, trained.correspondence, trained.model.config, config)
+    with part(f"preparing to train {trained.compiled.name}"):
+        return Trainer(trained.compiled, trained.correspondence, trained.model.config, config)
 
 
 @takes(trained=Trained)

@@ -217,7 +217,8 @@ def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
             )
         return found
     check_writable(folder)
-    trainer = natural_trainer(trained, config)
+    with show_progress("realism"):
+        trainer = natural_trainer(trained, config)
     run_training(trainer, folder / "checkpoint.pt", None, "realism")
     found = freeze(trainer)
     save_trained(found, folder)

@@ -86,9 +86,17 @@ def _bars() -> Any:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    # Where a line is too long its description gives way, and no number.
+    count = MofNCompleteColumn(table_column=Column(min_width=len("20000/20000")))
+    time, left = (Column(min_width=len("0:00:00")) for _ in range(2))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), count)
+    times = (
+        TimeElapsedColumn(table_column=time),
+        TextColumn("left"),
+        TimeRemainingColumn(table_column=left),
+    )
     return Progress(
         *columns,
         *times,

@@ -110,7 +110,8 @@ def train(
     }
     plan = plan.changed({name: value for name, value in settings.items() if value is not None})
     check_device(device)
-    trainer = plan.trainer(device)
+    with show_progress("train"):
+        trainer = plan.trainer(device)
     folder = output or Path("trained") / case
     check_replaceable(folder)
     check_writable(folder)

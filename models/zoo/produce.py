@@ -26,6 +26,7 @@ from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
 from knowncircuits.models.zoo.summary import Summary
 from knowncircuits.processes import run_jobs
+from knowncircuits.progress import part
 from knowncircuits.reading import read_json
 from knowncircuits.values import annotations_of, fit, fit_all
 from knowncircuits.writing import check_writable
@@ -68,7 +69,8 @@ class Plan:
         placement = Correspondence.same_names(compiled.circuit, low.graph)
         if self.shuffle is not None:
             placement = _shuffled(placement, self.shuffle)
-        return Trainer(compiled, placement, low, self.config, device, start)
+        with part(f"preparing to train {self.case}"):
+            return Trainer(compiled, placement, low, self.config, device, start)
 
     def changed(self, settings: Mapping[str, Any]) -> Plan:
         """With other settings: `TrainingConfig`'s, those of `SIZES`, or `start`.
