@@ -53,7 +53,7 @@ def bench_effects(
         plain = _plain_effects(trained, ids[:n_plain], SCALES)
         plain_seconds = process_time() - start
     pairs, plain_pairs = (n * (n - 1) for n in (n_inputs, n_plain))
-    difference = torch.from_numpy(fast["effect"].to_numpy()) - plain.flatten()
+    difference = torch.from_numpy(fast["effect"].to_numpy(copy=True)) - plain.flatten()
     row = {
         "case": case,
         "nodes": len(trained.model.graph.sources),
