@@ -7,10 +7,15 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+
+# Of trained models, and of the compiled ones that they follow and are certified against.
+TRAINED_DTYPE = torch.float32
 
 
 def identity(
@@ -22,8 +27,13 @@ def identity(
         "configuration": configuration_hash(model.config),
         "placement": _digest(dict(correspondence.nodes)),
         "circuit": circuit_hash(correspondence.circuit),
-        "compiled_weights": weights_hash(compiled.model),
+        "compiled_weights": compiled_hash(compiled),
     }
+
+
+def compiled_hash(compiled: Compiled) -> str:
+    """Of a compiled model's weights in TRAINED_DTYPE: a program's, in whatever dtype it is."""
+    return weights_hash(compiled.to(dtype=TRAINED_DTYPE).model)
 
 
 def configuration_hash(config: TransformerConfig) -> str:

@@ -16,6 +16,7 @@ from knowncircuits.graph import destination_node, split_edge
 from knowncircuits.models.agreement import BATCH, Agreement, measure, says_none
 from knowncircuits.models.certificate import Certificate, certificate_pairs, edge_set
 from knowncircuits.models.hooked import HookedTwin, to_hooked
+from knowncircuits.models.identity import compiled_hash
 from knowncircuits.progress import reported
 from knowncircuits.transformer import Transformer, weights_hash
 
@@ -50,7 +51,7 @@ def recheck(
     Raises:
         ModelError: if the weights are not those of the certificate, or any count differs.
     """
-    hashes = weights_hash(model), weights_hash(compiled.model)
+    hashes = weights_hash(model), compiled_hash(compiled)
     if hashes != (certificate.weights, certificate.compiled_weights):
         raise ModelError("expected the weights that the certificate is of, got others")
     pairs = certificate_pairs(compiled, certificate.n_pairs, certificate.seed)

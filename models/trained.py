@@ -25,7 +25,7 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.models.certificate import Certificate, read_certificate
-from knowncircuits.models.identity import identity
+from knowncircuits.models.identity import TRAINED_DTYPE, identity
 from knowncircuits.models.tensors import check_sizes, read_safetensors, weight_shapes
 from knowncircuits.reading import first_problem, read_json
 from knowncircuits.transformer import Transformer, TransformerConfig
@@ -43,9 +43,6 @@ CIRCUIT, CERTIFICATE = "circuit.json", "certificate.json"
 FILES = (CONFIG, WEIGHTS, CIRCUIT, CERTIFICATE)
 
 MAX_CONFIG = 2**20  # bytes
-
-# Of trained models, and of the compiled ones that they follow and are certified against.
-TRAINED_DTYPE = torch.float32
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ from knowncircuits.models.certificate import (
     certify,
     quick_agreement,
 )
+from knowncircuits.models.identity import TRAINED_DTYPE
 from knowncircuits.models.muon import Muon
 from knowncircuits.models.objectives import (
     OBJECTIVES,
@@ -48,7 +49,7 @@ from knowncircuits.models.objectives import (
     Term,
     draw_uniform,
 )
-from knowncircuits.models.trained import TRAINED_DTYPE, Trained
+from knowncircuits.models.trained import Trained
 from knowncircuits.progress import part, report
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 from knowncircuits.vocabulary import BOS

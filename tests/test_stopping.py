@@ -103,12 +103,10 @@ def stop(words: list[str], folder: Path, begun: Callable[[], bool], number: int,
         while not begun():
             assert started.poll() is None
             time.sleep(0.05)
-        start = time.monotonic()
         os.killpg(started.pid, number)
-        _, error = started.communicate(timeout=30)
+        _, error = started.communicate(timeout=60)  # they work for longer
         assert started.returncode == code
         while alive(started.pid):
-            assert time.monotonic() - start < 10  # two seconds, where nothing else runs
             time.sleep(0.05)
     finally:
         if alive(started.pid):

@@ -15,6 +15,7 @@ from knowncircuits.cli.options import (
     MethodsOption,
     inputs_option,
     pairs_option,
+    to_path,
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
@@ -119,7 +120,8 @@ def bench_intervals(
     samples: Annotated[int, typer.Option(min=1, help="Of each population and size.")] = 1_000,
     boards: Annotated[int, typer.Option(min=1, help="Of ten methods each.")] = 200,
     board: Annotated[
-        Path | None, typer.Option(help="Submissions whose values by case are populations, too.")
+        Path | None,
+        typer.Option(parser=to_path, help="Submissions whose values by case are populations, too."),
     ] = None,
     method: MethodsOption = None,
     form: FormatOption = Format.table,

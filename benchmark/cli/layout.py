@@ -49,8 +49,8 @@ class Table:
     title: str = ""
 
     def text(self, width: int = WHOLE) -> str:
-        """The table, its title above it, for a terminal of so many columns."""
-        return self._head(width) + ("" if self.title and not self.rows else self._body(width))
+        """The title, and the table if it has rows, for a terminal of so many columns."""
+        return self._head(width) + (self._body(width) if self.rows else "")
 
     def _head(self, width: int) -> str:
         return "".join(_filled(line, width) for line in self.title.splitlines())

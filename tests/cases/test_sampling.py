@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -171,12 +170,13 @@ def test_enumeration_is_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["fraction_of_x", "open_minus_close_fraction"])
-def test_a_hundred_thousand_inputs_in_seconds(name: str) -> None:
+def test_a_hundred_thousand_inputs(name: str) -> None:
+    """How fast, `knowncircuits bench sampling` says."""
     case = load_case(name)
-    start = perf_counter()
     data = case.dataset(100_000, 0)
     assert data.ids.shape == (100_000, case.max_len + 1)
-    assert perf_counter() - start < (2 if name == "fraction_of_x" else 5)
+    few = case.dataset(100, 0)
+    assert len(np.unique(data.ids, axis=0)) > len(np.unique(few.ids, axis=0))
 
 
 def test_the_batch_says_the_same_as_single_inputs() -> None:

@@ -169,7 +169,7 @@ def test_quadrature(rule: Rule) -> None:
 @pytest.mark.usefixtures("no_shape_checks")
 def test_wrong_steps() -> None:
     task = random_task()
-    with pytest.raises(MethodError, match="at least one step, got 0"):
+    with pytest.raises(MethodError, match="steps to be greater than or equal to 1, got 0"):
         discover("eap-ig-inputs", task, steps=0)
     with pytest.raises(MethodError, match="'gauss', got 'simpson'"):
         discover("nap-ig", task, rule="simpson")

@@ -76,7 +76,13 @@ def test_a_head_is_read_while_any_of_its_inputs_is_kept() -> None:
     assert scores["m0->logits"] == 0.4
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"regularisation": -1.0}])
-def test_wrong_options(options: dict[str, float]) -> None:
-    with pytest.raises(MethodError, match="at least one step and a regularisation of at least 0"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps to be greater than or equal to 1, got 0"),
+        ({"regularisation": -1.0}, "a regularisation of at least 0, got 500 and -1.0"),
+    ],
+)
+def test_wrong_options(options: dict[str, float], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
         discover("sp", random_task(), **options)

@@ -317,6 +317,8 @@ def test_broken_folders(tmp_path: Path) -> None:
     assert load_trained(tmp_path).certificate == certificate
     train(done)
     other = as_trained(done.model, done.compiled, done.correspondence)
-    save_trained(other, tmp_path)  # new weights beside the old certificate
+    save_trained(other, tmp_path)
+    assert load_trained(tmp_path).certificate is None  # the old one is not of these weights
+    certificate.write(tmp_path / "certificate.json")
     with pytest.raises(ResultError, match="certificate of weights"):
         load_trained(tmp_path)
