@@ -49,6 +49,7 @@ from knowncircuits.models.objectives import (
     Term,
     draw_uniform,
 )
+from knowncircuits.models.tensors import check_sizes
 from knowncircuits.models.trained import Trained
 from knowncircuits.progress import part, report
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
@@ -180,7 +181,7 @@ def low_level_config(
     asked for. With `none` the
     model has one output more, for where the compiled one says None; see `says_none`.
 
-    Raises ModelError where `none` is asked of a model of numbers.
+    Raises ModelError where `none` is asked of a model of numbers, and for sizes beyond all bounds.
     """
     high = compiled.model.config
     if none and compiled.output.numerical:
@@ -195,7 +196,7 @@ def low_level_config(
     if any(given.values()):
         sizes = {name: given[name] or sizes[name] for name in derived}
     width, heads = sizes["d_model"], sizes["n_heads"]
-    return TransformerConfig(
+    config = TransformerConfig(
         n_layers=sizes["n_layers"],
         n_heads=heads,
         d_model=width,
@@ -208,6 +209,8 @@ def low_level_config(
         activation="gelu",
         layer_norm=layer_norm,
     )
+    check_sizes(config)
+    return config
 
 
 def start_from(model: Transformer, compiled: Compiled, start: Trained) -> None:

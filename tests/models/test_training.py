@@ -322,3 +322,9 @@ def test_broken_folders(tmp_path: Path) -> None:
     certificate.write(tmp_path / "certificate.json")
     with pytest.raises(ResultError, match="certificate of weights"):
         load_trained(tmp_path)
+
+
+@pytest.mark.parametrize("sizes", [{"n_heads": 100_000}, {"n_layers": 20_000}, {"d_model": 60_000}])
+def test_models_beyond_all_bounds_are_not_begun(sizes: dict[str, int]) -> None:
+    with pytest.raises(ModelError, match="at most"):
+        low_level_config(load_case("fraction_of_x").compile(), **sizes)
