@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from knowncircuits.evaluation.scoring.curves import score_curve
     from knowncircuits.evaluation.scoring.scores import Score, Scores, score, score_views
     from knowncircuits.evaluation.task import Task, make_task
-    from knowncircuits.exchange import read_graph_file, write_graph_file
+    from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
     from knowncircuits.graph import Graph
     from knowncircuits.leaderboard.board import Board, rank_submissions
     from knowncircuits.leaderboard.making import make_submission
@@ -81,7 +81,7 @@ _HOMES = {
     "knowncircuits.evaluation.results": ("read_results",),
     "knowncircuits.evaluation.scoring.scores": ("Score", "Scores", "score", "score_views"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
-    "knowncircuits.exchange": ("read_graph_file", "write_graph_file"),
+    "knowncircuits.exchange": ("graph_file", "read_graph_file", "write_graph_file"),
     "knowncircuits.graph": ("Graph",),
     "knowncircuits.leaderboard.board": ("Board", "rank_submissions"),
     "knowncircuits.leaderboard.making": ("make_submission",),
@@ -138,6 +138,7 @@ __all__ = [
     "faithfulness_figure",
     "faithfulness_table",
     "from_tracr",
+    "graph_file",
     "greedy",
     "list_cases",
     "list_models",

@@ -63,7 +63,9 @@ WAYS: Mapping[str, Mapping[str, str]] = {
     "SOp": {"Case": "case.program"},
     "Scores": {
         "GraphFile": "Scores(file.graph, file.scores, method)",
+        "DataFrame": "Scores(graph, values, method)",
         "Result": "result.scores",
+        "Series": "Scores(graph, values, method)",
         "Task": "discover(method, task)",
         "Tensor": "Scores(graph, values, method)",
         "dict": "Scores(graph, graph.vector(values), method)",

@@ -291,6 +291,13 @@ def method_seed(job: Job) -> int:
 
 
 def _check_same(path: Path, described: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """Raise ResultError for a result of other settings; an option's default may be said or not."""
+    defaults = default_options(load_method(described["method"]))
+    defaults.pop("seed", None)  # where none is given each run has its own
+    described, there = (
+        {**settings, "options": {**defaults, **settings["options"]}}
+        for settings in (described, there)
+    )
     known = [key for key in described if key in there and key != "code"]
     changes = "; ".join(
         f"{key}: expected {described[key]!r}, got {there[key]!r}"
@@ -300,5 +307,5 @@ def _check_same(path: Path, described: Mapping[str, Any], there: Mapping[str, An
     if changes:
         raise ResultError(
             f"{path} is from another run ({changes}); choose another folder "
-            "with -o, or run everything anew with --fresh"
+            "with -o or another --label, or run everything anew with --fresh"
         )

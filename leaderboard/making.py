@@ -58,7 +58,7 @@ def make_submission(
             there `id`, `title`, `version`, `authors`, `rank_by` and `conventions.n_pairs` are to
             be given.
         models: the certified models, by default the shipped ones.
-        on_left_out: told of each own model, `CASE/VARIANT`, whose results are left out.
+        on_left_out: told of each own or compiled model, `CASE/VARIANT`, whose results are left out.
 
     Raises:
         SubmissionError: listing everything that is wrong.
@@ -87,11 +87,11 @@ def from_results(
 ) -> Submission:
     """A submission of one method's results; see `make_submission`."""
     models = certified_models() if models is None else models
-    for model in dict.fromkeys(f"{r.case}/{r.variant}" for r in results if r.own):
+    for model in dict.fromkeys(f"{r.case}/{r.variant}" for r in results if not _ranked(r)):
         on_left_out(model)
-    results = [result for result in results if not result.own]
+    results = [result for result in results if _ranked(result)]
     if not results:
-        raise ResultError("expected results on certified models, got those of own ones only")
+        raise ResultError("expected results on certified models, got those of other models only")
     first = results[0]
     problems = [
         f"expected runs that have the same {name}, got {few(values)}"
@@ -130,6 +130,11 @@ def from_results(
         fields,
         {key: np.stack([run.scores.values for run in runs]) for key, runs in ordered.items()},
     )
+
+
+def _ranked(result: Result) -> bool:
+    """Whether it is of a model that the board ranks on: no compiled one, and none of a user's."""
+    return result.variant in VARIANTS
 
 
 def from_files(

@@ -274,7 +274,7 @@ def _read_fields(path: Path | None) -> dict[str, Any]:
 
 
 def _say_left_out(model: str) -> None:
-    print(f"left out: {model}, a model of your own; the board ranks on ours", file=sys.stderr)
+    print(f"left out: {model}; the board ranks on our trained models", file=sys.stderr)
 
 
 def _link(text: str) -> dict[str, str]:

@@ -88,13 +88,15 @@ def _bars() -> Any:
     )
     from rich.table import Column
 
-    # Where a line is too long its description gives way, and no number.
-    count = MofNCompleteColumn(table_column=Column(min_width=len("20000/20000")))
-    time, left = (Column(min_width=len("0:00:00")) for _ in range(2))
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(20), count)
+    # Where a line is too long its description wraps, and no number is cut.
+    count = MofNCompleteColumn(table_column=Column(min_width=len("20000/20000"), no_wrap=True))
+    bar = BarColumn(10, table_column=Column(no_wrap=True))
+    time, left = (Column(min_width=len("0:00:00"), no_wrap=True) for _ in range(2))
+    name = TextColumn("{task.description}", markup=False, table_column=Column())
+    columns = (name, bar, count)
     times = (
         TimeElapsedColumn(table_column=time),
-        TextColumn("left"),
+        TextColumn("left", table_column=Column(no_wrap=True)),
         TimeRemainingColumn(table_column=left),
     )
     return Progress(

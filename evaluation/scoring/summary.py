@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.results import COSTS, Result, is_own
+from knowncircuits.evaluation.results import COMPILED, COSTS, Result, is_own
 from knowncircuits.evaluation.scoring.intervals import (
     Interval,
     interval_over_cases,
@@ -25,7 +25,7 @@ ORDER = ["method", "case", "variant", "seed"]
 class Summary:
     """Methods over the cases of a suite that all of them were run on, or over users' own models."""
 
-    suite: str
+    suite: str  # of SUITES, with `compiled` before it for compiled models; or OWN
     n_cases: int  # or own models
     left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
     table: pd.DataFrame  # a row for each method, the best first, equal ones by name
@@ -40,6 +40,8 @@ class Summary:
 
     def covers(self, result: Result) -> bool:
         """Whether a result is one of those that are summarised."""
+        if (result.variant == COMPILED) != self.suite.startswith(COMPILED):
+            return False
         case = f"{result.case}/{result.variant}" if result.own else result.case
         return case in self.means.index
 
@@ -47,13 +49,20 @@ class Summary:
 def summarise(table: pd.DataFrame) -> list[Summary]:
     """The structural cases of a table, the degenerate ones, and own models, where there are any.
 
+    Compiled models are suites of their own, and no case is a mean over compiled and trained ones.
+
     Args:
         table: of `score_results`, with all views.
     """
     own = table["variant"].map(is_own).astype(bool)
-    shipped, models = table[~own], table[own]
-    groups = {suite: shipped[shipped["case"].isin(list_cases(suite))] for suite in SUITES}
-    groups[OWN] = models.assign(case=models["case"] + "/" + models["variant"])
+    compiled = table["variant"] == COMPILED
+    kinds = {"": table[~own & ~compiled], f"{COMPILED} ": table[compiled]}
+    groups = {
+        kind + suite: models[models["case"].isin(list_cases(suite))]
+        for kind, models in kinds.items()
+        for suite in SUITES
+    }
+    groups[OWN] = table[own].assign(case=table["case"] + "/" + table["variant"])
     found = (summarise_suite(group, suite) for suite, group in groups.items())
     return [summary for summary in found if summary is not None]
 

@@ -142,6 +142,23 @@ def test_methods_without_a_common_case(found: Comparison) -> None:
         compare_results(apart)
 
 
+def test_compiled_models_are_a_suite_of_their_own(found: Comparison) -> None:
+    """No mean is over a case's trained and compiled models."""
+    compiled = [
+        replace(result, variant="compiled", scores=replace(result.scores, values=zeros))
+        for result in found.results
+        if result.variant == "seed0" and result.case == "histogram"
+        for zeros in [np.zeros(result.circuit.graph.n_edges)]
+    ]
+    *trained, summary = compare_results([*found.results, *compiled]).summaries
+    for before, after in zip(found.summaries, trained, strict=True):
+        pd.testing.assert_frame_equal(before.table, after.table)
+    assert summary.title == "mean of 1 compiled structural cases (AUROC at random: 0.5)"
+    assert summary.table["auroc"].eq(0.5).all()
+    assert list(filter(summary.covers, [*found.results, *compiled])) == compiled
+    assert not any(map(trained[0].covers, compiled))
+
+
 def test_own_models_are_a_group_of_their_own(found: Comparison) -> None:
     """Two of one case too; no shipped model's numbers move."""
     own = [

@@ -347,3 +347,14 @@ def test_subjects_that_there_are_not(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a label of letters.*got '\.\./up'"):
         Settings("exact", label="../up")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_default_that_is_said_is_the_same_run(tmp_path: Path) -> None:
+    """But for a seed, without which each run has its own."""
+    models = [("fraction_of_x", "seed0")]
+    run([Settings("eap", 5)], models, tmp_path)
+    (again,) = run([Settings("eap", 5, options={"batch_size": 256})], models, tmp_path)
+    assert not again.fresh
+    run([Settings("random", 5)], models, tmp_path)
+    with pytest.raises(ResultError, match="from another run .options: "):
+        run([Settings("random", 5, options={"seed": 0})], models, tmp_path)
