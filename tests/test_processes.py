@@ -52,9 +52,13 @@ def test_no_jobs_start_no_process() -> None:
 
 
 SCRIPT = """
+import signal
 import time
 from pathlib import Path
 from knowncircuits.processes import run_jobs
+
+# As in a terminal, also where the tests are a background job, in which it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def sleep(path):
     Path(path).touch()
