@@ -12,23 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from groups import alive
 from knowncircuits.errors import CompileError, ResultError, SubmissionError, UnknownNameError
 from knowncircuits.processes import KilledError, run_jobs
-
-
-class OwnError(Exception):
-    """One that pickle can write and not read."""
-
-    def __init__(self, a: int, b: int) -> None:
-        super().__init__(f"{a} and {b}")
-
-
-def square(n: int) -> int:
-    if n == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if n == 3:
-        raise OwnError(1, 2)
-    return n * n
+from work import square
 
 
 def test_what_fails_or_is_killed_is_one_job() -> None:
@@ -67,14 +54,6 @@ def sleep(path):
 if __name__ == "__main__":
     list(run_jobs(sleep, ["a", "b", "c"], 2))
 """
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_ctrl_c_ends_all_at_once_and_children_say_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from knowncircuits.cli.progress import Bars
 from knowncircuits.leaderboard.submission import read_submissions
 from knowncircuits.models.zoo import SHIPPED, check_model, with_certificate
 from knowncircuits.processes import run_jobs
-from knowncircuits.progress import Report, heard_by, part, report, reported
+from knowncircuits.progress import Report, heard_by, part, reported
+from work import count_to
 
 
 def test_a_loop_reports_each_item_when_it_is_done() -> None:
@@ -109,14 +110,6 @@ def test_checks_of_models_have_no_loop_of_their_own() -> None:
     with heard_by(heard.append), part("a"):
         assert check_model(SHIPPED, "fraction_of_x", "seed0", 16) == ()
     assert heard == [Report("a"), Report("")]
-
-
-def count_to(n: int) -> int:
-    with part(f"to {n}"):
-        for _ in reported(range(n)):
-            pass
-        report(n, n, "all of them")
-    return os.getpid()
 
 
 def test_processes_are_heard() -> None:

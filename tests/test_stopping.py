@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from groups import alive
 from knowncircuits.cli.stopping import stoppable
 
 SLOW = """
@@ -112,11 +113,3 @@ def stop(words: list[str], folder: Path, begun: Callable[[], bool], number: int,
         if alive(started.pid):
             os.killpg(started.pid, signal.SIGKILL)
     return error
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

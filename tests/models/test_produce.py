@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from groups import alive
 from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError, UnknownNameError
@@ -254,11 +255,3 @@ def wait_until(done: Callable[[], bool], seconds: float = 120.0) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.1)
-
-
-def alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True

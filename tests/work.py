@@ -1,0 +1,31 @@
+"""What tests let processes do: in a module that these can import, however pytest is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from knowncircuits.progress import part, report, reported
+
+
+class OwnError(Exception):
+    """One that pickle can write and not read."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} and {b}")
+
+
+def square(n: int) -> int:
+    if n == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if n == 3:
+        raise OwnError(1, 2)
+    return n * n
+
+
+def count_to(n: int) -> int:
+    with part(f"to {n}"):
+        for _ in reported(range(n)):
+            pass
+        report(n, n, "all of them")
+    return os.getpid()
