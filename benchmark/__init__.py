@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from knowncircuits.compiler import Compiled, compile_program, validate
     from knowncircuits.correspondence import Correspondence
     from knowncircuits.errors import KnownCircuitsError
-    from knowncircuits.evaluation.discover import discover, methods
+    from knowncircuits.evaluation.comparison.compare import compare_results
     from knowncircuits.evaluation.effects import causal_effects, wide_effects
+    from knowncircuits.evaluation.effects.realism import realism, train_natural
     from knowncircuits.evaluation.faithfulness.completeness import completeness, minimality
     from knowncircuits.evaluation.faithfulness.construction import greedy, top_n
     from knowncircuits.evaluation.faithfulness.growth import faithfulness
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
         faithfulness_figure,
         save_figure,
     )
-    from knowncircuits.evaluation.realism import realism, train_natural
-    from knowncircuits.evaluation.results import read_results
-    from knowncircuits.evaluation.scoring.comparison import compare_results
+    from knowncircuits.evaluation.methods.discover import discover, methods
+    from knowncircuits.evaluation.runs.results import read_results
     from knowncircuits.evaluation.scoring.curves import score_curve
     from knowncircuits.evaluation.scoring.scores import Score, Scores, score, score_views
     from knowncircuits.evaluation.task import Task, make_task
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
         read_submissions,
         write_submission,
     )
-    from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
-    from knowncircuits.models.certificate import Certificate, certify, read_certificate
-    from knowncircuits.models.hooked import to_hooked
-    from knowncircuits.models.interpbench import load_interpbench
-    from knowncircuits.models.tracr import from_tracr
+    from knowncircuits.models.certificates.certificate import Certificate, certify, read_certificate
+    from knowncircuits.models.interop.bridge import BridgedModel, to_transformer_lens
+    from knowncircuits.models.interop.hooked import to_hooked
+    from knowncircuits.models.interop.interpbench import load_interpbench
+    from knowncircuits.models.interop.tracr import from_tracr
     from knowncircuits.models.trained import Trained, load_trained, save_trained
     from knowncircuits.models.zoo import list_models, load_model
     from knowncircuits.transformer import Transformer, TransformerConfig
@@ -61,11 +61,11 @@ _HOMES = {
     "knowncircuits.compiler": ("Compiled", "compile_program", "validate"),
     "knowncircuits.correspondence": ("Correspondence",),
     "knowncircuits.errors": ("KnownCircuitsError",),
-    "knowncircuits.evaluation.scoring.comparison": ("compare_results",),
+    "knowncircuits.evaluation.comparison.compare": ("compare_results",),
     "knowncircuits.evaluation.scoring.curves": ("score_curve",),
     "knowncircuits.evaluation.faithfulness.completeness": ("completeness", "minimality"),
     "knowncircuits.evaluation.faithfulness.construction": ("greedy", "top_n"),
-    "knowncircuits.evaluation.discover": ("discover", "methods"),
+    "knowncircuits.evaluation.methods.discover": ("discover", "methods"),
     "knowncircuits.evaluation.effects": ("causal_effects", "wide_effects"),
     "knowncircuits.evaluation.faithfulness.runs": ("faithfulness_table",),
     "knowncircuits.evaluation.faithfulness.growth": ("faithfulness",),
@@ -77,8 +77,8 @@ _HOMES = {
         "faithfulness_figure",
         "save_figure",
     ),
-    "knowncircuits.evaluation.realism": ("realism", "train_natural"),
-    "knowncircuits.evaluation.results": ("read_results",),
+    "knowncircuits.evaluation.effects.realism": ("realism", "train_natural"),
+    "knowncircuits.evaluation.runs.results": ("read_results",),
     "knowncircuits.evaluation.scoring.scores": ("Score", "Scores", "score", "score_views"),
     "knowncircuits.evaluation.task": ("Task", "make_task"),
     "knowncircuits.exchange": ("graph_file", "read_graph_file", "write_graph_file"),
@@ -92,11 +92,11 @@ _HOMES = {
         "read_submissions",
         "write_submission",
     ),
-    "knowncircuits.models.bridge": ("BridgedModel", "to_transformer_lens"),
-    "knowncircuits.models.certificate": ("Certificate", "certify", "read_certificate"),
-    "knowncircuits.models.hooked": ("to_hooked",),
-    "knowncircuits.models.interpbench": ("load_interpbench",),
-    "knowncircuits.models.tracr": ("from_tracr",),
+    "knowncircuits.models.interop.bridge": ("BridgedModel", "to_transformer_lens"),
+    "knowncircuits.models.certificates.certificate": ("Certificate", "certify", "read_certificate"),
+    "knowncircuits.models.interop.hooked": ("to_hooked",),
+    "knowncircuits.models.interop.interpbench": ("load_interpbench",),
+    "knowncircuits.models.interop.tracr": ("from_tracr",),
     "knowncircuits.models.trained": ("Trained", "load_trained", "save_trained"),
     "knowncircuits.models.zoo": ("list_models", "load_model"),
     "knowncircuits.transformer": ("Transformer", "TransformerConfig"),

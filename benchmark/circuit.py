@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
-from knowncircuits.arguments import expect
+from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph, destination_node, split_edge
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph, destination_node, layer_of, split_edge

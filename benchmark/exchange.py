@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, ResultError
+from knowncircuits.files.reading import read_json
+from knowncircuits.files.writing import write_text
 from knowncircuits.graph import Graph, check_edge_vector, split_edge
-from knowncircuits.reading import read_json
-from knowncircuits.writing import write_text
 
 MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
 MAX_NAMED = 1_000  # missing edges that are worth listing

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from knowncircuits.checks.naming import as_floats, named_values
 from knowncircuits.errors import GraphError
-from knowncircuits.naming import as_floats, named_values
 
 QKV = ("q", "k", "v")
 

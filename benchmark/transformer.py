@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from knowncircuits.arguments import expect
+from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowncircuits.errors import ResultError
-from knowncircuits.writing import write_text
+from knowncircuits.files.writing import write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from knowncircuits.arguments import takes
 from knowncircuits.cases import (
     arithmetic,
     brackets,
@@ -16,6 +15,7 @@ from knowncircuits.cases import (
 )
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import load_difficulty
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import UnknownNameError
 
 FAMILIES = (

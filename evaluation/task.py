@@ -10,22 +10,22 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from knowncircuits.arguments import expect, takes
 from knowncircuits.cases import Case, Pairs, draw_pairs
 from knowncircuits.cases.pairs import resample
+from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
-from knowncircuits.models.agreement import says_none
+from knowncircuits.models.certificates.agreement import says_none
 from knowncircuits.models.trained import Trained
 from knowncircuits.transformer import Patchable, Run, Transformer
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from knowncircuits.models.hooked import HookedTwin
+    from knowncircuits.models.interop.hooked import HookedTwin
 
 Ablation = Literal["resample", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
@@ -128,7 +128,7 @@ class Task:
 
     def to_transformer_lens(self) -> TransformerBridge:
         """The model as a TransformerLens bridge; ModelError for a model that cannot be one."""
-        from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
+        from knowncircuits.models.interop.bridge import BridgedModel, to_transformer_lens
 
         if isinstance(self.model, BridgedModel):
             return self.model.bridge
@@ -136,7 +136,7 @@ class Task:
 
     def to_hooked(self) -> HookedTwin:
         """The model with HookedTransformer's hooks; ModelError for a model that is not ours."""
-        from knowncircuits.models.hooked import HookedTwin, to_hooked
+        from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 
         if isinstance(self.model, HookedTwin):
             return self.model

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import GraphError, ResultError, SubmissionError
-from knowncircuits.evaluation.controls import CONTROLS
-from knowncircuits.evaluation.discover import load_method
 from knowncircuits.evaluation.methods import METHODS
-from knowncircuits.evaluation.methods.results import edge_scores
+from knowncircuits.evaluation.methods.controls import CONTROLS
+from knowncircuits.evaluation.methods.discover import load_method
+from knowncircuits.evaluation.methods.returned import edge_scores
 from knowncircuits.exchange import read_graph_file
-from knowncircuits.leaderboard.reading import MAX_CSV, few
+from knowncircuits.files.reading import read_bytes
 from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.submission import Submission, in_words
 from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.leaderboard.untrusted import MAX_CSV, few
 from knowncircuits.models.zoo import VARIANTS
-from knowncircuits.reading import read_bytes
 
 if TYPE_CHECKING:
-    from knowncircuits.evaluation.results import Result
+    from knowncircuits.evaluation.runs.results import Result
 
 # What has to be the same in all runs of a submission.
 SAME = (
@@ -67,7 +67,7 @@ def make_submission(
     folder = Path(folder)
     models = certified_models() if models is None else models
     if is_run(folder):
-        from knowncircuits.evaluation.results import read_results
+        from knowncircuits.evaluation.runs.results import read_results
 
         return from_results(read_results(folder), fields, models, on_left_out)
     return from_files(folder, fields, models)

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from knowncircuits.evaluation.scoring.scores import RankBy
-from knowncircuits.writing import write_text
+from knowncircuits.files.writing import write_text
 
 VERSION: Literal[2] = 2
 PUBLISHED = Path(__file__).with_name("submission.schema.json")

@@ -14,7 +14,7 @@ from knowncircuits.evaluation.scoring.scores import score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
-from knowncircuits.progress import part, reported
+from knowncircuits.work.progress import part, reported
 
 KEYS = ("method", "case", "variant", "seed", "view")
 VALUES = ("auroc", "average_precision")

@@ -14,9 +14,12 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import ValidationError
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
-from knowncircuits.leaderboard.reading import (
+from knowncircuits.files.writing import whole_folder, write_bytes, write_text
+from knowncircuits.leaderboard.schema import Description
+from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.leaderboard.untrusted import (
     MAX_CSV,
     MAX_JSON,
     check_json,
@@ -27,10 +30,7 @@ from knowncircuits.leaderboard.reading import (
     read_bytes,
     some,
 )
-from knowncircuits.leaderboard.schema import Description
-from knowncircuits.leaderboard.truth import Certified, certified_models
-from knowncircuits.progress import part, reported
-from knowncircuits.writing import whole_folder, write_bytes, write_text
+from knowncircuits.work.progress import part, reported
 
 DESCRIPTION = "submission.json"
 TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")

@@ -17,25 +17,25 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from knowncircuits.arguments import takes
 from knowncircuits.cases import Case, load_case
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.exchange import graph_file, write_graph_file
-from knowncircuits.models.certificate import Certificate, read_certificate
-from knowncircuits.models.identity import TRAINED_DTYPE, identity
-from knowncircuits.models.tensors import check_sizes, read_safetensors, weight_shapes
-from knowncircuits.reading import first_problem, read_json
+from knowncircuits.files.reading import first_problem, read_json
+from knowncircuits.files.writing import whole_folder, write_bytes, write_text
+from knowncircuits.models.certificates.certificate import Certificate, read_certificate
+from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
+from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, weight_shapes
 from knowncircuits.transformer import Transformer, TransformerConfig
-from knowncircuits.writing import whole_folder, write_bytes, write_text
 
 # TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from knowncircuits.models.hooked import HookedTwin
+    from knowncircuits.models.interop.hooked import HookedTwin
 
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -67,14 +67,14 @@ class Trained:
         return self.correspondence.circuit
 
     def to_transformer_lens(self) -> TransformerBridge:
-        """A native TransformerLens bridge; see `knowncircuits.models.bridge`."""
-        from knowncircuits.models.bridge import to_transformer_lens
+        """A native TransformerLens bridge; see `knowncircuits.models.interop.bridge`."""
+        from knowncircuits.models.interop.bridge import to_transformer_lens
 
         return to_transformer_lens(self.model)
 
     def to_hooked(self) -> HookedTwin:
-        """A module with HookedTransformer's hooks; see `knowncircuits.models.hooked`."""
-        from knowncircuits.models.hooked import to_hooked
+        """A module with HookedTransformer's hooks; see `knowncircuits.models.interop.hooked`."""
+        from knowncircuits.models.interop.hooked import to_hooked
 
         return to_hooked(self.model)
 

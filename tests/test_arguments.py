@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import knowncircuits as kc
-from knowncircuits.arguments import WAYS, advice, expect, takes
+from knowncircuits.checks.arguments import WAYS, advice, expect, takes
 from knowncircuits.errors import ArgumentError
 from knowncircuits.exchange import graph_file, read_graph_file
 

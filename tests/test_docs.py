@@ -11,8 +11,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
-from knowncircuits.evaluation.controls import CONTROLS
 from knowncircuits.evaluation.methods import METHODS
+from knowncircuits.evaluation.methods.controls import CONTROLS
 
 
 def blocks(page: Path) -> list[str]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, Label, circuit_from_edges, projection
-from knowncircuits.drawing import circuit_figure, circuit_text, save_circuit
 from knowncircuits.errors import GraphError, ResultError
+from knowncircuits.evaluation.figures.drawing import circuit_figure, circuit_text, save_circuit
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
 from knowncircuits.graph import Graph, layer_of, split_edge
 

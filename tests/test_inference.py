@@ -12,8 +12,8 @@ from knowncircuits.evaluation.faithfulness.circuits import circuit_faithfulness
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors, recorded_gradients
-from knowncircuits.models.recheck import recheck
-from knowncircuits.models.training import Trainer, TrainingConfig
+from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.models.training.trainer import Trainer, TrainingConfig
 from strategies import random_task
 
 FEW = {"sp": {"steps": 3}, "edge-sp": {"steps": 3}, "acdc": {"thresholds": [0.01, 0.1]}}

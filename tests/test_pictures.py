@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from knowncircuits.errors import ResultError
-from knowncircuits.pictures import save_figure
+from knowncircuits.evaluation.figures.pictures import save_figure
 
 FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4])).update_layout(title="<b>a & b</b><br>small")
 

@@ -14,7 +14,7 @@ import pytest
 
 from groups import alive
 from knowncircuits.errors import CompileError, ResultError, SubmissionError, UnknownNameError
-from knowncircuits.processes import KilledError, run_jobs
+from knowncircuits.work.processes import KilledError, run_jobs
 from work import square
 
 
@@ -42,7 +42,7 @@ SCRIPT = """
 import signal
 import time
 from pathlib import Path
-from knowncircuits.processes import run_jobs
+from knowncircuits.work.processes import run_jobs
 
 # As in a terminal, also where the tests are a background job, in which it is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,8 +15,8 @@ from knowncircuits.cli.lines import BETWEEN, FIRST, Lines, duration
 from knowncircuits.cli.progress import Bars
 from knowncircuits.leaderboard.submission import read_submissions
 from knowncircuits.models.zoo import SHIPPED, check_model, with_certificate
-from knowncircuits.processes import run_jobs
-from knowncircuits.progress import Report, heard_by, part, reported
+from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.progress import Report, heard_by, part, reported
 from work import count_to
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowncircuits import reading
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.exchange import read_graph_file
-from knowncircuits.reading import nesting, read_bytes, read_json
+from knowncircuits.files import reading
+from knowncircuits.files.reading import nesting, read_bytes, read_json
 
 
 def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydantic import Field
 
+from knowncircuits.checks.values import annotations_of, fit
 from knowncircuits.errors import InputError
-from knowncircuits.values import annotations_of, fit
 
 if TYPE_CHECKING:
     from fractions import Fraction

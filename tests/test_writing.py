@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from knowncircuits import writing
 from knowncircuits.errors import ResultError
-from knowncircuits.writing import check_replaceable, whole_folder, write_bytes, write_text
+from knowncircuits.files import writing
+from knowncircuits.files.writing import check_replaceable, whole_folder, write_bytes, write_text
 
 DEAD = 2**22 + 1  # no process has such a number
 
@@ -120,7 +120,7 @@ def test_killed_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_text(path, "old")
     code = (
-        "import os, sys, signal; from knowncircuits.writing import write_text\n"
+        "import os, sys, signal; from knowncircuits.files.writing import write_text\n"
         "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_text(sys.argv[1], 'new')"
     )

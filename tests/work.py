@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from knowncircuits.progress import part, report, reported
+from knowncircuits.work.progress import part, report, reported
 
 
 class OwnError(Exception):

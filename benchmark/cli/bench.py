@@ -45,7 +45,7 @@ def bench_effects(
     form: FormatOption = Format.table,
 ) -> None:
     """Effects of all nodes at twelve scales, against a hook for each node and scale."""
-    from knowncircuits.evaluation.bench.effects import bench_effects as bench
+    from knowncircuits.evaluation.bench.effects_time import bench_effects as bench
 
     with show_progress("effects"):
         table = bench(n_inputs=inputs)
@@ -79,7 +79,7 @@ def bench_methods(
     form: FormatOption = Format.table,
 ) -> None:
     """Seconds and passes of every method, on a small trained model and on one of four layers."""
-    from knowncircuits.evaluation.bench.methods import bench_methods as bench
+    from knowncircuits.evaluation.bench.methods_time import bench_methods as bench
 
     with show_progress("methods"):
         table = bench(pairs, method)
@@ -102,7 +102,7 @@ def bench_training(
 
     By default fraction_of_x and histogram.
     """
-    from knowncircuits.evaluation.bench import training
+    from knowncircuits.evaluation.bench import training_time as training
 
     with show_progress("training", unit="models") as shown:
         table = training.bench_training(
@@ -130,11 +130,11 @@ def bench_intervals(
 
     Of a board's methods, by default eap and edge-sp.
     """
-    from knowncircuits.evaluation.bench import intervals
+    from knowncircuits.evaluation.bench import interval_coverage as intervals
 
     populations = dict(intervals.POPULATIONS)
     if board:
-        from knowncircuits.leaderboard.bench import case_values
+        from knowncircuits.leaderboard.board_time import case_values
 
         for name, values in case_values(board, method or ["eap", "edge-sp"]).items():
             populations[name] = intervals.population_of(values)
@@ -156,7 +156,7 @@ def bench_leaderboard(
     """Random submissions of all models written, read, scored, and built into a site."""
     from tempfile import TemporaryDirectory
 
-    from knowncircuits.leaderboard.bench import bench_leaderboard as bench
+    from knowncircuits.leaderboard.board_time import bench_leaderboard as bench
 
     with TemporaryDirectory() as folder, show_progress("leaderboard", unit="steps") as shown:
         table = bench(Path(folder), submissions, on_step=shown.advance)

@@ -81,8 +81,8 @@ def show(
     from knowncircuits.cases import load_case
     from knowncircuits.cases.difficulty import load_difficulty
     from knowncircuits.describe import program_text
-    from knowncircuits.drawing import circuit_text, save_circuit
-    from knowncircuits.pictures import FIGURES, check_targets
+    from knowncircuits.evaluation.figures.drawing import circuit_text, save_circuit
+    from knowncircuits.evaluation.figures.pictures import FIGURES, check_targets
 
     chosen = load_case(case)
     check_targets([save] if save else [], (".json", *FIGURES))

@@ -18,7 +18,7 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.tables import summary_table
+from knowncircuits.cli.score_tables import summary_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +47,10 @@ def compare(
     Scores are computed anew from the result files. With -o: scores.csv, summary.csv, tests.csv,
     and figures of curves, cases, scores and cost, of the structural cases.
     """
-    from knowncircuits.evaluation.results import read_results
-    from knowncircuits.evaluation.scoring.comparison import compare_results
+    from knowncircuits.evaluation.comparison.compare import compare_results
+    from knowncircuits.evaluation.figures.pictures import check_targets
+    from knowncircuits.evaluation.runs.results import read_results
     from knowncircuits.evaluation.scoring.ranking import check_resolution
-    from knowncircuits.pictures import check_targets
 
     check_resolution(resolution)
     if output:

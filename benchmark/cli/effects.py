@@ -32,7 +32,7 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.training import run_training
-from knowncircuits.progress import part
+from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,8 +166,8 @@ def realism(
     alone. Compared are accuracy with the rest of the model ablated, weight norms and node effects;
     figures show the effects side by side.
     """
-    from knowncircuits.evaluation import realism as study
     from knowncircuits.evaluation.effects import SCALES
+    from knowncircuits.evaluation.effects import realism as study
     from knowncircuits.evaluation.figures import check_files, effects_figure, save_effects
 
     chosen = SCALES if scales is None else parse_scales(scales)
@@ -202,11 +202,11 @@ def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
     from dataclasses import asdict
 
     from knowncircuits.errors import ResultError
-    from knowncircuits.evaluation.realism import natural_trainer
+    from knowncircuits.evaluation.effects.realism import natural_trainer
+    from knowncircuits.files.writing import check_writable
     from knowncircuits.models.trained import load_trained, save_trained
-    from knowncircuits.models.training import from_json
+    from knowncircuits.models.training.trainer import from_json
     from knowncircuits.models.zoo import freeze
-    from knowncircuits.writing import check_writable
 
     if (folder / "config.json").exists():
         found = load_trained(folder)
@@ -246,7 +246,7 @@ def _effects_table(table: pd.DataFrame) -> Table:
 
 
 def _realism_tables(table: pd.DataFrame) -> list[Table]:
-    from knowncircuits.evaluation.realism import accuracies, correlations, node_table
+    from knowncircuits.evaluation.effects.realism import accuracies, correlations, node_table
 
     agreement = "agreement with the compiled model in %, as it is and with the outside ablated"
     return [

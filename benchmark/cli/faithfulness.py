@@ -85,7 +85,7 @@ def faithfulness(
     """
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures import check_files, faithfulness_figure, save_effects
-    from knowncircuits.evaluation.results import read_result, read_results
+    from knowncircuits.evaluation.runs.results import read_result, read_results
     from knowncircuits.evaluation.scoring.ranking import check_resolution
 
     check_files(save or ())

@@ -16,8 +16,8 @@ from knowncircuits.cli.progress import Shown, show_progress
 from knowncircuits.cli.stopping import stoppable
 
 if TYPE_CHECKING:
-    from knowncircuits.evaluation.failures import Failure
-    from knowncircuits.evaluation.results import Result
+    from knowncircuits.evaluation.runs.failures import Failure
+    from knowncircuits.evaluation.runs.results import Result
 
 
 @dataclass

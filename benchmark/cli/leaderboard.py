@@ -116,8 +116,8 @@ def validate(
     Numbers that a submission claims are compared with what its scores come to.
     """
     from knowncircuits.leaderboard.board import Board
+    from knowncircuits.leaderboard.exports import records
     from knowncircuits.leaderboard.submission import DESCRIPTION, gather, list_folders
-    from knowncircuits.leaderboard.tables import records
 
     chosen = []
     for folder in folders:
@@ -207,11 +207,11 @@ def table(
     wandb_mode: WandbModeOption = None,
 ) -> None:
     """Rank submissions and print the board."""
+    from knowncircuits.evaluation.figures.pictures import check_targets
     from knowncircuits.leaderboard.board import Board
+    from knowncircuits.leaderboard.board_log import log_board
+    from knowncircuits.leaderboard.exports import ENDINGS, FORMATS, save_board
     from knowncircuits.leaderboard.submission import read_submissions
-    from knowncircuits.leaderboard.tables import ENDINGS, FORMATS, save_board
-    from knowncircuits.leaderboard.tracking import log_board
-    from knowncircuits.pictures import check_targets
 
     check_tracking(wandb, wandb_mode)
     slice_key = _slice(suite, family, difficulty)
@@ -256,7 +256,7 @@ def _check_any(submissions: Path) -> None:
 
 
 def _board(standings: pd.DataFrame) -> Table:
-    from knowncircuits.leaderboard.tables import cells
+    from knowncircuits.leaderboard.exports import cells
 
     header, rows = cells(standings)
     columns = [numbers(name) if i == 0 or i > 3 else words(name) for i, name in enumerate(header)]
@@ -265,7 +265,7 @@ def _board(standings: pd.DataFrame) -> Table:
 
 
 def _read_fields(path: Path | None) -> dict[str, Any]:
-    from knowncircuits.reading import read_json
+    from knowncircuits.files.reading import read_json
 
     fields = {} if path is None else read_json(path, "JSON of fields")
     if not isinstance(fields, dict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from types import TracebackType
 
-from knowncircuits.progress import Report
+from knowncircuits.work.progress import Report
 
 FIRST = 10.0  # seconds; what takes less says nothing
 BETWEEN = 30.0  # two lines

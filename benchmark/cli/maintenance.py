@@ -10,7 +10,7 @@ import typer
 from knowncircuits.cli.options import to_path
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
-from knowncircuits.progress import part
+from knowncircuits.work.progress import part
 
 maintain_app = typer.Typer(
     help="Measure and write anew what the repository stores; needs a checkout.",
@@ -23,7 +23,7 @@ def difficulty() -> None:
     """Measure how hard each case is, anew, and store it where `cases` and the suites look it up."""
     from knowncircuits.cases import CASES
     from knowncircuits.cases.difficulty import STORED, write_difficulties
-    from knowncircuits.evaluation.difficulty import measure_difficulty
+    from knowncircuits.evaluation.catalogue.measuring import measure_difficulty
 
     find_checkout()
     measured = []
@@ -44,8 +44,8 @@ def docs(
     ] = None,
 ) -> None:
     """Write the reference page of the cases."""
-    from knowncircuits.evaluation.reference import cases_page
-    from knowncircuits.writing import check_writable, write_text
+    from knowncircuits.evaluation.catalogue.page import cases_page
+    from knowncircuits.files.writing import check_writable, write_text
 
     page = save or find_checkout() / "docs" / "cases.md"
     check_writable(page.parent)
@@ -56,7 +56,7 @@ def docs(
 @maintain_app.command()
 def effects() -> None:
     """Measure the causal-effect curves of models that have none yet, for the pages of cases."""
-    from knowncircuits.leaderboard.effects import curves_of, shown_models, write_curves
+    from knowncircuits.leaderboard.stored_effects import curves_of, shown_models, write_curves
     from knowncircuits.leaderboard.truth import certified_models
 
     find_checkout()

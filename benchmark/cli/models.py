@@ -30,7 +30,7 @@ from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
-from knowncircuits.progress import part
+from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from knowncircuits.cli.lines import Lines
-from knowncircuits.progress import Report, heard_by, part
+from knowncircuits.work.progress import Report, heard_by, part
 
 
 class Bars:

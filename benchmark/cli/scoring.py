@@ -38,13 +38,18 @@ from knowncircuits.cli.options import (
     setting_option,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.tables import case_scores, case_scores_table, suites_frame, summary_table
+from knowncircuits.cli.score_tables import (
+    case_scores,
+    case_scores_table,
+    suites_frame,
+    summary_table,
+)
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from knowncircuits.evaluation.runs import Settings, Subject
+    from knowncircuits.evaluation.runs.running import Settings, Subject
 
 
 def score(
@@ -100,12 +105,12 @@ def score(
     stopped goes on where it was; results of a method that was edited since are computed anew. Where
     a method fails, SEED.failed.txt says why, the others go on, and the exit code is 1.
     """
-    from knowncircuits.evaluation.results import COMPILED
-    from knowncircuits.evaluation.runs import Settings, run
+    from knowncircuits.evaluation.comparison.scored import score_results
+    from knowncircuits.evaluation.comparison.summary import summarise
+    from knowncircuits.evaluation.runs.results import COMPILED
+    from knowncircuits.evaluation.runs.running import Settings, run
     from knowncircuits.evaluation.scoring.ranking import check_resolution
-    from knowncircuits.evaluation.scoring.summary import summarise
-    from knowncircuits.evaluation.scoring.tables import score_results
-    from knowncircuits.writing import check_writable
+    from knowncircuits.files.writing import check_writable
 
     check_tracking(wandb, wandb_mode)
     check_resolution(resolution)
@@ -166,8 +171,8 @@ def score(
             summaries = summarise(table)
             to.show(*map(summary_table, summaries), data=suites_frame(summaries))
     if wandb and results:
-        from knowncircuits.evaluation.scoring.comparison import compare_results
-        from knowncircuits.evaluation.tracking import log_comparison
+        from knowncircuits.evaluation.comparison.compare import compare_results
+        from knowncircuits.evaluation.comparison.comparison_log import log_comparison
 
         mode: Any = wandb_mode.value if wandb_mode else None
         log_comparison(compare_results(results, resolution=resolution), wandb, mode=mode)
@@ -178,7 +183,7 @@ def methods(form: FormatOption = Format.table) -> None:
     """List the discovery methods and the controls, with their options and defaults."""
     import pandas as pd
 
-    from knowncircuits.evaluation.discover import default_options, describe_methods
+    from knowncircuits.evaluation.methods.discover import default_options, describe_methods
 
     rows = [
         {
@@ -205,7 +210,7 @@ def _options_text(options: Mapping[str, Any]) -> str:
 
 def _methods(names: Sequence[str]) -> list[str]:
     """The methods named, without repetition; `all` stands for all of ours."""
-    from knowncircuits.evaluation.discover import describe_methods
+    from knowncircuits.evaluation.methods.discover import describe_methods
 
     ours = [name for name, _, kind in describe_methods() if kind != "added"]
     return list(dict.fromkeys(n for name in names for n in (ours if name == "all" else [name])))
@@ -218,7 +223,7 @@ def _with_fitted_options(entry: Settings) -> Settings:
     """
     from pydantic_core import to_jsonable_python
 
-    from knowncircuits.evaluation.discover import bind_options, load_method
+    from knowncircuits.evaluation.methods.discover import bind_options, load_method
 
     bound = bind_options(load_method(entry.method), entry.method, entry.options)
     given = {name: bound[name] for name in entry.options}

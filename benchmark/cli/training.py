@@ -86,11 +86,11 @@ def train(
     from contextlib import nullcontext
     from dataclasses import replace
 
-    from knowncircuits.models import training
-    from knowncircuits.models.tracking import track
+    from knowncircuits.files.writing import check_replaceable, check_writable
     from knowncircuits.models.trained import save_trained
+    from knowncircuits.models.training import trainer as training
+    from knowncircuits.models.training.training_log import track
     from knowncircuits.models.zoo import freeze, plan_model
-    from knowncircuits.writing import check_replaceable, check_writable
 
     check_tracking(wandb, wandb_mode)
     plan = replace(plan_model(case), shuffle=shuffle)
@@ -147,7 +147,7 @@ def certify(
     A sample of the edges is computed again through hooks, and must agree. Exits with 1 if the
     certificate fails.
     """
-    from knowncircuits.models.recheck import recheck
+    from knowncircuits.models.certificates.recheck import recheck
     from knowncircuits.models.trained import CERTIFICATE, load_trained
 
     trained = load_trained(folder, certified=False)
@@ -163,7 +163,7 @@ def certify(
 
 def run_training(trainer: Any, checkpoint: Path, tracker: Any, command: str = "train") -> None:
     """Train, telling the tracker, if there is one, of all that happens."""
-    from knowncircuits.models import training
+    from knowncircuits.models.training import trainer as training
 
     told = {"on_step": tracker.step, "on_validation": tracker.validation} if tracker else {}
     with show_progress(command):

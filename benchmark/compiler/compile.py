@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.compiler.assemble import assemble
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.components import build

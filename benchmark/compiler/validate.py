@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.compiler.meant import Meant, MeantInputs, tried_inputs
 from knowncircuits.compiler.program import Program, flatten
 from knowncircuits.compiler.selectors import as_map

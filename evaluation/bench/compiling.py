@@ -8,7 +8,7 @@ import pandas as pd
 
 from knowncircuits.cases import CASES
 from knowncircuits.compiler import compile_program
-from knowncircuits.progress import reported
+from knowncircuits.work.progress import reported
 
 
 def bench_compiling(n_slowest: int = 10) -> pd.DataFrame:

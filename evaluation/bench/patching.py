@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from knowncircuits.evaluation.threads import threads
-from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.hooks import run_patched
-from knowncircuits.models.objectives import draw_uniform
-from knowncircuits.progress import reported
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.hooks import run_patched
+from knowncircuits.models.training.objectives import draw_uniform
 from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.work.progress import reported
+from knowncircuits.work.threads import threads
 
 SIZES = {  # those of trained models
     "small": TransformerConfig(

@@ -2,7 +2,7 @@
 
 from knowncircuits.evaluation.effects.ablations import ABLATIONS, Ablation, NodeStatistics
 from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
-from knowncircuits.evaluation.effects.tables import wide_effects
+from knowncircuits.evaluation.effects.wide import wide_effects
 
 __all__ = [
     "ABLATIONS",

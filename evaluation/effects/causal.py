@@ -14,7 +14,7 @@ from knowncircuits.evaluation.effects.ablations import load_ablation, node_stati
 from knowncircuits.evaluation.effects.items import GRANULARITIES, list_items, statuses
 from knowncircuits.evaluation.effects.subjects import Inputs, Model, Subject
 from knowncircuits.evaluation.effects.sweep import PositionedPatch, Sweep
-from knowncircuits.progress import reported
+from knowncircuits.work.progress import reported
 
 SCALES = (0, 0.1, 0.2, 0.5, 0.7, 0.8, 1, 1.2, 1.4, 2, 5, 10)
 METRICS = ("flips", "kl")

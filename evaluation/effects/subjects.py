@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from knowncircuits.arguments import advice
+from knowncircuits.checks.arguments import advice
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError
-from knowncircuits.models.agreement import says_none
-from knowncircuits.models.interpbench import InterpBenchModel
+from knowncircuits.models.certificates.agreement import says_none
+from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Patchable, Run, Transformer

@@ -13,7 +13,7 @@ from knowncircuits.errors import TaskError
 from knowncircuits.evaluation.effects.ablations import NodeStatistics, Patch
 from knowncircuits.evaluation.effects.items import Item
 from knowncircuits.evaluation.effects.subjects import Subject, weigh_pairs
-from knowncircuits.single import single_patches
+from knowncircuits.patching import single_patches
 
 NO_DENOMINATOR = 1e-9  # differences of divergences that are rounding
 

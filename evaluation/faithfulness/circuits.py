@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, TaskError
 from knowncircuits.evaluation.task import Task
-from knowncircuits.progress import reported
+from knowncircuits.work.progress import reported
 
 BATCH_SIZE = 1024  # runs at a time, of one circuit and one pair each
 Circuits = Bool[np.ndarray, "circuit edge"]

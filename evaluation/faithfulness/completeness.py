@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.faithfulness.circuits import (

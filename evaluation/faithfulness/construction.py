@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import RankBy, Scores

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.faithfulness.circuits import (

@@ -9,18 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from knowncircuits.arguments import takes
 from knowncircuits.cases import list_cases
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.controls import truth as truth_scores
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
-from knowncircuits.evaluation.results import Result, is_own
-from knowncircuits.evaluation.runs import load_subject
+from knowncircuits.evaluation.methods.controls import truth as truth_scores
+from knowncircuits.evaluation.runs.results import Result, is_own
+from knowncircuits.evaluation.runs.running import load_subject
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
-from knowncircuits.processes import run_jobs
-from knowncircuits.progress import part
 from knowncircuits.transformer import weights_hash
+from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.progress import part
 
 TRUTH = "truth"
 OF_TASK = ("n_pairs", "metric", "corruption", "ablation", "model")

@@ -10,9 +10,9 @@ from knowncircuits.evaluation.figures.files import (
     save_effects,
 )
 from knowncircuits.evaluation.figures.heatmap import effects_heatmap
+from knowncircuits.evaluation.figures.pictures import save_figure
 from knowncircuits.evaluation.figures.sankey import circuit_sankey
 from knowncircuits.evaluation.figures.theme import THEMES
-from knowncircuits.pictures import save_figure
 
 __all__ = [
     "THEMES",

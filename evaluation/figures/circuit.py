@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from knowncircuits.circuit import Circuit, circuit_of
-from knowncircuits.drawing import Stroke, draw_edges
 from knowncircuits.evaluation.figures import theme as look
+from knowncircuits.evaluation.figures.drawing import Stroke, draw_edges
 
 if TYPE_CHECKING:
     import pandas as pd

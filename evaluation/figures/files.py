@@ -12,8 +12,13 @@ from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.figures.circuit import circuit_effects_figure
 from knowncircuits.evaluation.figures.curves import effects_figure
 from knowncircuits.evaluation.figures.heatmap import effects_heatmap
-from knowncircuits.pictures import FIGURES, check_ending, check_targets, save_figure
-from knowncircuits.writing import write_text
+from knowncircuits.evaluation.figures.pictures import (
+    FIGURES,
+    check_ending,
+    check_targets,
+    save_figure,
+)
+from knowncircuits.files.writing import write_text
 
 if TYPE_CHECKING:
     import pandas as pd

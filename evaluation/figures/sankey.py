@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label, circuit_of
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.faithfulness.circuits import true_circuit

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from knowncircuits.arguments import expect
+from knowncircuits.checks.arguments import expect
 from knowncircuits.circuit import Label
-from knowncircuits.drawing import COLOURS
 from knowncircuits.errors import ResultError, UnknownNameError
+from knowncircuits.evaluation.figures.drawing import COLOURS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph, destination_node, layer_of
-from knowncircuits.progress import reported
+from knowncircuits.work.progress import reported
 
 # Half decades over what a metric may lie between, from noise to nats.
 THRESHOLDS = tuple(float(f"{x:.3g}") for x in np.geomspace(1e-5, 10, 13))

@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
-from knowncircuits.progress import reported_parts
-from knowncircuits.single import single_patches
+from knowncircuits.patching import single_patches
+from knowncircuits.work.progress import reported_parts
 
 
 def exact(task: Task, *, batch_size: Count = 1024) -> Attribution:

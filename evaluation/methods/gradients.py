@@ -18,7 +18,7 @@ from torch import Tensor
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.metrics import load_metric
 from knowncircuits.evaluation.task import Task
-from knowncircuits.progress import reported
+from knowncircuits.work.progress import reported
 
 GradientsAt = Literal["clean", "corrupted"]
 Edges = Float[np.ndarray, " edge"]

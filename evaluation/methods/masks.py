@@ -17,7 +17,7 @@ from torch import Tensor
 
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.task import Task
-from knowncircuits.progress import reported
+from knowncircuits.work.progress import reported
 
 LOW, HIGH = -0.1, 1.1  # how far the sigmoid is stretched
 TEMPERATURE = 2 / 3

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from knowncircuits.evaluation.scoring.scores import RankBy
 
-# Of options: what they may be is checked before a method runs; see `knowncircuits.values`.
+# Of options: what they may be is checked before a method runs; see `knowncircuits.checks.values`.
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]

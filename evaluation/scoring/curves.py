@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
-from knowncircuits.evaluation.results import Result
+from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.scoring.views import view_circuit

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from knowncircuits.arguments import expect, takes
+from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.scoring.ranking import (

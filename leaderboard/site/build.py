@@ -9,21 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from knowncircuits.arguments import takes
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
-from knowncircuits.evaluation.scoring.intervals import MIN_CASES
+from knowncircuits.evaluation.comparison.intervals import MIN_CASES
 from knowncircuits.evaluation.scoring.views import VIEWS
+from knowncircuits.files.writing import check_replaceable, whole_folder, write_bytes, write_text
 from knowncircuits.leaderboard.board import Board
-from knowncircuits.leaderboard.effects import Curves, curves_of, shown_models
+from knowncircuits.leaderboard.exports import board_csv, board_json, board_markdown
 from knowncircuits.leaderboard.schema import PUBLISHED
 from knowncircuits.leaderboard.site import cases, methods, overview
 from knowncircuits.leaderboard.site.render import FOLDER, Page, render, script_json
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE
+from knowncircuits.leaderboard.stored_effects import Curves, curves_of, shown_models
 from knowncircuits.leaderboard.submission import read_submissions
-from knowncircuits.leaderboard.tables import board_csv, board_json, board_markdown
 from knowncircuits.leaderboard.truth import Certified, certified_models
-from knowncircuits.writing import check_replaceable, whole_folder, write_bytes, write_text
 
 DIGITS = 6  # of the data on the site: beyond them machines differ
 MARK = ".knowncircuits"  # a folder without is somebody's own, and left alone

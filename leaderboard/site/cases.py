@@ -11,14 +11,14 @@ from knowncircuits.cases import load_case
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.circuit import Label
 from knowncircuits.describe import program_text
-from knowncircuits.drawing import circuit_text
+from knowncircuits.evaluation.figures.drawing import circuit_text
 from knowncircuits.evaluation.scoring.views import VIEWS
-from knowncircuits.leaderboard.effects import Curves
 from knowncircuits.leaderboard.site.drawing import circuit_svg
 from knowncircuits.leaderboard.site.figures import effects_figure
 from knowncircuits.leaderboard.site.render import Page
 from knowncircuits.leaderboard.site.standings import Standings
 from knowncircuits.leaderboard.slices import level_of
+from knowncircuits.leaderboard.stored_effects import Curves
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.zoo import Summary
 

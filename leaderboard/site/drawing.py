@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.drawing import QKV_COLOURS, circuit_strokes, label_place, lay_out
+from knowncircuits.evaluation.figures.drawing import (
+    QKV_COLOURS,
+    circuit_strokes,
+    label_place,
+    lay_out,
+)
 
 WIDTH, HEIGHT = 120, 12  # of an interval
 CIRCUIT_WIDTH = 640

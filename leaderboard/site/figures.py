@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from knowncircuits.evaluation.figures.axis import ScaleAxis
-from knowncircuits.leaderboard.effects import Curves
 from knowncircuits.leaderboard.scoring import FALSE_RATES
+from knowncircuits.leaderboard.stored_effects import Curves
 
 Figure = dict[str, Any]
 

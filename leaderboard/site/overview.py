@@ -9,12 +9,12 @@ from typing import Any
 
 from knowncircuits.errors import SubmissionError
 from knowncircuits.evaluation.scoring.views import VIEWS
-from knowncircuits.leaderboard.reading import MAX_BYTES
 from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.site.figures import cost_figure
 from knowncircuits.leaderboard.site.render import Page, number_or_none
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE, LEVELS
+from knowncircuits.leaderboard.untrusted import MAX_BYTES
 
 VALUES = {"auroc": "AUROC", "average_precision": "Average precision"}
 SHORT = {"auroc": "AUROC", "average_precision": "AP"}

@@ -12,11 +12,11 @@ import numpy as np
 from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.board import Board
+from knowncircuits.leaderboard.exports import records
 from knowncircuits.leaderboard.scoring import VALUES
 from knowncircuits.leaderboard.site.drawing import strip_svg
 from knowncircuits.leaderboard.site.render import rank_text
 from knowncircuits.leaderboard.slices import HEADLINE
-from knowncircuits.leaderboard.tables import records
 from knowncircuits.leaderboard.truth import Certified
 
 VIEW_TEXTS = {"edge": "edges", "no-embed": "without embed", "head": "heads", "node": "nodes"}

@@ -1,5 +1,6 @@
 """The shipped models: found and loaded, measured again, and made by their recipes."""
 
+from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, PAIRS, check_model
 from knowncircuits.models.zoo.produce import (
     RECIPES,
@@ -19,7 +20,6 @@ from knowncircuits.models.zoo.shelf import (
     list_models,
     load_model,
 )
-from knowncircuits.models.zoo.summary import Summary
 
 __all__ = [
     "CERTIFIED_PAIRS",

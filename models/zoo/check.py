@@ -11,8 +11,9 @@ from scipy.special import bdtrc
 
 from knowncircuits.errors import KnownCircuitsError
 from knowncircuits.exchange import read_graph_file
-from knowncircuits.models.agreement import Agreement
-from knowncircuits.models.certificate import (
+from knowncircuits.files.reading import read_json
+from knowncircuits.models.certificates.agreement import Agreement
+from knowncircuits.models.certificates.certificate import (
     ACCURACY,
     ALL_OUTSIDE,
     EVERY_EDGE,
@@ -23,10 +24,9 @@ from knowncircuits.models.certificate import (
     certificate_pairs,
     quick_agreement,
 )
-from knowncircuits.models.contents import contradictions
+from knowncircuits.models.certificates.contents import contradictions
 from knowncircuits.models.trained import CERTIFICATE, CIRCUIT, Trained
 from knowncircuits.models.zoo.shelf import Zoo
-from knowncircuits.reading import read_json
 
 PAIRS = 256
 CERTIFIED_PAIRS = 20_000  # that a certificate needs, unless it has all there are

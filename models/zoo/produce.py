@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from knowncircuits.cases import load_case
+from knowncircuits.checks.values import annotations_of, fit, fit_all
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
-from knowncircuits.models.certificate import certify
+from knowncircuits.files.reading import read_json
+from knowncircuits.files.writing import check_writable
+from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.trained import Trained, as_trained, save_trained
-from knowncircuits.models.training import (
+from knowncircuits.models.training.trainer import (
     Trainer,
     TrainingConfig,
     low_level_config,
@@ -24,12 +28,8 @@ from knowncircuits.models.training import (
 )
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
-from knowncircuits.models.zoo.summary import Summary
-from knowncircuits.processes import run_jobs
-from knowncircuits.progress import part
-from knowncircuits.reading import read_json
-from knowncircuits.values import annotations_of, fit, fit_all
-from knowncircuits.writing import check_writable
+from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.progress import part
 
 RECIPES = SHIPPED.folder / "recipes.json"
 # A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowncircuits.arguments import takes
 from knowncircuits.cases import list_cases, load_case
+from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
-from knowncircuits.models.certificate import Certificate, read_certificate
-from knowncircuits.models.identity import configuration_hash
+from knowncircuits.files.reading import read_json
+from knowncircuits.files.writing import write_text
+from knowncircuits.models.certificates.certificate import Certificate, read_certificate
+from knowncircuits.models.certificates.identity import configuration_hash
 from knowncircuits.models.trained import (
     CERTIFICATE,
     CONFIG,
@@ -20,9 +22,7 @@ from knowncircuits.models.trained import (
     load_trained,
     read_description,
 )
-from knowncircuits.reading import read_json
 from knowncircuits.transformer import TransformerConfig
-from knowncircuits.writing import write_text
 
 
 @dataclass(frozen=True)

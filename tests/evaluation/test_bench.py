@@ -3,8 +3,8 @@
 import pytest
 
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.evaluation.bench.effects import bench_effects
-from knowncircuits.evaluation.bench.intervals import (
+from knowncircuits.evaluation.bench.effects_time import bench_effects
+from knowncircuits.evaluation.bench.interval_coverage import (
     BOARDS,
     INTERVALS,
     POPULATIONS,
@@ -12,9 +12,9 @@ from knowncircuits.evaluation.bench.intervals import (
     bench_intervals,
     bench_ranks,
 )
-from knowncircuits.evaluation.bench.methods import bench_methods
+from knowncircuits.evaluation.bench.methods_time import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
-from knowncircuits.evaluation.bench.training import SETTINGS, bench_training
+from knowncircuits.evaluation.bench.training_time import SETTINGS, bench_training
 
 
 def test_training_is_compared_over_its_parts() -> None:

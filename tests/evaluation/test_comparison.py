@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from knowncircuits.circuit import Label, circuit_from_edges
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.figures import comparison as figures
-from knowncircuits.evaluation.results import Result
-from knowncircuits.evaluation.runs import Settings, run
-from knowncircuits.evaluation.scoring.comparison import Comparison, compare_results
+from knowncircuits.evaluation.comparison import plots as figures
+from knowncircuits.evaluation.comparison.compare import Comparison, compare_results
+from knowncircuits.evaluation.runs.results import Result
+from knowncircuits.evaluation.runs.running import Settings, run
 from knowncircuits.evaluation.scoring.curves import GRID, mean_curves, score_curve
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Comparison:
-    from knowncircuits.evaluation.results import read_results
+    from knowncircuits.evaluation.runs.results import read_results
 
     return compare_results(read_results(folder))
 

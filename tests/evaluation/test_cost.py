@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from knowncircuits.evaluation.cost import measure_cost
+from knowncircuits.evaluation.methods.cost import measure_cost
 
 CPU = torch.device("cpu")
 MEGABYTE = 1 << 20

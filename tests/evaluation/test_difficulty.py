@@ -19,14 +19,14 @@ from knowncircuits.cases.difficulty import (
 )
 from knowncircuits.circuit import Label, circuit_from_edges
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.controls import BLIND
-from knowncircuits.evaluation.difficulty import (
+from knowncircuits.evaluation.catalogue.measuring import (
     control_aurocs,
     is_degenerate,
     longest_path,
     measure_difficulty,
 )
-from knowncircuits.evaluation.discover import discover
+from knowncircuits.evaluation.methods.controls import BLIND
+from knowncircuits.evaluation.methods.discover import discover
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.graph import Graph, destination_node, split_edge
 from programs import TWELVE

@@ -13,15 +13,15 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 import knowncircuits as kc
-from knowncircuits import single
+from knowncircuits import patching as single
 from knowncircuits.cases import list_cases, load_case
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.effects import ABLATIONS, SCALES, causal_effects, wide_effects
 from knowncircuits.evaluation.effects.subjects import Subject
-from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.hooks import run_patched
-from knowncircuits.models.interpbench import InterpBenchModel
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.hooks import run_patched
+from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.rasp.interpreter import NONE
 from knowncircuits.transformer import Run, Transformer, TransformerConfig
 from strategies import configs, random_model, random_tokens

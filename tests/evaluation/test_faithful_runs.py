@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 
 from knowncircuits.cli import app
 from knowncircuits.errors import InputError, ResultError, UnknownNameError
-from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.faithfulness.growth import SHARES, faithfulness
 from knowncircuits.evaluation.faithfulness.runs import by_suite, faithfulness_table, macro_means
 from knowncircuits.evaluation.figures import faithfulness_figure
-from knowncircuits.evaluation.results import Result
-from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.runs.results import Result
+from knowncircuits.evaluation.runs.running import Settings, run
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.models.zoo import SHIPPED, load_model

@@ -13,7 +13,6 @@ import torch
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import circuit_from_edges
 from knowncircuits.errors import GraphError, TaskError, UnknownNameError
-from knowncircuits.evaluation.discover import discover
 from knowncircuits.evaluation.faithfulness.circuits import (
     circuit_distances,
     circuit_faithfulness,
@@ -26,10 +25,11 @@ from knowncircuits.evaluation.faithfulness.completeness import (
 )
 from knowncircuits.evaluation.faithfulness.construction import greedy, prune, top_n
 from knowncircuits.evaluation.faithfulness.growth import area, edge_counts, faithfulness
+from knowncircuits.evaluation.methods.discover import discover
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import ABLATIONS, Ablation, Task, make_task
 from knowncircuits.graph import Graph
-from knowncircuits.models.hooked import HookedTwin
+from knowncircuits.models.interop.hooked import HookedTwin
 from knowncircuits.models.zoo import load_model
 from strategies import random_task
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.discover import discover
+from knowncircuits.evaluation.methods.discover import discover
 from knowncircuits.evaluation.methods.integrated import Rule, quadrature
 from knowncircuits.evaluation.methods.nodes import sum_by_source
 from knowncircuits.evaluation.task import Ablation, Task
-from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.hooks import run_patched
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import random_task
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import beta
 
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.scoring.intervals import (
+from knowncircuits.evaluation.comparison.intervals import (
     MIN_CASES,
     interval_over_cases,
     interval_over_pairs,

@@ -11,14 +11,14 @@ import torch
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
 from knowncircuits.errors import GraphError, MethodError
-from knowncircuits.evaluation.controls import CONTROLS
-from knowncircuits.evaluation.discover import discover, load_method, methods
 from knowncircuits.evaluation.methods import METHODS
+from knowncircuits.evaluation.methods.controls import CONTROLS
+from knowncircuits.evaluation.methods.discover import discover, load_method, methods
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Ablation, Task, make_task
-from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.hooks import run_patched
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer
 from programs import TWELVE
 from strategies import random_task

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from knowncircuits.errors import MethodError, UnknownNameError
-from knowncircuits.evaluation import provenance
 from knowncircuits.evaluation.methods import METHODS
-from knowncircuits.evaluation.provenance import code_hash, machine
+from knowncircuits.evaluation.runs import provenance
+from knowncircuits.evaluation.runs.provenance import code_hash, machine
 
 FILES = {
     "theirs.py": "import numpy\ndef fit(task):\n    from theirs_too import a\n    return a\n",

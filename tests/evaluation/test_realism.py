@@ -10,7 +10,7 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 
 from knowncircuits.errors import ModelError
-from knowncircuits.evaluation.realism import (
+from knowncircuits.evaluation.effects.realism import (
     COLUMNS,
     accuracies,
     correlations,

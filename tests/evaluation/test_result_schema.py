@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.results import read_result
-from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.runs.results import read_result
+from knowncircuits.evaluation.runs.running import Settings, run
 
 PLACES = [
     ("rank_by", "size"),

@@ -16,9 +16,14 @@ import torch
 
 from knowncircuits.cases import load_case
 from knowncircuits.errors import GraphError, MethodError, ResultError, UnknownNameError
-from knowncircuits.evaluation import discover as discovery
-from knowncircuits.evaluation.discover import describe_methods, discover, load_method, methods
 from knowncircuits.evaluation.methods import Attribution, Method
+from knowncircuits.evaluation.methods import discover as discovery
+from knowncircuits.evaluation.methods.discover import (
+    describe_methods,
+    discover,
+    load_method,
+    methods,
+)
 from knowncircuits.evaluation.methods.eap import eap
 from knowncircuits.evaluation.methods.nodes import spread, sum_by_source
 from knowncircuits.evaluation.scoring.scores import Scores, score

@@ -23,18 +23,25 @@ from knowncircuits.errors import (
     ResultError,
     UnknownNameError,
 )
-from knowncircuits.evaluation.discover import discover
-from knowncircuits.evaluation.failures import Failure
+from knowncircuits.evaluation.comparison.compare import compare_results
 from knowncircuits.evaluation.methods import METHODS, Method
-from knowncircuits.evaluation.results import Result, check_one_code, read_result, read_results
-from knowncircuits.evaluation.runs import Job, Settings, load_subject, method_seed, own_name, run
-from knowncircuits.evaluation.scoring.comparison import compare_results
+from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.runs.failures import Failure
+from knowncircuits.evaluation.runs.results import Result, check_one_code, read_result, read_results
+from knowncircuits.evaluation.runs.running import (
+    Job,
+    Settings,
+    load_subject,
+    method_seed,
+    own_name,
+    run,
+)
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
-from knowncircuits.evaluation.threads import threads
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.trained import load_trained
 from knowncircuits.models.zoo import SHIPPED, load_model
+from knowncircuits.work.threads import threads
 
 CASES = tuple((case, "compiled") for case in ("fraction_of_x", "histogram", "reverse"))
 ONE = (("histogram", "compiled"),)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu, rankdata
 
 from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.scoring.statistics import (
+from knowncircuits.evaluation.comparison.statistics import (
     a12,
     case_means,
     holm,

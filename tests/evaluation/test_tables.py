@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.results import Result
-from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.comparison.scored import score_results
+from knowncircuits.evaluation.comparison.statistics import case_means
+from knowncircuits.evaluation.comparison.summary import summarise
+from knowncircuits.evaluation.runs.results import Result
+from knowncircuits.evaluation.runs.running import Settings, run
 from knowncircuits.evaluation.scoring.scores import score_views
-from knowncircuits.evaluation.scoring.statistics import case_means
-from knowncircuits.evaluation.scoring.summary import summarise
-from knowncircuits.evaluation.scoring.tables import score_results
 
 MODELS = [
     ("fraction_of_x", "seed0"),

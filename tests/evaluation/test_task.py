@@ -16,11 +16,11 @@ from knowncircuits.cases import draw_pairs, load_case
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation import task as tasks
-from knowncircuits.evaluation.discover import discover
+from knowncircuits.evaluation.methods.discover import discover
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
-from knowncircuits.models.bridge import BridgedModel
+from knowncircuits.models.interop.bridge import BridgedModel
 from knowncircuits.models.zoo import load_model
 from knowncircuits.transformer import Run
 from knowncircuits.vocabulary import Vocabulary

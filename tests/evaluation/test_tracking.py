@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
-from knowncircuits.evaluation.results import read_results
-from knowncircuits.evaluation.scoring.comparison import compare_results
+from knowncircuits.evaluation.comparison.compare import compare_results
+from knowncircuits.evaluation.runs.results import read_results
 from offline_wandb import runs
 
 pytestmark = pytest.mark.usefixtures("wandb_home")

@@ -30,14 +30,14 @@ from typing import Any
 import torch
 
 from knowncircuits.errors import KnownCircuitsError
-from knowncircuits.evaluation.results import read_result
-from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.runs.results import read_result
+from knowncircuits.evaluation.runs.running import Settings, run
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.leaderboard.making import make_submission
 from knowncircuits.leaderboard.submission import read_submission, write_submission
-from knowncircuits.models.certificate import read_certificate
-from knowncircuits.models.pickles import read_pickle
-from knowncircuits.models.state_dicts import read_state_dict
+from knowncircuits.models.certificates.certificate import read_certificate
+from knowncircuits.models.interop.pickles import read_pickle
+from knowncircuits.models.interop.state_dicts import read_state_dict
 from knowncircuits.models.trained import load_trained
 from knowncircuits.models.zoo import SHIPPED, Zoo, check_model
 

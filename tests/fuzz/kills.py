@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowncircuits import writing
 from knowncircuits.cli import main
 from knowncircuits.errors import KnownCircuitsError
-from knowncircuits.evaluation.results import read_result
+from knowncircuits.evaluation.runs.results import read_result
+from knowncircuits.files import writing
 from knowncircuits.leaderboard.submission import read_submission
 from knowncircuits.models.trained import load_trained
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from knowncircuits.cli import app
 from knowncircuits.leaderboard.board import Board
+from knowncircuits.leaderboard.exports import BEGIN, END, board_markdown
 from knowncircuits.leaderboard.schema import Conventions, Description
 from knowncircuits.leaderboard.submission import read_submissions
-from knowncircuits.leaderboard.tables import BEGIN, END, board_markdown
 
 
 def test_every_field_is_in_the_docs(root: Path) -> None:

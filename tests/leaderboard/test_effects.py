@@ -9,7 +9,7 @@ import pytest
 
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.effects import causal_effects
-from knowncircuits.leaderboard.effects import (
+from knowncircuits.leaderboard.stored_effects import (
     N_INPUTS,
     curves_of,
     measure_curves,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from knowncircuits.errors import GraphError, ResultError, SubmissionError
-from knowncircuits.evaluation.results import read_results
-from knowncircuits.evaluation.runs import Settings, run
+from knowncircuits.evaluation.runs.results import read_results
+from knowncircuits.evaluation.runs.running import Settings, run
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.leaderboard.making import command_of, from_results, make_submission
 from knowncircuits.leaderboard.submission import read_submission, write_submission

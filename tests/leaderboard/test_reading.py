@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowncircuits.graph import Graph
-from knowncircuits.leaderboard import reading
-from knowncircuits.leaderboard.reading import (
+from knowncircuits.leaderboard import untrusted as reading
+from knowncircuits.leaderboard.untrusted import (
     check_json,
     cut,
     list_files,

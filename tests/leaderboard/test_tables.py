@@ -7,7 +7,7 @@ import io
 
 import pandas as pd
 
-from knowncircuits.leaderboard.tables import board_csv
+from knowncircuits.leaderboard.exports import board_csv
 
 
 def test_no_title_is_a_formula() -> None:

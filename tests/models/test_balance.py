@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import knowncircuits as kc
-from knowncircuits.models.balance import balanced_weights
+from knowncircuits.models.training.balance import balanced_weights
 
 
 @pytest.mark.parametrize("name", ["histogram", "fraction_of_x"])

@@ -24,8 +24,8 @@ import knowncircuits as kc
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task
-from knowncircuits.models.bridge import BridgedModel, to_transformer_lens
-from knowncircuits.models.hooked import to_hooked
+from knowncircuits.models.interop.bridge import BridgedModel, to_transformer_lens
+from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import configs, random_model, random_tokens
 

@@ -17,8 +17,8 @@ from knowncircuits.cases.sampling import in_split
 from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
-from knowncircuits.models.agreement import Agreement, measure
-from knowncircuits.models.certificate import (
+from knowncircuits.models.certificates.agreement import Agreement, measure
+from knowncircuits.models.certificates.certificate import (
     FEWEST_CHANGES,
     Certificate,
     QuickAgreement,
@@ -28,7 +28,7 @@ from knowncircuits.models.certificate import (
     quick_agreement,
     read_certificate,
 )
-from knowncircuits.models.recheck import recheck
+from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.transformer import Transformer, weights_hash
 from knowncircuits.vocabulary import Vocabulary
 from strategies import random_model

@@ -8,8 +8,8 @@ from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.errors import ModelError
-from knowncircuits.models.hooked import HookedTwin, to_hooked
-from knowncircuits.models.hooks import destination_hooks, source_hooks
+from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
+from knowncircuits.models.interop.hooks import destination_hooks, source_hooks
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import random_model, random_tokens
 

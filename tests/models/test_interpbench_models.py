@@ -18,8 +18,8 @@ from knowncircuits.circuit import Label
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import destination_node
-from knowncircuits.models.hooked import lens_state_dict
-from knowncircuits.models.interpbench import FILES, tracr_order
+from knowncircuits.models.interop.hooked import lens_state_dict
+from knowncircuits.models.interop.interpbench import FILES, tracr_order
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import random_model, random_tokens
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowncircuits.errors import ModelError
-from knowncircuits.models.hooked import lens_config, lens_state_dict
-from knowncircuits.models.lens import from_lens_config, from_lens_state_dict
+from knowncircuits.models.interop.hooked import lens_config, lens_state_dict
+from knowncircuits.models.interop.lens import from_lens_config, from_lens_state_dict
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import configs, random_model, random_tokens
 

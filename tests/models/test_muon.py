@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowncircuits.models.muon import MATRICES, Muon, orthogonalised
+from knowncircuits.models.training.muon import MATRICES, Muon, orthogonalised
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 SIZES = {"n_layers": 2, "n_heads": 3, "d_model": 8, "d_head": 2, "n_ctx": 5}

@@ -12,10 +12,10 @@ from knowncircuits.cases import load_case
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.models.certificate import certify
-from knowncircuits.models.objectives import answer_loss
-from knowncircuits.models.recheck import recheck
-from knowncircuits.models.training import low_level_config
+from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.models.training.objectives import answer_loss
+from knowncircuits.models.training.trainer import low_level_config
 from knowncircuits.transformer import Transformer
 
 N_PAIRS = 150

@@ -12,17 +12,23 @@ from torch import Tensor
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.models.agreement import Agreement, measure
-from knowncircuits.models.certificate import edge_set
-from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.objectives import (
+from knowncircuits.models.certificates.agreement import Agreement, measure
+from knowncircuits.models.certificates.certificate import edge_set
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.training.objectives import (
     Behaviour,
     EdgeInterchanges,
     Emphasis,
     NodeInterchanges,
     Step,
 )
-from knowncircuits.models.training import SIIT, Trainer, TrainingConfig, low_level_config, train
+from knowncircuits.models.training.trainer import (
+    SIIT,
+    Trainer,
+    TrainingConfig,
+    low_level_config,
+    train,
+)
 
 FEW = {"n_inputs": 2000, "n_validation": 200}
 

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowncircuits.errors import ModelError
-from knowncircuits.models.pickles import MAX_BYTES, Record, read_pickle
+from knowncircuits.models.interop.pickles import MAX_BYTES, Record, read_pickle
 
 CONFIG = ("transformer_lens.HookedTransformerConfig", "HookedTransformerConfig")
 NODE = ("circuits_benchmark.utils.circuit.circuit_node", "CircuitNode")

@@ -19,7 +19,7 @@ from groups import alive
 from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError, UnknownNameError
-from knowncircuits.models.training import TrainingConfig
+from knowncircuits.models.training.trainer import TrainingConfig
 from knowncircuits.models.zoo import (
     Outcome,
     Plan,

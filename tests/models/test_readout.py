@@ -11,9 +11,9 @@ from torch import Tensor
 
 from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
-from knowncircuits.models.objectives import EdgeInterchanges, Step
-from knowncircuits.models.readout import unexplained
-from knowncircuits.models.training import Trainer, TrainingConfig, low_level_config, train
+from knowncircuits.models.training.objectives import EdgeInterchanges, Step
+from knowncircuits.models.training.readout import unexplained
+from knowncircuits.models.training.trainer import Trainer, TrainingConfig, low_level_config, train
 
 CONFIG = TrainingConfig(objective="guided", n_inputs=2000, n_validation=200, steps=1000)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from knowncircuits.errors import ShapeError
-from knowncircuits.single import MaskedPatches, SinglePatches, Values, single_patches
+from knowncircuits.patching import MaskedPatches, SinglePatches, Values, single_patches
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import Experiment, experiments, random_model, random_tokens
 

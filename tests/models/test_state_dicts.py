@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from knowncircuits.errors import ModelError
-from knowncircuits.models.state_dicts import STORAGES, read_state_dict
+from knowncircuits.models.interop.state_dicts import STORAGES, read_state_dict
 
 
 @pytest.fixture

@@ -15,10 +15,16 @@ from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import TrackingError
-from knowncircuits.models.certificate import Certificate, certify
-from knowncircuits.models.tracking import COLUMNS, RUN_ID, certificate_rows, track
+from knowncircuits.models.certificates.certificate import Certificate, certify
 from knowncircuits.models.trained import as_trained, save_trained
-from knowncircuits.models.training import Losses, Trainer, TrainingConfig, low_level_config, train
+from knowncircuits.models.training.trainer import (
+    Losses,
+    Trainer,
+    TrainingConfig,
+    low_level_config,
+    train,
+)
+from knowncircuits.models.training.training_log import COLUMNS, RUN_ID, certificate_rows, track
 from offline_wandb import runs
 
 pytestmark = pytest.mark.usefixtures("wandb_home")

@@ -17,7 +17,7 @@ from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import ModelError
-from knowncircuits.models.tracr import from_tracr
+from knowncircuits.models.interop.tracr import from_tracr
 from knowncircuits.rasp.interpreter import interpret
 from knowncircuits.vocabulary import Vocabulary
 

@@ -13,12 +13,12 @@ from knowncircuits.cases.sampling import in_split
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
-from knowncircuits.evaluation.discover import discover
+from knowncircuits.evaluation.methods.discover import discover
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import make_task
-from knowncircuits.models.certificate import certify
+from knowncircuits.models.certificates.certificate import certify
 from knowncircuits.models.trained import as_trained, load_trained, save_trained
-from knowncircuits.models.training import (
+from knowncircuits.models.training.trainer import (
     Trainer,
     TrainingConfig,
     low_level_config,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from knowncircuits.errors import ModelError, ShapeError
-from knowncircuits.models.hooked import to_hooked
-from knowncircuits.models.hooks import run_patched
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import Experiment, experiments, random_model, random_tokens
 

@@ -1,0 +1,1 @@
+"""What callers hand in, checked at the public functions: kinds, values, names."""

@@ -1,0 +1,118 @@
+"""Tables of scores: a row for each case of one method, or for each method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from knowncircuits.cli.layout import Column, Row, Table, number_text, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from knowncircuits.evaluation.comparison.summary import Summary
+
+VALUES = ("auroc", "average_precision", "precision_at_size", "prevalence")
+
+
+def case_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Of one method: a row for each case, means over its models and draws.
+
+    Args:
+        table: of `score_results`.
+    """
+    edges = table[table["view"] == "edge"]
+    columns = [*VALUES, "n_items", "n_true", "seconds"]
+    models = edges.groupby(["case", "variant"], sort=False)[columns].mean()
+    cases = models.groupby("case", sort=False).mean()
+    cases["models"] = models.groupby("case", sort=False).size()
+    return cases.reset_index()
+
+
+def case_scores_table(title: str, cases: pd.DataFrame) -> Table:
+    """The rows of `case_scores`, and macro means below."""
+    from knowncircuits.cases import list_cases
+
+    rows = cases.to_dict("records")
+    structural = cases[cases["case"].isin(list_cases("structural"))]
+    for what, part in (("structural", structural), ("all", cases)):
+        if len(part) > 1 and not (what == "all" and len(structural) == len(cases)):
+            means = part[list(VALUES)].mean().to_dict()
+            rows.append({"case": f"mean of {len(part)} {what}", **means})
+    columns = [
+        words("case"),
+        _number("AUROC", "auroc"),
+        _number("AP", "average_precision"),
+        _number("precision at size", "precision_at_size"),
+        _number("AP at random", "prevalence"),
+        _number("edges", "n_items", "g"),
+        _number("true", "n_true", "g"),
+        _number("models", "models", "g"),
+        _number("seconds", "seconds", ".2f"),
+    ]
+    drops = ("models", "seconds", "true", "edges", "AP at random", "precision at size")
+    return Table(columns, rows, drops, f"{title} (AUROC at random: 0.5)")
+
+
+def summary_table(summary: Summary) -> Table:
+    """Several methods over a suite: a row for each, with intervals; see `summary.summarise`."""
+    columns = [
+        words("method"),
+        _number("AUROC", "auroc"),
+        _range("AUROC 95% cases", "auroc"),
+        _range("AUROC 95% pairs", "auroc_pairs"),
+        _number("AP", "average_precision"),
+        _range("AP 95% cases", "average_precision"),
+        _number("no embed", "no-embed"),
+        _number("heads", "head"),
+        _number("nodes", "node"),
+        _number("P at size", "precision_at_size"),
+        _number("own F1", "f1"),
+        Column("rank", _rank),
+        _number("seconds", "seconds", ".2f"),
+        Column("passes", _passes),
+    ]
+    drops = "own F1,P at size,passes,no embed,nodes,heads,AUROC 95% pairs,seconds,AP 95% cases"
+    most = (*drops.split(","), "rank", "AUROC 95% cases")
+    return Table(columns, summary.table.to_dict("records"), most, summary.title)
+
+
+def suites_frame(summaries: list[Summary]) -> pd.DataFrame:
+    """The tables of all suites as one, with the suite of each row."""
+    import pandas as pd
+
+    parts = [s.table.assign(suite=s.suite, cases=s.n_cases) for s in summaries]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _number(name: str, key: str, form: str = ".3f") -> Column:
+    """A column of plain numbers; empty where a row, as one of means, has none."""
+
+    def show(row: Row) -> str:
+        if key not in row:
+            return ""
+        return number_text(row[key]) if form == ".3f" else f"{row[key]:{form}}"
+
+    return Column(name, show)
+
+
+def _range(name: str, key: str) -> Column:
+    """A column of intervals; - where there is none."""
+
+    def show(row: Row) -> str:
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
+        return "-" if low != low else f"{low:.3f}-{high:.3f}"
+
+    return Column(name, show)
+
+
+def _rank(row: Row) -> str:
+    low, high = row["rank_low"], row["rank_high"]
+    if low != low:
+        return "-"
+    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
+
+
+def _passes(row: Row) -> str:
+    """Forward and backward passes for each pair."""
+    forward, backward = row["forward_passes"], row["backward_passes"]
+    return "-" if forward != forward else f"{forward:.0f}+{backward:.0f}"

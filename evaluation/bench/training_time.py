@@ -1,0 +1,107 @@
+"""How long models take to be trained and certified, and what each part of the training buys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import perf_counter
+
+import pandas as pd
+
+from knowncircuits.cases import load_case
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import UnknownNameError
+from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.models.training.trainer import (
+    SIIT,
+    Trainer,
+    TrainingConfig,
+    low_level_config,
+    train,
+)
+from knowncircuits.work.threads import threads
+
+CASES = ("fraction_of_x", "histogram")
+LOWER = TrainingConfig(muon_rate=0.01, learning_rate=0.003)
+# The default, others that each lack one part of it, and others with something more.
+SETTINGS: dict[str, TrainingConfig] = {
+    "default": TrainingConfig(),
+    "without balance": TrainingConfig(balanced=0.0),
+    "Adam": TrainingConfig(optimizer="adam"),
+    "nodes (SIIT)": SIIT,
+    "quiet and ramp": TrainingConfig(quiet=500, ramp=500),
+    "lagging": TrainingConfig(lagging=0.5),
+    "averaged": TrainingConfig(average=0.99),
+    "guided": TrainingConfig(objective="guided"),
+    "lower rates": LOWER,
+    "guided, lower rates": replace(LOWER, objective="guided"),
+}
+
+
+def bench_training(
+    cases: Sequence[str] = CASES,
+    *,
+    settings: Sequence[str] = ("default",),
+    steps: int | None = None,
+    n_pairs: int = 20_000,
+    seed: int = 0,
+    on_row: Callable[[str], None] = lambda text: None,
+) -> pd.DataFrame:
+    """Train models from scratch on one thread and certify them.
+
+    Args:
+        cases: what to train.
+        settings: names among `SETTINGS`: the default, Adam for all weights, inputs that are not
+            balanced, node-level SIIT, outside edges that come in slowly, inside edges that lag
+            patched more often, a moving average of weights, a guide, lower rates.
+        steps: at most; by default the default's, for all settings alike.
+        n_pairs: of the certificates.
+        seed: of weights, inputs and edges.
+        on_row: told of each training before it begins.
+
+    Returns:
+        A row for each training: the case, the settings, seconds with all that belongs to it and
+        those of them that the certificate took, steps, and what the certificate found: whether it
+        passed, the least agreement of an inside and of an outside edge, and that of all outside
+        edges at once.
+    """
+    for name in settings:
+        if name not in SETTINGS:
+            raise UnknownNameError("settings", name, SETTINGS)
+    rows = []
+    with threads(1):
+        for case in cases:
+            for name in settings:
+                on_row(f"{case}, {name}")
+                row = {"case": case, "settings": name}
+                rows.append(row | _measure(case, SETTINGS[name], steps, n_pairs, seed))
+    return pd.DataFrame(rows)
+
+
+def _measure(
+    case: str, config: TrainingConfig, steps: int | None, n_pairs: int, seed: int
+) -> dict[str, object]:
+    start = perf_counter()
+    compiled = load_case(case).compile()
+    low = low_level_config(compiled)
+    placement = Correspondence.same_names(compiled.circuit, low.graph)
+    config = replace(config, steps=steps or TrainingConfig.steps, seed=seed)
+    trainer = Trainer(compiled, placement, low, config)
+    train(trainer)
+    trained = perf_counter()
+    certificate = certify(
+        trainer.model, trainer.compiled, placement, n_pairs=n_pairs, ablations=["resample"]
+    )
+    end = perf_counter()
+    found = Summary.of(certificate)
+    return {
+        "seconds": end - start,
+        "of certificate": end - trained,
+        "steps": trainer.n_steps,
+        "certified": certificate.passed,
+        "accuracy": found.accuracy,
+        "worst inside": found.worst_inside[1],
+        "worst outside": found.worst_outside[1],
+        "all outside": found.all_outside,
+    }

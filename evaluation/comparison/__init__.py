@@ -1,0 +1,1 @@
+"""Methods side by side: means over cases, intervals, tests, ranks, plots."""

@@ -1,0 +1,88 @@
+"""All that is said of methods side by side, computed from the raw scores of finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from knowncircuits.checks.arguments import takes
+from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.comparison.scored import score_results
+from knowncircuits.evaluation.comparison.statistics import paired_tests
+from knowncircuits.evaluation.comparison.summary import Summary, summarise
+from knowncircuits.evaluation.figures.pictures import save_figure
+from knowncircuits.evaluation.runs.results import Result, check_one_code
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.files.writing import write_text
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Of several methods, or of one."""
+
+    results: Sequence[Result]
+    scores: pd.DataFrame  # see `score_results`
+    summaries: Sequence[Summary]  # structural and degenerate cases apart
+    tests: Mapping[str, pd.DataFrame]  # by suite; see `paired_tests`
+    resolution: float = RESOLUTION  # at which scores were ranked
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Scores, summary and tests as a table each, with the suite where there are several."""
+        return {
+            "scores": self.scores,
+            "summary": _stack({s.suite: s.table for s in self.summaries}),
+            "tests": _stack(self.tests),
+        }
+
+    def write(self, folder: Path, ending: str = ".html") -> list[Path]:
+        """Write tables, and plots of the structural cases (or of what there is); returns the files.
+
+        Raises ResultError for files that cannot be written, or pictures that cannot be drawn.
+        """
+        from knowncircuits.evaluation.comparison import plots as figures
+
+        summary = self.summaries[0]
+        drawn = {
+            "curves": figures.curves_figure(self.results, summary, self.resolution),
+            "cases": figures.cases_figure(summary),
+            "strips": figures.strips_figure(self.results, summary),
+            "cost": figures.cost_figure(summary),
+        }
+        written = []
+        for name, table in self.tables.items():
+            written.append(folder / f"{name}.csv")
+            write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
+        for name, figure in drawn.items():
+            written.append(folder / f"{name}{ending}")
+            save_figure(figure, written[-1])
+        return written
+
+
+@takes(results=[Result])
+def compare_results(results: Sequence[Result], *, resolution: float = RESOLUTION) -> Comparison:
+    """Score results anew and compare their methods, on the cases that all of them have.
+
+    Args:
+        results: of runs.
+        resolution: scores that this share of the largest does not tell apart are ties; see `score`.
+
+    Raises ResultError where there is no such case, a method has two results for one model and draw
+    of pairs, or results of a method are of several codes.
+    """
+    check_one_code(results)
+    scores = score_results(results, resolution=resolution)
+    summaries = summarise(scores)
+    if not summaries:
+        methods = ", ".join(scores["method"].unique())
+        raise ResultError(f"expected a case that all methods have ({methods}), got none")
+    tests = {summary.suite: paired_tests(summary.means) for summary in summaries}
+    return Comparison(results, scores, summaries, tests, resolution)
+
+
+def _stack(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of suites as one."""
+    return pd.concat([table.assign(suite=suite) for suite, table in tables.items()])

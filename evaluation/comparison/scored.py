@@ -1,0 +1,84 @@
+"""Results as a tidy table: a row for each method, model, draw of pairs and view."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from knowncircuits.evaluation.runs.results import COSTS, Result
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.evaluation.scoring.scores import Chosen, Scores, choose, score_rankings
+from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
+
+KEYS = ("method", "case", "variant", "seed")
+
+
+def score_results(
+    results: Iterable[Result],
+    views: Sequence[str] = tuple(VIEWS),
+    *,
+    resolution: float = RESOLUTION,
+) -> pd.DataFrame:
+    """Score many results at once, those of one circuit in one go.
+
+    Args:
+        results: of runs; what counts is their raw scores.
+        views: of `VIEWS`.
+        resolution: see `score`.
+
+    Returns:
+        Columns method (the label), case, variant, seed, view; auroc, average_precision and
+        precision_at_size, NaN where all determined items are of one kind; prevalence, n_items,
+        n_determined, n_true; resolution; precision, recall and f1 of the method's own circuit where
+        there is a threshold; n_pairs, seconds, forward_passes, backward_passes, peak_memory. In the
+        order of the results, views last.
+    """
+    ordered = list(results)
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for i, result in enumerate(ordered):
+        circuit = result.circuit
+        groups[circuit.graph, circuit.labels.tobytes()].append(i)
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for places in groups.values():
+        group = [ordered[i] for i in places]
+        for view in views:
+            for i, scored in zip(places, _score_group(group, view, resolution), strict=True):
+                rows[i, view] = {
+                    **_describe(ordered[i]),
+                    "view": view,
+                    **scored,
+                    **_costs(ordered[i]),
+                }
+    return pd.DataFrame([rows[i, view] for i in range(len(ordered)) for view in views])
+
+
+def _score_group(group: Sequence[Result], view: str, resolution: float) -> list[dict[str, Any]]:
+    """The numbers of results that share a circuit."""
+    seen = view_circuit(group[0].circuit, view)
+    ranks = np.stack([result.scores.ranks(resolution) for result in group])
+    found = score_rankings(seen, ranks) | {"resolution": np.full(len(group), resolution)}
+    return [
+        {**{name: values[i] for name, values in found.items()}, **_chosen(seen, result.scores)}
+        for i, result in enumerate(group)
+    ]
+
+
+def _chosen(view: View, scores: Scores) -> dict[str, float | None]:
+    if scores.threshold is None:
+        found = Chosen(0, None, None, None)
+    else:
+        found = choose(view.truth, view.select(scores.ranking) > scores.threshold)
+    return {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+
+
+def _describe(result: Result) -> dict[str, Any]:
+    return dict(zip(KEYS, (result.label, result.case, result.variant, result.seed), strict=True))
+
+
+def _costs(result: Result) -> dict[str, Any]:
+    costs = {name: getattr(result.scores, name) for name in COSTS}
+    return {"n_pairs": result.settings["n_pairs"], **costs}

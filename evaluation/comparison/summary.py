@@ -1,0 +1,124 @@
+"""The table of methods: macro means, intervals, ranks and costs, degenerate cases apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from knowncircuits.cases import list_cases
+from knowncircuits.evaluation.comparison.intervals import (
+    Interval,
+    interval_over_cases,
+    interval_over_pairs,
+)
+from knowncircuits.evaluation.comparison.statistics import case_means, rank_ranges, shared_cases
+from knowncircuits.evaluation.runs.results import COMPILED, COSTS, Result, is_own
+
+SUITES = ("structural", "degenerate")
+OWN = "own"  # of users' own models, which are averaged with no shipped one
+ORDER = ["method", "case", "variant", "seed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """Methods over the cases of a suite that all of them were run on, or over users' own models."""
+
+    suite: str  # of SUITES, with `compiled` before it for compiled models; or OWN
+    n_cases: int  # or own models
+    left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
+    table: pd.DataFrame  # a row for each method, the best first, equal ones by name
+    means: pd.DataFrame  # AUROC [case, method]; an own model is `case/variant`
+
+    @property
+    def title(self) -> str:
+        """What the table is about, in a line."""
+        left = f"; left out: {', '.join(self.left_out)}" if self.left_out else ""
+        what = "own models" if self.suite == OWN else f"{self.suite} cases"
+        return f"mean of {self.n_cases} {what} (AUROC at random: 0.5){left}"
+
+    def covers(self, result: Result) -> bool:
+        """Whether a result is one of those that are summarised."""
+        if (result.variant == COMPILED) != self.suite.startswith(COMPILED):
+            return False
+        case = f"{result.case}/{result.variant}" if result.own else result.case
+        return case in self.means.index
+
+
+def summarise(table: pd.DataFrame) -> list[Summary]:
+    """The structural cases of a table, the degenerate ones, and own models, where there are any.
+
+    Compiled models are suites of their own, and no case is a mean over compiled and trained ones.
+
+    Args:
+        table: of `score_results`, with all views.
+    """
+    own = table["variant"].map(is_own).astype(bool)
+    compiled = table["variant"] == COMPILED
+    kinds = {"": table[~own & ~compiled], f"{COMPILED} ": table[compiled]}
+    groups = {
+        kind + suite: models[models["case"].isin(list_cases(suite))]
+        for kind, models in kinds.items()
+        for suite in SUITES
+    }
+    groups[OWN] = table[own].assign(case=table["case"] + "/" + table["variant"])
+    found = (summarise_suite(group, suite) for suite, group in groups.items())
+    return [summary for summary in found if summary is not None]
+
+
+def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
+    """The methods over the rows of one suite; None where no case has a score of every method.
+
+    The table has method; auroc and average_precision with `_low` and `_high` over cases and
+    `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed, head and
+    node; precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
+    forward_passes and backward_passes for each pair of inputs. NaN where a method says nothing, and
+    for intervals and ranks of too few cases or draws.
+    """
+    # In an order of its own, so that what is computed does not depend on that of the results.
+    table = table.sort_values(ORDER)
+    for passes in ("forward_passes", "backward_passes"):
+        table[passes] = table[passes].astype(float) / table["n_pairs"]
+    edges = table[table["view"] == "edge"]
+    if edges.empty:
+        return None
+    means = case_means(edges)
+    shared = shared_cases(means)
+    if shared.empty:
+        return None
+    edges = edges[edges["case"].isin(shared.index)]
+    rows = pd.DataFrame(index=shared.columns)
+    for value in ("auroc", "average_precision"):
+        rows = rows.join(_with_intervals(edges, value))
+    for view in ("no-embed", "head", "node"):
+        of_view = table[(table["view"] == view) & table["case"].isin(shared.index)]
+        rows[view] = case_means(of_view).mean()
+    for value in ("precision_at_size", "f1", *COSTS):
+        rows[value] = case_means(edges.assign(**{value: edges[value].astype(float)}), value).mean()
+    ranks = rank_ranges(shared)
+    for i, end in enumerate(("low", "high")):
+        rows[f"rank_{end}"] = [np.nan if (r := ranks[m]) is None else r[i] for m in rows.index]
+    ordered = rows.sort_values("auroc", ascending=False, kind="stable")
+    left_out = tuple(sorted(set(means.index) - set(shared.index)))
+    ordered = ordered.rename_axis("method").reset_index()
+    return Summary(suite, len(shared), left_out, ordered, shared)
+
+
+def _with_intervals(edges: pd.DataFrame, value: str) -> pd.DataFrame:
+    means = case_means(edges, value)
+    cases, pairs = interval_over_cases(means), interval_over_pairs(edges, value)
+    rows = {}
+    for method in means.columns:
+        rows[method] = {
+            value: means[method].mean(),
+            **_ends(value, cases[method]),
+            **_ends(f"{value}_pairs", pairs[method]),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _ends(name: str, interval: Interval | None) -> dict[str, float]:
+    """An interval's ends, by name; NaN where there is too little for one."""
+    low, high = (np.nan, np.nan) if interval is None else (interval.low, interval.high)
+    return {f"{name}_low": low, f"{name}_high": high}

@@ -1,0 +1,126 @@
+"""A figure as a file: a page that works offline, or a picture drawn by a browser that is there."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from knowncircuits.checks.arguments import expect
+from knowncircuits.errors import ResultError
+from knowncircuits.files.writing import check_writable, write_bytes, write_text
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PICTURES = (".png", ".pdf", ".svg")
+FIGURES = (".html", *PICTURES)
+WIDTH = 900  # of pictures of figures that have none of their own
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title}</title><style>body {{ margin: 0 }}</style></head>
+<body>{figure}</body>
+</html>
+"""
+
+
+def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -> None:
+    """Write a figure, whole or not at all: .html, or .png, .pdf or .svg.
+
+    A page is interactive and holds all that it needs. Pictures are drawn by kaleido and a Chrome or
+    Chromium browser on this machine; nothing is downloaded.
+
+    Args:
+        figure: what to write.
+        path: where to; its ending says as what.
+        resolution: a .png's pixels for each of the figure's.
+
+    Raises:
+        ResultError: for another ending, a file that cannot be written, or a picture where there is
+            nothing to draw it with.
+    """
+    import plotly.graph_objects as go
+
+    expect(figure, go.Figure, "figure")
+    path = Path(path)
+    check_ending(path, FIGURES)
+    if path.suffix == ".html":
+        write_text(path, _page(figure))
+    else:
+        write_bytes(path, _picture(figure, path, resolution))
+
+
+def check_ending(path: Path, known: Iterable[str]) -> None:
+    """Raise ResultError for a file whose ending is not among these."""
+    if path.suffix not in known:
+        raise ResultError(f"expected a file ending in {', '.join(known)}, got {path.name!r}")
+
+
+def check_targets(paths: Iterable[Path], known: Iterable[str] = FIGURES) -> None:
+    """Raise ResultError for files that could not be written after the work: see `save_figure`.
+
+    That is for another ending, a folder that cannot be written to, and pictures without kaleido.
+    """
+    for path in paths:
+        check_ending(path, known)
+        check_writable(path.parent)
+        if path.suffix in PICTURES:
+            _load_kaleido(path)
+
+
+def _load_kaleido(path: Path) -> Any:
+    try:
+        import kaleido
+    except ImportError as error:
+        raise ResultError(
+            f"drawing {path.name} needs kaleido: pip install 'knowncircuits[pictures]' "
+            "(.html needs nothing)"
+        ) from error
+    return kaleido
+
+
+def _page(figure: go.Figure) -> str:
+    # A browser's tab takes the title's first line, without its styles.
+    title = re.sub("<.*?>", "", (figure.layout.title.text or "").partition("<br>")[0])
+    body = figure.to_html(
+        full_html=False,
+        include_plotlyjs=True,
+        div_id="figure",  # the same page for the same figure
+        # No button that sends the data to plotly's servers.
+        config={"displaylogo": False, "responsive": True, "showSendToCloud": False},
+    )
+    return PAGE.format(title=escape(title or "knowncircuits", quote=False), figure=body)
+
+
+def _picture(figure: go.Figure, path: Path, resolution: float) -> bytes:
+    kaleido = _load_kaleido(path)
+    from kaleido.errors import ChromeNotFoundError
+
+    for name in ("choreographer", "kaleido"):  # what fails is raised; what they log are tracebacks
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    options = {
+        "format": path.suffix[1:],
+        "width": figure.layout.width or WIDTH,
+        "height": figure.layout.height or WIDTH * 2 / 3,
+        "scale": resolution if path.suffix == ".png" else 1,
+    }
+    try:
+        # Not by way of plotly, which would have the browser ask a server for MathJax.
+        drawn: bytes = kaleido.calc_fig_sync(
+            figure.to_plotly_json(), opts=options, kopts={"mathjax": False}
+        )
+    except ChromeNotFoundError as error:
+        raise ResultError(
+            f"drawing {path.name} needs a Chrome or Chromium browser, such as Debian's package "
+            "chromium, in PATH or named by BROWSER_PATH (.html needs nothing)"
+        ) from error
+    except Exception as error:  # a browser can fail in any way
+        raise ResultError(
+            f"drawing {path.name}: the browser failed: {' '.join(map(str, error.args))[:200]} "
+            "(.html needs none)"
+        ) from error
+    return drawn

@@ -1,0 +1,185 @@
+"""Run a discovery method, ours or the user's, on a task."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from knowncircuits.checks.arguments import takes
+from knowncircuits.checks.values import fit_all
+from knowncircuits.circuit import Circuit
+from knowncircuits.errors import MethodError, UnknownNameError
+from knowncircuits.evaluation.methods import METHODS, Attribution, Control, Method
+from knowncircuits.evaluation.methods.controls import CONTROLS
+from knowncircuits.evaluation.methods.cost import measure_cost
+from knowncircuits.evaluation.methods.returned import edge_scores
+from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.evaluation.task import Task
+from knowncircuits.inference import recorded_gradients
+
+GROUP = "knowncircuits.methods"  # of entry points, through which other packages add methods
+
+
+def methods() -> list[str]:
+    """The names of all methods and controls: ours, and those that installed packages add."""
+    return sorted({*METHODS, *CONTROLS, *entry_points(group=GROUP).names})
+
+
+def describe_methods() -> list[tuple[str, Method | Control, str]]:
+    """Every name of `methods()`, in a readable order, with its kind: method, control or added."""
+    ours = [(name, method, "method") for name, method in METHODS.items()]
+    blind = [(name, control, "control") for name, control in CONTROLS.items()]
+    added = [name for name in methods() if name not in METHODS and name not in CONTROLS]
+    return [*ours, *blind, *((name, load_method(name), "added") for name in added)]
+
+
+def load_method(name: str) -> Method | Control:
+    """The method or control of a name.
+
+    Args:
+        name: one of `methods()`, or `module:function`, imported.
+
+    Raises:
+        UnknownNameError: with the close names, if there is none.
+        MethodError: for one that cannot be imported, or is no function.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if name in CONTROLS:
+        return CONTROLS[name]
+    module, colon, attribute = name.partition(":")
+    if colon:
+        found = _imported(name, lambda: _attribute(importlib.import_module(module), attribute))
+    elif added := entry_points(group=GROUP, name=name):
+        found = _imported(name, next(iter(added)).load)
+    else:
+        raise UnknownNameError("method", name, methods())
+    return _as_method(found, name)
+
+
+@takes(task=Task, circuit=Circuit | None)
+def discover(
+    method: str | Callable[..., Any] | Method | Control,
+    task: Task,
+    *,
+    circuit: Circuit | None = None,
+    **options: Any,
+) -> Scores:
+    """Score every edge of a task's model.
+
+    Methods run with gradients recorded, whatever the caller has switched off.
+
+    Args:
+        method: a name out of `methods()`, `module:function`, or a function of a task (and options)
+            that returns a vector in the order of `task.graph.edges`, a dict from edges or from
+            nodes to numbers, or EAP-IG's JSON; see `knowncircuits.evaluation.methods.returned`.
+            Its scores rank by their absolute values, unless it is given as
+            `Method(function, rank_by="signed")`.
+        task: what the method may see.
+        circuit: the truth, which only the controls `truth` and `inverted-truth` are shown.
+        options: the method's own; unknown ones are refused.
+
+    Raises:
+        UnknownNameError: for an unknown method.
+        MethodError: for a method that cannot be loaded, options that it does not take, or a control
+            without the circuit that it needs.
+        GraphError: for scores that are not finite or do not fit the graph.
+        ResultError: for a result that is none of the above.
+    """
+    if isinstance(method, str):
+        name, chosen = method, load_method(method)
+    else:
+        chosen = _as_method(method, "the method")
+        name = getattr(chosen.run, "__name__", "method")
+    options = bind_options(chosen, name, options)
+    with measure_cost(task.clean.device) as cost, recorded_gradients():
+        result = chosen.run(_subject(chosen, name, task, circuit), **options)
+    if not isinstance(result, Attribution):
+        passes = 0 if isinstance(chosen, Control) else None
+        values = edge_scores(result, task.graph, name, chosen.rank_by)
+        result = Attribution(values, passes, passes)
+    return Scores(
+        graph=task.graph,
+        values=result.values,
+        method=name,
+        rank_by=chosen.rank_by,
+        threshold=chosen.threshold,
+        options=options,
+        forward_passes=result.forward_passes,
+        backward_passes=result.backward_passes,
+        seconds=cost.seconds,
+        peak_memory=cost.peak_memory,
+        details=result.details,
+    )
+
+
+def default_options(method: Method | Control) -> dict[str, Any]:
+    """The options that a method takes by name, with their defaults."""
+    parameters = list(inspect.signature(method.run).parameters.values())[1:]
+    empty = inspect.Parameter.empty
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return {p.name: None if p.default is empty else p.default for p in named}
+
+
+def bind_options(method: Method | Control, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a run: those given, as the method annotates them, and the others' defaults.
+
+    Raises MethodError for options that the method does not take, or lacks, and for values that do
+    not fit its annotations; see `knowncircuits.checks.values.fit`.
+    """
+    parameters = list(inspect.signature(method.run).parameters.values())[1:]
+    known = default_options(method)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            takes = ", ".join(known) or "none"
+            raise MethodError(f"{name} takes no option {', '.join(unknown)}; its options: {takes}")
+    lacking = [p.name for p in parameters if p.name in known and p.default is p.empty]
+    lacking = [option for option in lacking if option not in options]
+    if lacking:
+        raise MethodError(f"{name} needs a value for its option {', '.join(lacking)}")
+    return {**known, **fit_all(options, method.run, MethodError)}
+
+
+def _imported(name: str, load: Callable[[], Any]) -> Any:
+    """What `load` imports. A module runs as it is imported, so it may fail in any way, or exit."""
+    try:
+        return load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise MethodError(f"cannot load method {name}: {what}") from error
+
+
+def _attribute(module: Any, path: str) -> Any:
+    """What a module holds under names with dots."""
+    found = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            where = f" ({module.__file__})" if getattr(module, "__file__", None) else ""
+            raise AttributeError(f"module {module.__name__}{where} has no {path}")
+        found = getattr(found, name)
+    return found
+
+
+def _as_method(found: Any, name: str) -> Method | Control:
+    if isinstance(found, (Method, Control)):
+        return found
+    if not callable(found):
+        raise MethodError(f"expected {name} to be a function of a task, got {found!r}")
+    return Method(found)
+
+
+def _subject(method: Method | Control, name: str, task: Task, circuit: Circuit | None) -> Any:
+    """What is shown: the task to a method; the graph, or the truth, to a control."""
+    if isinstance(method, Method):
+        return task
+    if not method.sees_truth:
+        return task.graph
+    if circuit is None or circuit.graph != task.graph:
+        raise MethodError(f"expected the circuit of the task's model for the control {name}")
+    return circuit

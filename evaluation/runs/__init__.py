@@ -1,0 +1,1 @@
+"""Runs: methods over models and seeds, and the results that they leave."""

@@ -1,0 +1,143 @@
+"""Results of runs: one method on one model and one draw of pairs, each in a file of its own."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
+
+from knowncircuits.checks.arguments import takes
+from knowncircuits.circuit import Circuit
+from knowncircuits.compiler import Compiled
+from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.runs.provenance import machine
+from knowncircuits.evaluation.runs.result_schema import StoredRun
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.evaluation.scoring.scores import Scores, score_views
+from knowncircuits.evaluation.task import Task
+from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
+from knowncircuits.files.reading import first_problem
+from knowncircuits.models.trained import Trained
+from knowncircuits.models.zoo import VARIANTS
+
+COMPILED = "compiled"
+COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
+UNRECORDED = "not recorded"  # what results of earlier versions do not say
+
+
+def is_own(variant: str) -> bool:
+    """Whether a model that is called so is a user's own."""
+    return variant not in (COMPILED, *VARIANTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One method on one model and one draw of pairs."""
+
+    label: str
+    case: str
+    variant: str
+    seed: int  # of the pairs, and of the method where it takes one
+    settings: Mapping[str, Any]  # of the run, with versions and hashes of the code and the weights
+    scores: Scores
+    circuit: Circuit
+    fresh: bool = False  # computed now, not read back
+    stale: bool = False  # there was one, of other code
+
+    @property
+    def own(self) -> bool:
+        """Whether the model is the user's own, a group apart from those that are shipped."""
+        return is_own(self.variant)
+
+
+def result_file(
+    scores: Scores,
+    subject: Compiled | Trained,
+    task: Task,
+    settings: Mapping[str, Any],
+    resolution: float = RESOLUTION,
+) -> GraphFile:
+    """EAP-IG's format, with the settings and the score, at a resolution, beside."""
+    views = score_views(scores, subject.circuit, resolution=resolution)
+    return graph_file(
+        scores.graph,
+        circuit=subject.circuit,
+        scores=scores.values,
+        d_model=subject.model.config.d_model,
+        settings=settings,
+        rank_by=scores.rank_by,
+        result={
+            "views": {view: found.to_dict() for view, found in views.items()},
+            **{name: getattr(scores, name) for name in COSTS},
+            "metric": task.metric,
+            "options": to_jsonable_python(dict(scores.options), fallback=str),
+            "threshold": scores.threshold,
+            "details": dict(scores.details),
+            "machine": machine(),
+        },
+    )
+
+
+def read_result(path: Path) -> Result:
+    """A result file of a run; the scores in it count, not the areas.
+
+    Raises ResultError for any other file.
+    """
+    file = read_graph_file(path)
+    fields = {name: file.document.get(name) for name in StoredRun.model_fields}
+    try:
+        stored = StoredRun.model_validate(fields)
+    except ValidationError as error:
+        raise ResultError(
+            f"{path} is no result of a run ({first_problem(error)}); move it away or choose "
+            "another folder"
+        ) from error
+    said, result = stored.settings, stored.result
+    scores = Scores(
+        graph=file.graph,
+        values=file.scores,
+        method=said.method,
+        rank_by=stored.rank_by,
+        threshold=result.threshold,
+        options=result.options,
+        **{name: getattr(result, name) for name in COSTS},
+        details=result.details,
+    )
+    settings = file.document["settings"]
+    circuit = file.circuit()
+    return Result(said.label, said.case, said.variant, said.seed, settings, scores, circuit)
+
+
+@takes(folders=[str | Path])
+def read_results(*folders: str | Path) -> list[Result]:
+    """All results under folders, in the order of their paths.
+
+    Raises ResultError for a folder that has none, or a .json file that is none.
+    """
+    paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.json"))]
+    if not paths:
+        raise ResultError(f"expected result files under {', '.join(map(str, folders))}, got none")
+    return [read_result(path) for path in paths]
+
+
+def check_one_code(results: Iterable[Result]) -> None:
+    """Raise ResultError for methods of which some results are of another code, or other threads.
+
+    Their mean would be that of no method.
+    """
+    found: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for result in results:
+        code, n = (result.settings.get(key, UNRECORDED) for key in ("code", "threads"))
+        found[result.label][str(code)[:12], str(n)] += 1
+    for label, codes in found.items():
+        if len(codes) > 1:
+            counts = "; ".join(f"code {c}, threads {t}: {n}" for (c, t), n in codes.items())
+            raise ResultError(
+                f"expected results of {label} that are all of one code, got several ({counts}); "
+                "run `score` again with the same options, or keep them apart with --label"
+            )

@@ -1,0 +1,311 @@
+"""Runs: methods over models and seeds, a result file for each, which a run that stopped reuses."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from knowncircuits.cases import load_case
+from knowncircuits.circuit import Circuit
+from knowncircuits.compiler import Compiled
+from knowncircuits.errors import InputError, MethodError, ResultError
+from knowncircuits.evaluation.methods.discover import default_options, discover, load_method
+from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
+from knowncircuits.evaluation.runs.provenance import code_hash
+from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.evaluation.task import Ablation, Task, make_task
+from knowncircuits.exchange import write_graph_file
+from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.zoo import load_model
+from knowncircuits.transformer import weights_hash
+from knowncircuits.work.processes import KilledError, run_jobs
+from knowncircuits.work.progress import part
+from knowncircuits.work.threads import threads
+
+# A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
+Subject = str | Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run does to every model: with equal settings and seeds the scores are identical."""
+
+    method: str
+    n_pairs: int = 100
+    metric: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    corruption: str = "resample"
+    ablation: Ablation = "resample"
+    label: str = ""  # what results are called, where not by the method
+    threads: int = 1  # of torch, whatever OMP_NUM_THREADS says
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.+-]*", self.name):
+            raise InputError(
+                f"expected a label of letters, digits and . + - _ only, got {self.name!r}"
+            )
+        if self.threads < 1:
+            raise InputError(f"expected at least one thread, got {self.threads}")
+
+    @property
+    def name(self) -> str:
+        """The label, or the method's name, in which `module:function` loses its colon."""
+        return self.label or self.method.replace(":", ".")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A method on one model and one draw of pairs."""
+
+    settings: Settings
+    case: str
+    subject: Subject = "seed0"
+    seed: int = 0
+
+    @cached_property
+    def variant(self) -> str:
+        """What the model is called among those of its case; see `own_name`."""
+        if isinstance(self.subject, str):
+            return self.subject
+        return own_name(self.subject, load_trained(self.subject))
+
+    def path(self, folder: Path) -> Path:
+        """The result file: `folder/LABEL/CASE/VARIANT/SEED.json`."""
+        return folder / self.settings.name / self.case / self.variant / f"{self.seed}.json"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is done about each job."""
+
+    folder: Path
+    code: Mapping[str, str]  # hashes, by method
+    resolution: float  # of the areas that are written
+    fresh: bool  # whatever is there
+    retry: bool  # what failed before
+
+
+def run(
+    settings: Sequence[Settings],
+    models: Iterable[tuple[str, Subject]],
+    folder: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    resolution: float = RESOLUTION,
+    processes: int = 1,
+    fresh: bool = False,
+    retry: bool = False,
+    on_result: Callable[[Result], None] = lambda result: None,
+    on_failure: Callable[[Failure], None] | None = None,
+) -> list[Result]:
+    """Run methods over models; what an equal run of the same code has left is read back.
+
+    A result of a method whose code has changed since is stale, and computed anew. Where a method
+    raises an error the others go on; the traceback is written to `SEED.failed.txt` beside the
+    results, and the method is not tried there again until its code changes.
+
+    Args:
+        settings: one for each method.
+        models: cases and which of their models.
+        folder: of the result files, see `Job.path`.
+        seeds: of the pairs.
+        resolution: of the areas that are written beside the scores; see `score`.
+        processes: how many models are worked on at a time.
+        fresh: run everything anew, in place of what is there.
+        retry: try again what failed before.
+        on_result: told of each result.
+        on_failure: told of each failure; by default the first is raised as MethodError in the end.
+
+    Returns:
+        The results in the order of settings, models and seeds, without those that failed.
+
+    Raises:
+        MethodError: for a method that cannot be loaded, or does not take its options.
+        ResultError: for files there that are from other settings, or cannot be read or written.
+        ModelError, UnknownNameError: see `load_subject`.
+    """
+    chosen = list(models)
+    jobs = [Job(s, *model, seed) for s in settings for model in chosen for seed in seeds]
+    places = [(job.settings.name, job.case, job.variant, job.seed) for job in jobs]
+    code = {method: code_hash(method) for method in {s.method for s in settings}}
+    plan = _Plan(folder, code, resolution, fresh, retry)
+    found: dict[tuple[str, str, str, int], Result] = {}
+    failures: list[Failure] = []
+    work = [(job, plan) for job in jobs]
+    for outcome in run_jobs(_run_job, work, processes, when_killed=_killed):
+        if isinstance(outcome, Result):
+            found[outcome.label, outcome.case, outcome.variant, outcome.seed] = outcome
+            on_result(outcome)
+        else:
+            failures.append(outcome)
+            if on_failure:
+                on_failure(outcome)
+    if failures and on_failure is None:
+        raise MethodError(str(failures[0]))
+    return [found[place] for place in places if place in found]
+
+
+def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
+    """Run a method on one draw of pairs and write the result, or read back an equal one."""
+    job, plan = job_and_plan
+    _set_aside()
+    subject = load_subject(job.case, job.subject)
+    described = _describe(job, subject, plan.code[job.settings.method])
+    path = job.path(plan.folder)
+    stale = False
+    if path.exists() and not plan.fresh:
+        result = read_result(path)
+        _check_same(path, described, result.settings)
+        if result.settings.get("code") == described["code"]:
+            return result
+        stale = True
+    log = path.with_suffix(".failed.txt")
+    if log.exists() and not (plan.fresh or plan.retry):
+        there, error = read_failure(log)
+        if there == described:
+            return _failure(job, error, log)
+    task = _make_task(subject, job)
+    try:
+        scores = _discover(job, task, subject.circuit)
+    except MethodError:  # bad options, for this model as for all
+        raise
+    except (Exception, SystemExit) as error:
+        write_failure(log, described, error)
+        path.unlink(missing_ok=True)  # of other code
+        return replace(_failure(job, error_text(error), log), fresh=True)
+    write_graph_file(result_file(scores, subject, task, described, plan.resolution), path)
+    log.unlink(missing_ok=True)
+    return Result(
+        job.settings.name,
+        job.case,
+        job.variant,
+        job.seed,
+        described,
+        scores,
+        subject.circuit,
+        fresh=True,
+        stale=stale,
+    )
+
+
+@cache
+def _set_aside() -> None:
+    """Once in a process: what is imported by now stays, and is garbage at no measurement of cost.
+
+    Looking through it each time took longer than a fast method.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def own_name(folder: Path, trained: Trained) -> str:
+    """What a model of the user's own is called: `own-FOLDER-HASH`, for each model another name.
+
+    The hash is of its weights, sizes and placement, so that it is a model's and not a folder's.
+    """
+    placement = dict(trained.correspondence.nodes)
+    parts = weights_hash(trained.model), asdict(trained.model.config), placement
+    digest = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name)[:40]
+    return f"own-{name}-{digest[:8]}"
+
+
+def load_subject(case: str, subject: Subject) -> Compiled | Trained:
+    """The model of a case that a run is about.
+
+    Raises:
+        UnknownNameError: for an unknown case or variant.
+        ModelError: if no such model of the case is shipped.
+        ResultError: for a folder that holds no trained model, or another case's.
+    """
+    if isinstance(subject, str):
+        return load_case(case).compile() if subject == COMPILED else load_model(case, subject)
+    trained = load_trained(subject)
+    if trained.compiled.name != case:
+        raise ResultError(f"{subject}: expected a model of {case}, got {trained.compiled.name}")
+    return trained
+
+
+def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any]:
+    """All that a result follows from."""
+    return {
+        **asdict(job.settings),
+        "label": job.settings.name,
+        "version": version("knowncircuits"),
+        "code": code,
+        "case": job.case,
+        "variant": job.variant,
+        "seed": job.seed,
+        "model": weights_hash(subject.model),
+    }
+
+
+def _make_task(subject: Compiled | Trained, job: Job) -> Task:
+    given = job.settings
+    return make_task(
+        subject,
+        given.n_pairs,
+        job.seed,
+        given.metric,
+        given.corruption,
+        ablation=given.ablation,
+    )
+
+
+def _discover(job: Job, task: Task, circuit: Circuit) -> Scores:
+    settings = job.settings
+    options = dict(settings.options)
+    if "seed" in default_options(load_method(settings.method)):
+        options.setdefault("seed", method_seed(job))
+    with threads(settings.threads), part(f"{settings.name} on {job.case} {job.variant}"):
+        return discover(settings.method, task, circuit=circuit, **options)
+
+
+def _failure(job: Job, error: str, log: Path | None = None) -> Failure:
+    return Failure(job.settings.name, job.case, job.variant, job.seed, error, log)
+
+
+def _killed(job_and_plan: tuple[Job, _Plan], error: KilledError) -> Result | Failure:
+    """Tried again by the next run: it may have been for want of memory, or by hand."""
+    job, _ = job_and_plan
+    return replace(_failure(job, str(error)), fresh=True)
+
+
+def method_seed(job: Job) -> int:
+    """The seed of a method with chance of its own: one for each model and draw of pairs.
+
+    With one for all, what chance does would be the same everywhere and not average out.
+    """
+    return crc32(f"{job.case}/{job.variant}/{job.seed}".encode())
+
+
+def _check_same(path: Path, described: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """Raise ResultError for a result of other settings; an option's default may be said or not."""
+    defaults = default_options(load_method(described["method"]))
+    defaults.pop("seed", None)  # where none is given each run has its own
+    described, there = (
+        {**settings, "options": {**defaults, **settings["options"]}}
+        for settings in (described, there)
+    )
+    known = [key for key in described if key in there and key != "code"]
+    changes = "; ".join(
+        f"{key}: expected {described[key]!r}, got {there[key]!r}"
+        for key in known
+        if there[key] != described[key]
+    )
+    if changes:
+        raise ResultError(
+            f"{path} is from another run ({changes}); choose another folder "
+            "with -o or another --label, or run everything anew with --fresh"
+        )

@@ -1,0 +1,116 @@
+"""Causal-effect curves of the certified models, measured once and stored by their weights' hash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from knowncircuits.errors import ResultError
+from knowncircuits.files.reading import read_json
+from knowncircuits.files.writing import write_text
+from knowncircuits.leaderboard.truth import Certified
+from knowncircuits.models.zoo import SHIPPED, Zoo
+from knowncircuits.work.progress import part
+
+STORED = Path(__file__).with_name("effects.json")
+N_INPUTS = 20  # of which all ordered pairs are taken
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How effects of a model's nodes depend on the scale of another input's outputs."""
+
+    weights: str  # the hash of those that were measured
+    scales: tuple[float, ...]
+    nodes: Mapping[str, tuple[str, tuple[float, ...]]]  # status, and the effect at each scale
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """As `causal_effects` gives them."""
+        rows = [
+            (name, node, status, "resample", scale, effect)
+            for node, (status, effects) in self.nodes.items()
+            for scale, effect in zip(self.scales, effects, strict=True)
+        ]
+        columns = ["model", "node", "status", "ablation", "scale", "effect"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def at(self, scale: float) -> dict[str, tuple[str, float]]:
+        """The status of each node, and its effect at one of the scales."""
+        place = self.scales.index(scale)
+        return {node: (status, effects[place]) for node, (status, effects) in self.nodes.items()}
+
+
+def measure_curves(model: Certified, zoo: Zoo = SHIPPED) -> Curves:
+    """Measure the effects of all nodes at several scales, resampled; see `causal_effects`."""
+    from knowncircuits.evaluation.effects import causal_effects
+
+    trained = zoo.load(model.case, model.variant)
+    with part(f"effects of {model.key}"):
+        frame = causal_effects(trained, n_inputs=N_INPUTS)
+    nodes = {
+        str(node): (rows["status"].iloc[0], tuple(rows["effect"].round(4).tolist()))
+        for node, rows in frame.groupby("node", sort=False)
+    }
+    return Curves(model.weights, tuple(frame["scale"].unique().tolist()), nodes)
+
+
+def read_curves(path: Path = STORED) -> dict[str, Curves]:
+    """The stored curves by the models' keys; raises ResultError for a broken file."""
+    if not path.exists():
+        return {}
+    document = read_json(path, "curves of effects by model")
+    try:
+        return {
+            key: Curves(
+                weights=entry["weights"],
+                scales=tuple(entry["scales"]),
+                nodes={node: (s, tuple(effects)) for node, (s, effects) in entry["nodes"].items()},
+            )
+            for key, entry in document.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ResultError(f"{path}: expected curves of effects by model: {error}") from error
+
+
+def curves_of(
+    models: Iterable[Certified],
+    *,
+    zoo: Zoo = SHIPPED,
+    stored: Path = STORED,
+    on_measure: Callable[[str], None] = lambda key: None,
+) -> dict[str, Curves]:
+    """The curves of these models: stored ones, and for models that have none or changed, new ones.
+
+    `on_measure` hears of each that has to be measured.
+    """
+    known = read_curves(stored)
+    found = {}
+    for model in models:
+        there = known.get(model.key)
+        if there is None or there.weights != model.weights:
+            on_measure(model.key)
+            there = measure_curves(model, zoo)
+        found[model.key] = there
+    return found
+
+
+def write_curves(curves: Mapping[str, Curves], path: Path = STORED) -> None:
+    """Store curves, a line for each model; raises ResultError if that fails."""
+    lines = [
+        f"{json.dumps(key)}: "
+        + json.dumps({"weights": c.weights, "scales": c.scales, "nodes": dict(c.nodes)})
+        for key, c in sorted(curves.items())
+    ]
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def shown_models(models: Mapping[str, Certified]) -> list[Certified]:
+    """Of each case the first model: the one whose curves and circuit are shown."""
+    first: dict[str, Certified] = {}
+    for model in models.values():
+        first.setdefault(model.case, model)
+    return list(first.values())

@@ -1,0 +1,1 @@
+"""Certificates: every edge of a trained model measured, named, looked through, measured again."""

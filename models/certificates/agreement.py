@@ -1,0 +1,329 @@
+"""How often a low-level model agrees with the compiled one when edges read another input.
+
+Both are run on base with a set E of edges reading the source's run: the low-level model with E, the
+compiled one with the images of E under the correspondence, edges without an image being dropped.
+They agree at a position if their answers are equal: the likeliest token, or the same number within
+a tolerance. What counts are the positions at which the compiled model's output is defined; all
+positions for a low-level model that has an answer "none" of its own, `says_none`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.special import betaincinv
+from torch import Tensor
+
+from knowncircuits.compiler import Compiled
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import ModelError
+from knowncircuits.patching import SinglePatches
+from knowncircuits.transformer import Transformer
+
+Ablation = Literal["resample", "mean", "zero"]
+Sets = Bool[np.ndarray, "#pair low_edge"]  # one set of edges for all pairs, or one for each
+
+ATOL = 0.05  # numbers as near as this are equal
+CONFIDENCE = 0.95
+BATCH = 512  # pairs at a time
+EDGES = 64  # single edges at a time
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often two models agree under the same interchange: counts, which add up."""
+
+    positions: int = 0  # that count
+    agreeing: int = 0
+    pairs: int = 0  # with a position that counts
+    agreeing_pairs: int = 0  # that agree at every one of them
+    low_changed: int = 0  # positions at which the interchange changes the low-level answer
+    high_changed: int = 0  # ... and the compiled model's
+    followed: int = 0  # ... and the low-level model agrees
+
+    @property
+    def share(self) -> float:
+        """Agreeing positions of all that count; NaN where none does."""
+        return self.agreeing / self.positions if self.positions else float("nan")
+
+    @property
+    def lower_bound(self) -> float:
+        """At least so great a share of all pairs agrees everywhere, with 95% confidence.
+
+        The exact one-sided bound for a binomial share (Clopper and Pearson, 1934). Pairs are drawn
+        independently, the positions of a pair are not: hence the bound on pairs.
+        """
+        if not self.agreeing_pairs:
+            return 0.0
+        others = self.pairs - self.agreeing_pairs
+        return float(betaincinv(self.agreeing_pairs, others + 1, 1 - CONFIDENCE))
+
+    @property
+    def low_effect(self) -> float:
+        """The share of positions whose answer the interchange changes in the low-level model."""
+        return self.low_changed / max(1, self.positions)
+
+    @property
+    def high_effect(self) -> float:
+        """The share of positions whose answer the interchange changes in the compiled model."""
+        return self.high_changed / max(1, self.positions)
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts, and what follows from them for those who read the file."""
+        derived = ("share", "lower_bound", "low_effect", "high_effect")
+        shares = {name: getattr(self, name) for name in derived}
+        # Rounded down: 1 is only what is 1. NaN has no place in JSON.
+        floors = {k: None if np.isnan(v) else np.floor(v * 1e6) / 1e6 for k, v in shares.items()}
+        return floors | asdict(self)
+
+
+def measure(
+    model: Transformer,
+    compiled: Compiled,
+    correspondence: Correspondence,
+    base: Int[Tensor, "pair pos"],
+    source: Int[Tensor, "pair pos"],
+    sets: Mapping[str, Sets],
+    *,
+    ablation: Ablation = "resample",
+    atol: float = ATOL,
+    batch_size: int = BATCH,
+    progress: Callable[[int], None] = lambda n: None,
+) -> dict[str, Agreement]:
+    """The agreement of two models for each of several sets of edges, by name.
+
+    Args:
+        model: the low-level model.
+        compiled: the high-level one.
+        correspondence: which low-level edge stands for which compiled one.
+        base: ids to run on.
+        source: ids of the run that edges read instead.
+        sets: for each name, the edges that read it: a row for all pairs, or one row per pair.
+        ablation: `resample`: edges read the run on the source. `mean`: the mean of all such runs,
+            position by position, each model its own. `zero`: nothing.
+        atol: how far numbers may differ and be equal; tokens are equal or not.
+        batch_size: pairs at a time.
+        progress: told of the pairs that are done, batch by batch.
+
+    Raises:
+        ModelError: if the models and the correspondence do not belong together.
+    """
+    check_models(model, compiled, correspondence)
+    found = dict.fromkeys(sets, Agreement())
+    everywhere = says_none(compiled, model.config.d_vocab_out)
+    single = [name for name, rows in sets.items() if len(rows) == 1 and rows.sum() == 1]
+    edges = np.array([sets[name].argmax() for name in single], dtype=np.int64)
+    several = [name for name in sets if name not in set(single)]
+    with torch.no_grad():
+        low_fixed = _fixed_alternative(model, source, ablation, batch_size)
+        high_fixed = _fixed_alternative(compiled.model, source, ablation, batch_size)
+        for start in range(0, len(base), batch_size):
+            batch = slice(start, start + batch_size)
+            pairs = base[batch], source[batch]
+            low = _Side(model, *pairs, low_fixed, partial(_low_answers, compiled))
+            high = _Side(compiled.model, *pairs, high_fixed, partial(_high_answers, compiled))
+            for i in range(0, len(edges), EDGES):
+                some = edges[i : i + EDGES]
+                patched = low.edges(some), high.edges(correspondence.image[some])
+                counts = _counts(*patched, low.clean, high.clean, atol, everywhere)
+                for name, agreement in zip(single[i : i + EDGES], counts, strict=True):
+                    found[name] += agreement
+            for name in several:
+                rows = sets[name] if len(sets[name]) == 1 else sets[name][batch]
+                patched = (
+                    low.edge_set(rows)[None],
+                    high.edge_set(_images(rows, correspondence))[None],
+                )
+                (agreement,) = _counts(*patched, low.clean, high.clean, atol, everywhere)
+                found[name] += agreement
+            progress(len(base[batch]))
+    return found
+
+
+def check_models(model: Transformer, compiled: Compiled, correspondence: Correspondence) -> None:
+    """Raise ModelError, with expected and got, for what cannot be compared."""
+    low, high = model.config, compiled.model.config
+    outputs = low.d_vocab_out - says_none(compiled, low.d_vocab_out)
+    pairs: list[tuple[str, object, object]] = [
+        ("a correspondence into the model's graph", model.graph, correspondence.low),
+        ("a correspondence from the compiled circuit", compiled.circuit, correspondence.high),
+        ("a model of as many tokens as the compiled one", high.d_vocab, low.d_vocab),
+        ("a model of as many outputs as the compiled one", high.d_vocab_out, outputs),
+    ]
+    for what, expected, got in pairs:
+        if expected != got:
+            raise ModelError(f"expected {what}, {_describe(expected)}, got {_describe(got)}")
+    if low.n_ctx < high.n_ctx:
+        raise ModelError(f"expected a context of at least {high.n_ctx}, got {low.n_ctx}")
+
+
+def _describe(value: Any) -> str:
+    graph = getattr(value, "graph", value)
+    return graph.summary() if hasattr(graph, "summary") else str(value)
+
+
+def says_none(compiled: Compiled, d_vocab_out: int) -> bool:
+    """Whether a low-level model of so many outputs can answer "none".
+
+    Its last output then stands for that, after those for the compiled model's values. Where the
+    compiled model says None so must it, and all positions count.
+    """
+    return not compiled.output.numerical and d_vocab_out == compiled.model.config.d_vocab_out + 1
+
+
+# What a model says after BOS: tokens or numbers; None is the token NONE.
+Answers = Float[Tensor, "pair pos"] | Int[Tensor, "pair pos"]
+AnswersOfSets = Float[Tensor, "set pair pos"] | Int[Tensor, "set pair pos"]
+NONE = -1
+
+
+def _low_answers(compiled: Compiled, logits: Tensor) -> Answers:
+    """Those of a model that has one everywhere, if only "none"."""
+    after = logits[:, 1:]
+    if compiled.output.numerical:
+        return after[..., 0].cpu()
+    answers = after.argmax(-1).cpu()
+    return answers.where(answers < compiled.model.config.d_vocab_out, NONE)
+
+
+def _high_answers(compiled: Compiled, logits: Tensor) -> Answers:
+    """The compiled model's."""
+    answers = _low_answers(compiled, logits)
+    if compiled.output.numerical:
+        return answers
+    return answers.where(compiled.defined(logits)[:, 1:].cpu(), NONE)
+
+
+class _Side:
+    """One of the two models on a batch of pairs; its clean and source runs are made once."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        base: Tensor,
+        source: Tensor,
+        alternative: Tensor | None,
+        read: Callable[[Tensor], Answers],
+    ) -> None:
+        """Without an alternative, the outputs on the source."""
+        self.model, self.read = model, read
+        self.base = base.to(model.device)
+        if alternative is None:
+            alternative = model.run(source.to(model.device)).outputs
+        self.alternative = alternative
+        clean = model.run(self.base)
+        self.clean = read(clean.logits)
+        self.patches = SinglePatches(model, clean, alternative)
+        # An edge whose source writes the same in both runs changes nothing.
+        self.moved: np.ndarray = self.patches.moved.cpu().numpy()[:, model.graph.source_of_edge]
+
+    def edges(self, edges: Int[np.ndarray, " edge"]) -> AnswersOfSets:
+        """The answers on base when each edge on its own reads the alternative; -1 is no edge."""
+        places, pairs = np.nonzero(self.moved[:, edges].T & (edges >= 0)[:, None])
+        return self._rows(self.patches.edges, len(edges), edges[places], places, pairs)
+
+    def edge_set(self, edges: Bool[np.ndarray, "#pair edge"]) -> Answers:
+        """The answers on base when these edges read the alternative."""
+        node = self._node(edges)
+        if node is not None:
+            (pairs,) = np.nonzero(self.moved[:, edges[0]].any(1))
+            return self._rows(self.patches.nodes, 1, np.full_like(pairs, node), 0, pairs)[0]
+        if edges.sum(1).max() <= 1:
+            pairs, which = np.nonzero(edges & self.moved)
+            return self._rows(self.patches.edges, 1, which, 0, pairs)[0]
+        edges = edges & self.moved.any(0)
+        if not edges.any():
+            return self.clean
+        mask = torch.from_numpy(edges).to(self.model.device, self.model.dtype)
+        return self.read(self.model.run(self.base, self.alternative, mask).logits)
+
+    def _node(self, edges: Bool[np.ndarray, "#pair edge"]) -> int | None:
+        """The source of which these are all the edges, in every pair."""
+        sources = np.unique(self.model.graph.source_of_edge[edges[0]])
+        if len(edges) > 1 or len(sources) != 1:
+            return None
+        every = self.model.graph.source_of_edge == sources[0]
+        return int(sources[0]) if edges[0].sum() == every.sum() else None
+
+    def _rows(
+        self,
+        patched: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]],
+        n_sets: int,
+        which: np.ndarray,
+        sets: np.ndarray | int,
+        pairs: np.ndarray,
+    ) -> AnswersOfSets:
+        """The clean answers, but for the rows of single patches that these arrays describe."""
+        answers = self.clean.repeat(n_sets, 1, 1)
+        places = torch.from_numpy(sets * len(self.base) + pairs)
+        device = self.model.device
+        rows = (torch.from_numpy(x).to(device) for x in (which, pairs))
+        for some, logits in patched(*rows):
+            answers.flatten(0, 1)[places[some.cpu()]] = self.read(logits)
+        return answers
+
+
+def _fixed_alternative(
+    model: Transformer, source: Tensor, ablation: Ablation, batch_size: int
+) -> Float[Tensor, "1 source seq d_model"] | None:
+    """What edges read in every pair alike: the mean over all sources' runs, zero, or None."""
+    if ablation == "resample":
+        return None
+    batches = torch.split(source.to(model.device), batch_size)
+    totals = torch.stack([model.run(batch).outputs.sum(0) for batch in batches])
+    mean = totals.sum(0, keepdim=True) / len(source)
+    return mean if ablation == "mean" else torch.zeros_like(mean)
+
+
+def _images(
+    edges: Bool[np.ndarray, "#pair low_edge"], correspondence: Correspondence
+) -> Bool[np.ndarray, "#pair high_edge"]:
+    """The compiled edges that sets of low-level ones stand for."""
+    image = correspondence.image
+    high = np.zeros((len(edges), correspondence.high.graph.n_edges), dtype=bool)
+    high[:, image[image >= 0]] = edges[:, image >= 0]
+    return high
+
+
+def _counts(
+    low: AnswersOfSets,
+    high: AnswersOfSets,
+    low_clean: Answers,
+    high_clean: Answers,
+    atol: float,
+    everywhere: bool,
+) -> list[Agreement]:
+    """Of each set of edges, from what both models answer under it and without.
+
+    Positions count where the compiled model has an answer, or everywhere.
+    """
+
+    def equal(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).abs() <= atol if a.is_floating_point() else a == b
+
+    counts = torch.ones_like(high, dtype=torch.bool)
+    if not (everywhere or high.is_floating_point()):
+        counts = high != NONE
+    agrees = equal(low, high)
+    high_changed = counts & ~equal(high, high_clean)
+    counted_pairs = counts.any(-1)
+    numbers = (
+        counts,
+        counts & agrees,
+        counted_pairs,
+        counted_pairs & (agrees | ~counts).all(-1),
+        counts & ~equal(low, low_clean),
+        high_changed,
+        high_changed & agrees,
+    )
+    totals = torch.stack([number.flatten(1).sum(1) for number in numbers], 1)
+    return [Agreement(*row) for row in totals.tolist()]

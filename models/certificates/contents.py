@@ -1,0 +1,109 @@
+"""What a certificate of a model must hold, worked out anew from the case: what was left out shows.
+
+A certificate's own thresholds say nothing of sets that are missing, of a tolerance that lets
+everything pass, or of pairs that are not those that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from knowncircuits.circuit import Label
+from knowncircuits.compiler import Compiled
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.models.certificates.agreement import ATOL, Agreement
+from knowncircuits.models.certificates.certificate import (
+    ABLATIONS,
+    OUTSIDE,
+    RANDOM,
+    Certificate,
+    certificate_pairs,
+    label_names,
+)
+
+
+def contradictions(
+    certificate: Certificate, compiled: Compiled, correspondence: Correspondence
+) -> list[str]:
+    """Everything in a certificate that is not what `certify` would have put there.
+
+    The counts themselves are not measured again; see `knowncircuits.models.certificates.recheck`.
+    """
+    return [
+        *_wrong_names(certificate, correspondence),
+        *_wrong_pairs(certificate, compiled),
+        *_wrong_counts(certificate, compiled.vocabulary.max_len),
+    ]
+
+
+def _wrong_names(certificate: Certificate, correspondence: Correspondence) -> Iterator[str]:
+    """Edges, nodes and sets that are missing, or that there are not."""
+    graph, circuit = correspondence.low, correspondence.circuit
+    among = (circuit.labels == Label.IN, circuit.labels == Label.OUT, circuit.determined)
+    outside = [OUTSIDE] if among[1].any() else []
+    sets = [*outside, *(name for name, edges in zip(RANDOM, among, strict=True) if edges.any())]
+    reported = {kind: [*outside, *circuit.edges()] for kind in ABLATIONS if kind != "resample"}
+    expected = {
+        "edges": graph.edges,
+        "nodes": graph.sources,
+        "sets": sets,
+        "ablations": reported,
+        **{f"ablations.{kind}": names for kind, names in reported.items()},
+    }
+    found = {
+        **{name: getattr(certificate, name) for name in ("edges", "nodes", "sets", "ablations")},
+        **{f"ablations.{kind}": certificate.ablations.get(kind, {}) for kind in reported},
+    }
+    for what, names in expected.items():
+        if wrong := sorted(set(names) ^ set(found[what])):
+            yield (
+                f"expected {len(names)} {what} in the certificate, got {len(found[what])}, "
+                f"missing or unknown: {', '.join(wrong[:3])}"
+            )
+    if certificate.labels != label_names(circuit):
+        yield "expected the placement's labels in the certificate"
+
+
+def _wrong_pairs(certificate: Certificate, compiled: Compiled) -> Iterator[str]:
+    """Pairs that are not those that the case, their number and the seed give; the tolerance."""
+    if certificate.atol != ATOL:
+        yield f"expected a certificate with a tolerance of {ATOL}, got {certificate.atol}"
+    pairs = certificate_pairs(compiled, certificate.n_pairs, certificate.seed)
+    both = torch.cat([pairs.base, pairs.source]).cpu().numpy()
+    expected = pairs.inputs, len(pairs.base), len(np.unique(both, axis=0))
+    got = certificate.inputs, certificate.n_pairs, certificate.n_inputs
+    if expected != got:
+        yield "expected a certificate of {} ({}, of {} inputs), got one of {} ({}, of {})".format(
+            *expected, *got
+        )
+
+
+def _wrong_counts(certificate: Certificate, max_len: int) -> Iterator[str]:
+    """Counts that no measurement of so many pairs gives."""
+    groups = {
+        "edges": certificate.edges,
+        "nodes": certificate.nodes,
+        "sets": certificate.sets,
+        "accuracy": {"nothing": certificate.accuracy},
+        **certificate.ablations,
+    }
+    for kind, group in groups.items():
+        for name, found in group.items():
+            if not _is_possible(found, certificate.n_pairs, max_len):
+                yield f"{kind} {name}: expected counts of {certificate.n_pairs} pairs, got {found}"
+
+
+def _is_possible(found: Agreement, n_pairs: int, max_len: int) -> bool:
+    """Whether parts are no larger than their wholes; each pair counts one position or more."""
+    return (
+        0 <= found.followed <= found.high_changed <= found.positions
+        and 0 <= found.low_changed <= found.positions
+        and 0 <= found.agreeing_pairs <= found.pairs <= n_pairs
+        and found.pairs <= found.positions <= found.pairs * max_len
+        and found.followed <= found.agreeing <= found.positions
+        and found.agreeing_pairs <= found.agreeing
+        and found.pairs - found.agreeing_pairs <= found.positions - found.agreeing
+    )

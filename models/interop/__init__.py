@@ -1,0 +1,1 @@
+"""Models of TransformerLens, InterpBench and tracr in, and ours out."""

@@ -1,0 +1,263 @@
+"""What a step of training minimises: interchanges of sets of edges, or of one node at a time.
+
+Both draw a base and a source input, let parts of the low-level model read its run on the source,
+and train its output to equal that of the compiled model under the same interchange. `edges` is this
+project's own, and `guided` the same with a guide for deep chains; `nodes` is strict interchange
+intervention training (SIIT) as InterpBench trains its models (Gupta et al., 2024), which builds on
+Geiger et al. (2022). `behaviour` has no interchange: it makes the natural models that the others
+are compared with.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from knowncircuits.compiler import Compiled
+from knowncircuits.correspondence import FIXED, Correspondence
+from knowncircuits.graph import Graph
+from knowncircuits.models.certificates.agreement import says_none
+from knowncircuits.models.training.readout import unexplained
+from knowncircuits.transformer import Transformer
+
+ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]
+Term = Literal["behaviour", "patched", "strict", "guide"]
+Tokens: TypeAlias = Int[Tensor, "pair pos"]
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """What the interchanges of a step dwell on; by default nothing in particular."""
+
+    inside: Float[Tensor, " inside"] | None = None  # chances of single inside edges; None: equal
+    outside: float = 1.0  # how far outside edges read the source; the rest is their own run
+
+
+EVEN = Emphasis()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the losses of one step are computed on."""
+
+    base: Tokens  # to run on
+    source: Tokens  # whose run is read instead
+    generator: torch.Generator  # of what is drawn, on the CPU, so that devices see the same
+    emphasis: Emphasis = EVEN  # of interchanges of edges
+
+
+class Objective(ABC):
+    """Draws interchanges and compares the two models under them."""
+
+    @abstractmethod
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+        """The losses of one step, to be minimised one after another.
+
+        Args:
+            model: the low-level model.
+            step: its pairs of inputs, and what else is drawn with.
+
+        Yields:
+            Scalars by name, to be weighted and summed; weights are the caller's alone. The model
+            is to be updated before the next are asked for, which are computed with what it is then.
+        """
+
+
+class EdgeInterchanges(Objective):
+    """`edges`: one loss for behaviour, for the circuit's edges and for all others.
+
+    Each pair has its own random set of edges, within the circuit and outside it together. Gradients
+    flow through the run on the source too: with it cut off, signals and the noise of outside edges
+    outgrow each other.
+
+    `guided`: what the compiled model's nodes write under the interchange is to be readable off the
+    nodes that stand for them, too. Where several steps of a chain must be there before the answer
+    shows anything of them, the answer alone does not lead to them.
+    """
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        correspondence: Correspondence,
+        device: str | torch.device,
+        *,
+        guided: bool = False,
+    ) -> None:
+        """The compiled model must be on the device."""
+        self.compiled = compiled
+        nodes = {h: l for h, l in correspondence.nodes.items() if h not in FIXED}
+        self.guided = guided and bool(nodes)
+        self.high_nodes = [compiled.model.graph.sources.index(node) for node in nodes]
+        self.low_nodes = [correspondence.low.sources.index(node) for node in nodes.values()]
+        inside = correspondence.inside
+        self.inside = torch.from_numpy(inside.nonzero()[0]).to(device)
+        self.images = torch.from_numpy(correspondence.image[inside]).to(device)
+        self.outside = torch.from_numpy(~inside).to(device, torch.float32)
+
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+        """Behaviour, on the source, agreement under a set of edges, and the guide, all at once."""
+        high = self.compiled.model
+        inside, outside = self.draw(len(step.base), step.generator, step.emphasis)
+        with torch.no_grad():
+            high_source = high.run(step.source)
+            mask = self.outside.new_zeros(len(step.base), high.graph.n_edges)
+            mask[:, self.images] = inside
+            wanted = high.run(step.base, high_source.outputs, mask)
+        low_source = model.run(step.source)
+        mask = outside.clone()
+        mask[:, self.inside] = inside
+        got = model.run(step.base, low_source.outputs, mask)
+        losses: dict[Term, Tensor] = {
+            "behaviour": answer_loss(self.compiled, low_source.logits, high_source.logits),
+            "patched": answer_loss(self.compiled, got.logits, wanted.logits),
+        }
+        if self.guided:
+            written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
+            losses["guide"] = unexplained(*written).sum()
+        yield losses
+
+    def draw(
+        self, n: int, generator: torch.Generator, emphasis: Emphasis = EVEN
+    ) -> tuple[Float[Tensor, "pair inside"], Float[Tensor, "pair low_edge"]]:
+        """Which inside and which outside edges read the source, in each of n pairs.
+
+        Inside, a third of the pairs none, a third one, a third a random subset: with single edges
+        alone, patching several together lags. Outside, half of the pairs all edges at once, the
+        others a random density.
+        """
+        n_inside = len(self.inside)
+
+        uniform = partial(draw_uniform, generator=generator)
+        subset = (uniform(n, n_inside) < uniform(n, 1)).float()
+        if emphasis.inside is None:
+            chosen = torch.randint(n_inside, (n,), generator=generator, device="cpu")
+        else:
+            chosen = torch.multinomial(emphasis.inside, n, replacement=True, generator=generator)
+        one = functional.one_hot(chosen, n_inside).float()
+        kind = uniform(n, 1)
+        inside = torch.where(kind < 1 / 3, 0.0, torch.where(kind < 2 / 3, one, subset))
+        density = torch.where(torch.arange(n, device="cpu")[:, None] < n / 2, 1.0, uniform(n, 1))
+        outside = (uniform(n, len(self.outside)) < density).float() * emphasis.outside
+        device = self.outside.device
+        return inside.to(device), outside.to(device) * self.outside
+
+
+class NodeInterchanges(Objective):
+    """`nodes`: SIIT as published, in three losses, each with an update of its own.
+
+    First the whole output of one node of the circuit is that on the source, in both models (IIT).
+    Then that of one low-level node outside the circuit is, which must not change the answer
+    (strictness). Last comes behaviour. Nodes are heads and MLPs, one drawn for the whole batch, and
+    no gradients flow through the runs on the source; both as in InterpBench's code. That code
+    scales the strict loss twice, where it is computed and where it is used, so that its weight of
+    0.4 acts as 0.16; here a weight acts once, as in the paper.
+    """
+
+    def __init__(
+        self, compiled: Compiled, correspondence: Correspondence, device: str | torch.device
+    ) -> None:
+        """The compiled model must be on the device."""
+        self.compiled = compiled
+        high, low = compiled.model.graph, correspondence.low
+        placed = {h: l for h, l in correspondence.nodes.items() if h not in FIXED}
+        outside = [n for n in low.sources if n not in (*placed.values(), *FIXED)]
+        self.high_inside = _node_masks(high, list(placed)).to(device)
+        self.low_inside = _node_masks(low, list(placed.values())).to(device)
+        self.low_outside = _node_masks(low, outside).to(device)
+
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+        """IIT as `patched`, then `strict`, then `behaviour`; without such nodes not the former."""
+        high = self.compiled.model
+        with torch.no_grad():
+            clean = high.run(step.base).logits
+        if len(self.low_inside):
+            node = _draw(len(self.low_inside), step.generator)
+            with torch.no_grad():
+                high_outputs = high.run(step.source).outputs
+                wanted = high.run(step.base, high_outputs, self.high_inside[node]).logits
+            got = self._interchange(model, step, self.low_inside[node])
+            yield {"patched": answer_loss(self.compiled, got, wanted)}
+        if len(self.low_outside):
+            node = _draw(len(self.low_outside), step.generator)
+            got = self._interchange(model, step, self.low_outside[node])
+            yield {"strict": answer_loss(self.compiled, got, clean)}
+        yield {"behaviour": answer_loss(self.compiled, model.run(step.base).logits, clean)}
+
+    def _interchange(self, model: Transformer, step: Step, mask: Tensor) -> Tensor:
+        """Logits on base, with the mask's edges reading the run on the source."""
+        with torch.no_grad():
+            outputs = model.run(step.source).outputs
+        return model.run(step.base, outputs, mask).logits
+
+
+class Behaviour(Objective):
+    """`behaviour`: the compiled model's answers, by whatever circuit comes of it."""
+
+    def __init__(
+        self, compiled: Compiled, correspondence: Correspondence, device: str | torch.device
+    ) -> None:
+        """The compiled model must be on the device; the correspondence plays no part."""
+        self.compiled = compiled
+
+    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+        """Behaviour, on base and source: the inputs that the other objectives see."""
+        tokens = torch.cat((step.base, step.source))
+        with torch.no_grad():
+            wanted = self.compiled.model.run(tokens).logits
+        yield {"behaviour": answer_loss(self.compiled, model.run(tokens).logits, wanted)}
+
+
+OBJECTIVES: Mapping[
+    ObjectiveName, Callable[[Compiled, Correspondence, str | torch.device], Objective]
+] = {
+    "edges": EdgeInterchanges,
+    "guided": partial(EdgeInterchanges, guided=True),
+    "nodes": NodeInterchanges,
+    "behaviour": Behaviour,
+}
+
+
+def answer_loss(
+    compiled: Compiled,
+    logits: Float[Tensor, "pair pos low_out"],
+    wanted: Float[Tensor, "pair pos out"],
+) -> Float[Tensor, ""]:
+    """Where the compiled model has an answer: cross-entropy to it, or squared error.
+
+    A model that can say "none" is trained to where there is no answer.
+    """
+    counts = compiled.defined(wanted)
+    if compiled.output.numerical:
+        return (logits - wanted)[counts].square().mean()
+    answers = wanted.argmax(-1)
+    if says_none(compiled, logits.shape[-1]):
+        answers = answers.where(counts, logits.shape[-1] - 1)[:, 1:]
+        return functional.cross_entropy(logits[:, 1:].flatten(0, 1), answers.flatten())
+    return functional.cross_entropy(logits[counts], answers[counts])
+
+
+def draw_uniform(
+    *shape: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Numbers from 0 to 1 on the CPU: the same whatever torch's default device and dtype are."""
+    return torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
+
+
+def _node_masks(graph: Graph, nodes: list[str]) -> Float[Tensor, "node 1 edge"]:
+    """For each node the mask that patches it, shared by a batch: all edges out of it."""
+    masks = torch.zeros(len(nodes), 1, graph.n_edges, dtype=torch.float32, device="cpu")
+    for mask, node in zip(masks, nodes, strict=True):
+        mask[0, torch.from_numpy(graph.edges_from(node))] = 1.0
+    return masks
+
+
+def _draw(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (), generator=generator, device="cpu"))
