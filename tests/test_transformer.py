@@ -16,7 +16,7 @@ from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import Experiment, experiments, random_model, random_tokens
 
-REFERENCE = Path(__file__).parents[1] / "data" / "reference"
+REFERENCE = Path(__file__).parent / "data" / "reference"
 SMALL = {
     "n_layers": 2,
     "n_heads": 2,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from groups import alive
+from jobs import square
 from knowncircuits.errors import CompileError, ResultError, SubmissionError, UnknownNameError
 from knowncircuits.work.processes import KilledError, run_jobs
-from work import square
 
 
 def test_what_fails_or_is_killed_is_one_job() -> None:

@@ -21,7 +21,7 @@ from knowncircuits.models.interop.tracr import from_tracr
 from knowncircuits.rasp.interpreter import interpret
 from knowncircuits.vocabulary import Vocabulary
 
-FOLDER = Path(__file__).parents[1] / "data" / "tracr"
+FOLDER = Path(__file__).parents[2] / "data" / "tracr"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 CONSTANTS = {"one", "tokens:BOS", "tokens:PAD"}
 

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 import knowncircuits as kc
+from jobs import count_to
 from knowncircuits.cli.lines import BETWEEN, FIRST, Lines, duration
 from knowncircuits.cli.progress import Bars
 from knowncircuits.leaderboard.submission import read_submissions
 from knowncircuits.models.zoo import SHIPPED, check_model, with_certificate
 from knowncircuits.work.processes import run_jobs
 from knowncircuits.work.progress import Report, heard_by, part, reported
-from work import count_to
 
 
 def test_a_loop_reports_each_item_when_it_is_done() -> None:
