@@ -9,7 +9,7 @@ from typing import Any
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import board_csv, records
 from knowncircuits.leaderboard.slices import HEADLINE
-from knowncircuits.models.training.training_log import Mode, start_run
+from knowncircuits.work.tracking import Mode, start_run
 
 SUMMARY = ("rank_low", "rank_high", "auroc", "average_precision")
 

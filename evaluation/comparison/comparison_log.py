@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from knowncircuits.evaluation.comparison.compare import Comparison
+from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.comparison.summary import Summary
-from knowncircuits.evaluation.scoring.curves import mean_curves
-from knowncircuits.models.training.training_log import Mode, start_run
+from knowncircuits.work.tracking import Mode, start_run
 
 # The settings of a result that are not the whole run's.
 OF_RESULT = ("case", "variant", "seed", "model")

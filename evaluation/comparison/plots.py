@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowncircuits.circuit import Label
+from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.comparison.summary import Summary
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.runs.results import Result
-from knowncircuits.evaluation.scoring.curves import mean_curves
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 
 if TYPE_CHECKING:

@@ -95,11 +95,9 @@ class _Folder:
     @classmethod
     def of(cls, module: str, path: Path) -> _Folder:
         """The folder of one of our methods, or the one in which a name like `a.b` begins."""
-        package, _, last = module.rpartition(".")
+        package = module.rpartition(".")[0]
         if package == OURS:
             return cls(path.parent, package)
-        if package == OURS.rpartition(".")[0]:  # the controls
-            return cls(path.parent, package, last)
         n_names = module.count(".") + (path.name == "__init__.py")
         top = path.parents[n_names]
         installed = {"site-packages", "dist-packages"} & set(top.parts)

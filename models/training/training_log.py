@@ -11,19 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from knowncircuits.errors import TrackingError
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement
 from knowncircuits.models.certificates.certificate import Certificate, QuickAgreement
 from knowncircuits.models.training.objectives import ObjectiveName, Term
 from knowncircuits.models.training.trainer import Losses, Trainer
+from knowncircuits.work.tracking import Mode, start_run
 
 if TYPE_CHECKING:
     import wandb
-
-Mode = Literal["online", "offline", "disabled"]
 
 # The losses that an objective does not have.
 UNUSED: Mapping[ObjectiveName, tuple[Term, ...]] = {
@@ -164,41 +162,6 @@ def certificate_summary(certificate: Certificate) -> dict[str, Any]:
         edge, effect = getattr(certificate, name)
         summary |= {name: effect, f"{name}_edge": edge}
     return summary
-
-
-def start_run(
-    project: str,
-    mode: Mode | None,
-    *,
-    name: str,
-    config: Mapping[str, Any],
-    run_id: str | None = None,
-    **settings: Any,
-) -> wandb.Run:
-    """A run of W&B; `run_id` is that of one to go on with, if there is one.
-
-    Raises TrackingError if W&B is missing, not logged in or not reached.
-    """
-    try:
-        import wandb
-    except ImportError as error:
-        raise TrackingError("Weights & Biases is not installed: pip install wandb") from error
-    try:
-        return wandb.init(
-            project=project,
-            id=run_id,
-            resume="allow" if run_id else None,
-            mode=mode,
-            name=name,
-            config=dict(config),
-            # The progress bar is not for W&B's log of the console.
-            settings=wandb.Settings(console="off"),
-            **settings,
-        )
-    except wandb.errors.Error as error:
-        raise TrackingError(
-            f"Weights & Biases: {error} (or log offline: --wandb-mode offline)"
-        ) from error
 
 
 def _start(trainer: Trainer, project: str, folder: Path, mode: Mode | None) -> wandb.Run:

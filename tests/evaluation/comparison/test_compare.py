@@ -16,9 +16,10 @@ from knowncircuits.cli import app
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.comparison import plots as figures
 from knowncircuits.evaluation.comparison.compare import Comparison, compare_results
+from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.runs.running import Settings, run
-from knowncircuits.evaluation.scoring.curves import GRID, mean_curves, score_curve
+from knowncircuits.evaluation.scoring.curves import GRID, score_curve
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph
 

@@ -1,0 +1,52 @@
+"""ROC and precision-recall curves of methods: the mean over draws, models and cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from knowncircuits.evaluation.runs.results import Result
+from knowncircuits.evaluation.scoring.curves import DIGITS, GRID, Truth, count_steps, roc_at
+from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.evaluation.scoring.views import view_circuit
+
+
+def mean_curves(
+    results: Iterable[Result], view: str = "edge", *, resolution: float = RESOLUTION
+) -> pd.DataFrame:
+    """The mean ROC and precision-recall curve of each method: over draws, models, then cases.
+
+    Averaged at each false positive rate of a grid (recall, see `roc_at`) and at each recall of it
+    (precision of the first threshold that reaches it, as average precision has it).
+
+    Returns columns method, at (the rate or recall of the grid), recall, precision.
+    """
+    rows = []
+    for result in results:
+        seen = view_circuit(result.circuit, view)
+        if seen.truth.all() or not seen.truth.any():
+            continue
+        ranks = seen.select(result.scores.ranks(resolution))
+        on_grid = roc_at(seen.truth, ranks[None])[0], _precision_at_recall(seen.truth, ranks)
+        rows.append((result.label, result.case, result.variant, *on_grid))
+    names = ["method", "case", "variant", "recall", "precision"]
+    frame = pd.DataFrame(rows, columns=names)
+    frame = frame.explode(["recall", "precision"])  # a row for each place of the grid
+    frame["at"] = np.tile(GRID, len(rows))
+    frame = frame.astype({"recall": float, "precision": float})
+    for keys in (["method", "case", "variant", "at"], ["method", "case", "at"], ["method", "at"]):
+        frame = frame.groupby(keys, sort=False)[["recall", "precision"]].mean().reset_index()
+    return frame
+
+
+def _precision_at_recall(
+    truth: Truth, ranking: Float[np.ndarray, " item"]
+) -> Float[np.ndarray, " recall"]:
+    hits, misses = count_steps(truth, ranking)
+    # The first step, at which nothing is chosen, reaches no recall.
+    places = 1 + np.searchsorted((hits[1:] / hits[-1]).round(DIGITS), GRID)
+    precision: np.ndarray = hits[places] / (hits + misses)[places]
+    return precision
