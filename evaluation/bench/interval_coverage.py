@@ -6,19 +6,21 @@ of 100; of those that do, the narrowest is best.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import norm, rankdata, t
+from scipy.stats import DegenerateDataWarning, bootstrap, rankdata, t
 
 from knowncircuits.evaluation.comparison.intervals import CONFIDENCE, mean_bounds
 from knowncircuits.evaluation.comparison.statistics import rank_ranges
 
 SIZES = (2, 5, 10, 20, 50, 129)
 TAIL = (1 - CONFIDENCE) / 2
-RESAMPLES = 1_000  # of a bootstrap
+RESAMPLES, BATCH = 1_000, 50  # of a bootstrap, and how many of them are made at a time
 GRID = np.linspace(0, 1, 201)  # means that are tried by betting
 
 Samples = Float[np.ndarray, "case sample"]
@@ -26,26 +28,24 @@ Bounds = tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
 
-def percentile_bootstrap(samples: Samples, random: np.random.Generator) -> Bounds:
-    """The middle of resampled means (Efron, 1979)."""
-    low, high = np.quantile(_resampled_means(samples, random), [TAIL, 1 - TAIL], axis=0)
+def resampling(samples: Samples, random: np.random.Generator, method: str) -> Bounds:
+    """The bootstrap by percentiles (Efron, 1979), or corrected for bias and acceleration (1987).
+
+    The latter is not defined for a sample without spread: its interval is the mean alone.
+    """
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        bounds = bootstrap(
+            (samples,),
+            np.mean,
+            n_resamples=RESAMPLES,
+            batch=BATCH,
+            confidence_level=CONFIDENCE,
+            method=method,
+            rng=random,
+        ).confidence_interval
+    low, high = (np.where(np.isnan(bound), samples.mean(0), bound) for bound in bounds)
     return low, high
-
-
-def bca_bootstrap(samples: Samples, random: np.random.Generator) -> Bounds:
-    """Corrected for bias and acceleration (Efron, 1987)."""
-    n, means = len(samples), np.sort(_resampled_means(samples, random), axis=0)
-    below = (means < samples.mean(0)).mean(0) + (means == samples.mean(0)).mean(0) / 2
-    bias = norm.ppf(below.clip(1 / RESAMPLES, 1 - 1 / RESAMPLES))
-    left_out = -(samples - samples.mean(0)) / max(1, n - 1)  # the jackknife's means, centred
-    spread = (left_out**2).sum(0) ** 1.5
-    skew = -(left_out**3).sum(0) / np.where(spread > 0, 6 * spread, np.inf)
-    bounds = []
-    for z in norm.ppf([TAIL, 1 - TAIL]):
-        level = norm.cdf(bias + (bias + z) / (1 - skew * (bias + z)))
-        at = np.rint(level * (RESAMPLES - 1)).astype(int)
-        bounds.append(np.take_along_axis(means, at[None], axis=0)[0])
-    return bounds[0], bounds[1]
 
 
 def students_t(samples: Samples, random: np.random.Generator) -> Bounds:
@@ -88,8 +88,8 @@ def gaffke(samples: Samples, random: np.random.Generator) -> Bounds:
 
 INTERVALS: Mapping[str, Callable[[Samples, np.random.Generator], Bounds]] = {
     "Gaffke": gaffke,
-    "bootstrap": percentile_bootstrap,
-    "BCa": bca_bootstrap,
+    "bootstrap": partial(resampling, method="percentile"),
+    "BCa": partial(resampling, method="BCa"),
     "t": students_t,
     "Bernstein": empirical_bernstein,
     "betting": betting,
@@ -204,10 +204,10 @@ def _board(values: Samples, ranks: np.ndarray, random: np.random.Generator) -> n
     ranges = rank_ranges(pd.DataFrame(values, columns=[f"m{i}" for i in range(len(ranks))]))
     ours = np.array([found for found in ranges.values() if found])
     places = rankdata(-_resampled_means(values, random).round(12), method="min", axis=1)
-    bootstrap = np.quantile(places, [TAIL, 1 - TAIL], axis=0, method="nearest").T
+    resampled = np.quantile(places, [TAIL, 1 - TAIL], axis=0, method="nearest").T
     held = [
         ((low_high.T[0] <= ranks) & (ranks <= low_high.T[1])).all()
-        for low_high in (ours, bootstrap)
+        for low_high in (ours, resampled)
     ]
     better = ranks[:, None] < ranks
     apart = (ours[:, 1, None] < ours[:, 0])[better].mean() if better.any() else np.nan

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import IntEnum
 
+import networkx as nx
 import torch
 
 from knowncircuits.cases import Case
@@ -138,11 +139,8 @@ def explain(compiled: Compiled, edge: str, reach: Reach) -> str:
 
 def longest_path(circuit: Circuit) -> int:
     """How many true edges lie one behind the other."""
-    length = dict.fromkeys(circuit.graph.nodes, 0)
-    for source, destination in map(split_edge, circuit.edges()):  # in the order of computation
-        node = destination_node(destination)
-        length[node] = max(length[node], length[source] + 1)
-    return max(length.values())
+    ends = ((source, destination_node(to)) for source, to in map(split_edge, circuit.edges()))
+    return int(nx.dag_longest_path_length(nx.DiGraph(ends)))
 
 
 def is_degenerate(circuit: Circuit) -> bool:
