@@ -27,7 +27,7 @@ from knowncircuits.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import torch
 
-    from knowncircuits.compiler import Compiled
+    from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.compiler.meant import Meant, MeantInputs
 
 
@@ -66,7 +66,7 @@ class Case:
         """The transformer whose circuit is known; see `knowncircuits.compiler.compile_program`."""
         import torch
 
-        from knowncircuits.compiler import compile_program
+        from knowncircuits.compiler.compile import compile_program
 
         compiled = compile_program(
             self.program,

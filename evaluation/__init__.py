@@ -1,1 +1,5 @@
-"""Evaluation: tasks, metrics, discovery methods, scores and runs. Import from the modules."""
+"""Evaluation: tasks, metrics, discovery methods, scores and runs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from knowncircuits.cases import Case, Pairs, draw_pairs
-from knowncircuits.cases.pairs import resample
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.pairs import Pairs, draw_pairs, resample
 from knowncircuits.checks.arguments import expect, takes
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import GraphError, ResultError, SubmissionError
-from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
-from knowncircuits.evaluation.methods.discover import load_method
+from knowncircuits.evaluation.methods.discovery import load_method
+from knowncircuits.evaluation.methods.registry import METHODS
 from knowncircuits.evaluation.methods.returned import edge_scores
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_bytes
@@ -28,7 +28,7 @@ from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.submission import Submission, in_words
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.leaderboard.untrusted import MAX_CSV, few
-from knowncircuits.models.zoo import VARIANTS
+from knowncircuits.models.zoo.shelf import VARIANTS
 
 if TYPE_CHECKING:
     from knowncircuits.evaluation.runs.results import Result

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from knowncircuits.cases import CASES, list_cases
 from knowncircuits.cases.difficulty import load_difficulty
-from knowncircuits.cases.registry import SUITES
+from knowncircuits.cases.registry import CASES, SUITES, list_cases
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.leaderboard.truth import Certified
 

@@ -13,7 +13,7 @@ from knowncircuits.errors import ResultError
 from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import write_text
 from knowncircuits.leaderboard.truth import Certified
-from knowncircuits.models.zoo import SHIPPED, Zoo
+from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 from knowncircuits.work.progress import part
 
 STORED = Path(__file__).with_name("effects.json")
@@ -46,7 +46,7 @@ class Curves:
 
 def measure_curves(model: Certified, zoo: Zoo = SHIPPED) -> Curves:
     """Measure the effects of all nodes at several scales, resampled; see `causal_effects`."""
-    from knowncircuits.evaluation.effects import causal_effects
+    from knowncircuits.evaluation.effects.causal import causal_effects
 
     trained = zoo.load(model.case, model.variant)
     with part(f"effects of {model.key}"):

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from knowncircuits.cases import list_cases
+from knowncircuits.cases.registry import list_cases
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import ResultError
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.identity import circuit_hash
 from knowncircuits.models.trained import CIRCUIT
-from knowncircuits.models.zoo import SHIPPED, VARIANTS, Zoo
+from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Zoo
 from knowncircuits.transformer import TransformerConfig
 
 

@@ -17,10 +17,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
-from knowncircuits.cases import Case, load_case
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.registry import load_case
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.exchange import graph_file, write_graph_file

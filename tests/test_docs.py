@@ -26,6 +26,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/methods.md", 4),
         ("docs/scoring.md", 1),
         ("docs/faithfulness.md", 8),
+        ("docs/effects.md", 1),
     ],
 )
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import knowncircuits as kc
+from knowncircuits.circuit import Label
 from knowncircuits.evaluation.faithfulness.circuits import circuit_faithfulness
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task
@@ -97,7 +98,7 @@ def measure() -> dict[str, list[float]]:
     task = kc.make_task(trained, n_pairs=3)
     effects = kc.causal_effects(trained, scales=[0, 1], n_inputs=4, granularity="node")
     certificate = kc.certify(*parts, n_pairs=4)
-    circuits = np.stack([trained.circuit.labels == kc.Label.IN])
+    circuits = np.stack([trained.circuit.labels == Label.IN])
     config = TrainingConfig(steps=2, n_inputs=40, n_validation=10, batch_size=4, balanced=0.5)
     trainer = Trainer(*parts[1:], trained.model.config, config)
     trainer.step()

@@ -78,8 +78,8 @@ def show(
     ] = None,
 ) -> None:
     """Show a case's program, its compiled model and its circuit."""
-    from knowncircuits.cases import load_case
     from knowncircuits.cases.difficulty import load_difficulty
+    from knowncircuits.cases.registry import load_case
     from knowncircuits.describe import program_text
     from knowncircuits.evaluation.figures.drawing import circuit_text, save_circuit
     from knowncircuits.evaluation.figures.pictures import FIGURES, check_targets
@@ -119,7 +119,7 @@ def run(
     """Run a case's program and its compiled model on one input, side by side."""
     import pandas as pd
 
-    from knowncircuits.cases import load_case
+    from knowncircuits.cases.registry import load_case
 
     chosen = load_case(case)
     by_text = {str(value): value for value in chosen.vocab}
@@ -142,8 +142,8 @@ def _value(name: str) -> Column:
 
 
 def _print_cases(names: Sequence[str], output: Output) -> None:
-    from knowncircuits.cases import CASES
     from knowncircuits.cases.difficulty import difficulty_table
+    from knowncircuits.cases.registry import CASES
 
     data = difficulty_table(names)
     data["inputs"] = [f"{len(CASES[name].vocab)}^{CASES[name].max_len}" for name in names]
@@ -184,7 +184,8 @@ def _cases_table(rows: Sequence[Row]) -> Table:
 
 
 def _check_cases(names: Sequence[str], pairs: int, seed: int, output: Output) -> None:
-    from knowncircuits.cases import CASES, check_cases
+    from knowncircuits.cases.checks import check_cases
+    from knowncircuits.cases.registry import CASES
 
     table = check_cases([CASES[name] for name in names], n=pairs, seed=seed)
     shown = {

@@ -99,8 +99,8 @@ def effects(
     """
     import pandas as pd
 
-    from knowncircuits.evaluation.effects import SCALES, causal_effects
-    from knowncircuits.evaluation.figures import check_files, draw_effects, save_effects
+    from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
+    from knowncircuits.evaluation.figures.files import check_files, draw_effects, save_effects
 
     one = per_position or granularity is Granularity.edge
     chosen = SCALES if scales is None and not one else parse_scales(scales or "1")
@@ -166,19 +166,21 @@ def realism(
     alone. Compared are accuracy with the rest of the model ablated, weight norms and node effects;
     figures show the effects side by side.
     """
-    from knowncircuits.evaluation.effects import SCALES
-    from knowncircuits.evaluation.effects import realism as study
-    from knowncircuits.evaluation.figures import check_files, effects_figure, save_effects
+    from knowncircuits.evaluation.effects.causal import SCALES
+    from knowncircuits.evaluation.effects.realism import effects_of, natural_config
+    from knowncircuits.evaluation.effects.realism import realism as compare_with_natural
+    from knowncircuits.evaluation.figures.curves import effects_figure
+    from knowncircuits.evaluation.figures.files import check_files, save_effects
 
     chosen = SCALES if scales is None else parse_scales(scales)
     trained, _ = load_subject(case, variant, False, model)
     folder = natural or Path("natural") / case
-    config = study.natural_config(trained, **parse_options(option))
+    config = natural_config(trained, **parse_options(option))
     check_files(save or ())
     to = Output(form)
     natural_model = _natural(trained, config, folder, to)
     with show_progress("realism"):
-        table = study.realism(
+        table = compare_with_natural(
             trained,
             natural_model,
             ablations=ablation or ["resample"],
@@ -191,7 +193,7 @@ def realism(
     figure = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
         title = f"Causal effects in {case}, trained with its circuit and naturally"
-        figure = effects_figure(study.effects_of(table), theme=theme.value, title=title)
+        figure = effects_figure(effects_of(table), theme=theme.value, title=title)
     for path in save or ():
         save_effects(table, figure, path)
         to.say(f"wrote {path}")
@@ -206,7 +208,7 @@ def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
     from knowncircuits.files.writing import check_writable
     from knowncircuits.models.trained import load_trained, save_trained
     from knowncircuits.models.training.trainer import from_json
-    from knowncircuits.models.zoo import freeze
+    from knowncircuits.models.zoo.produce import freeze
 
     if (folder / "config.json").exists():
         found = load_trained(folder)
@@ -231,7 +233,7 @@ def _effects_table(table: pd.DataFrame) -> Table:
     """A row for each node or edge, a column for each scale or position."""
     import pandas as pd
 
-    from knowncircuits.evaluation.effects import wide_effects
+    from knowncircuits.evaluation.effects.wide import wide_effects
 
     about = (
         f"{', '.join(table['model'].unique())}: effects on up to {table['n'].max()} answers that "

@@ -84,7 +84,8 @@ def faithfulness(
     over cases, and writes tables and figures by their endings: --save faithfulness.html.
     """
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
-    from knowncircuits.evaluation.figures import check_files, faithfulness_figure, save_effects
+    from knowncircuits.evaluation.figures.faithfulness import faithfulness_figure
+    from knowncircuits.evaluation.figures.files import check_files, save_effects
     from knowncircuits.evaluation.runs.results import read_result, read_results
     from knowncircuits.evaluation.scoring.ranking import check_resolution
 

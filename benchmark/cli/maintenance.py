@@ -21,8 +21,8 @@ maintain_app = typer.Typer(
 @maintain_app.command()
 def difficulty() -> None:
     """Measure how hard each case is, anew, and store it where `cases` and the suites look it up."""
-    from knowncircuits.cases import CASES
     from knowncircuits.cases.difficulty import STORED, write_difficulties
+    from knowncircuits.cases.registry import CASES
     from knowncircuits.evaluation.catalogue.measuring import measure_difficulty
 
     find_checkout()

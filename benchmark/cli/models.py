@@ -35,7 +35,7 @@ from knowncircuits.work.progress import part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from knowncircuits.models.zoo import Zoo
+    from knowncircuits.models.zoo.shelf import Zoo
 
 
 class ListByDefault(TyperGroup):
@@ -65,7 +65,7 @@ def models_list(
     """List the trained models with what their certificates say, and those that are missing."""
     import pandas as pd
 
-    from knowncircuits.models.zoo import SHIPPED, Zoo
+    from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
     names, variants = choose_cases(case, suite, family), choose_variants(variant, "all")
@@ -99,7 +99,8 @@ def models_check(
     """
     import pandas as pd
 
-    from knowncircuits.models.zoo import PAIRS, SHIPPED, Zoo, check_model
+    from knowncircuits.models.zoo.check import PAIRS, check_model
+    from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
     chosen = _held(zoo, choose_cases(case, suite, family), choose_variants(variant, "all"))
@@ -155,7 +156,8 @@ def models_train(
     there are left alone, and what was killed goes on where it last validated. Exits with 1 if a
     model is not certified.
     """
-    from knowncircuits.models.zoo import RECIPES, Outcome, Zoo, make_models
+    from knowncircuits.models.zoo.produce import RECIPES, Outcome, make_models
+    from knowncircuits.models.zoo.shelf import Zoo
 
     check_device(device)
     zoo, names = Zoo(output), choose_cases(case, suite, family)
@@ -212,7 +214,7 @@ SHARES = {
 
 def _describe(zoo: Zoo, name: str, variant: str) -> dict[str, Any]:
     """A model's sizes, and what its certificate says."""
-    from knowncircuits.models.zoo import Summary
+    from knowncircuits.models.certificates.summary import Summary
 
     config, certificate = zoo.describe(name, variant)
     found = Summary.of(certificate)

@@ -204,7 +204,7 @@ def choose_cases(
     cases: Sequence[str] | None, suite: str | None = None, family: str | None = None
 ) -> list[str]:
     """The cases that -c names, or else those of a suite and a family, by default all."""
-    from knowncircuits.cases import list_cases, load_case
+    from knowncircuits.cases.registry import list_cases, load_case
 
     if cases and (suite or family):
         raise InputError("expected -c, or --suite and --family, got both")
@@ -215,7 +215,7 @@ def choose_cases(
 
 def choose_variants(variants: Sequence[str] | None, default: str) -> list[str]:
     """The variants that are named, each once; `all` stands for all of them."""
-    from knowncircuits.models.zoo import VARIANTS, check_variant
+    from knowncircuits.models.zoo.shelf import VARIANTS, check_variant
 
     named = dict.fromkeys(variants or [default])
     for variant in named:
@@ -252,9 +252,9 @@ def load_subject(
     case: str, variant: str | None, compiled: bool, model: Path | None
 ) -> tuple[Any, str]:
     """The compiled or trained model that options ask for, and its name."""
-    from knowncircuits.cases import load_case
+    from knowncircuits.cases.registry import load_case
     from knowncircuits.models.trained import load_trained
-    from knowncircuits.models.zoo import load_model
+    from knowncircuits.models.zoo.shelf import load_model
 
     if sum((compiled, model is not None, variant is not None)) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")

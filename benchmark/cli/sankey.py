@@ -58,9 +58,8 @@ def sankey(
 
     Ribbons are as wide as scores are large, blue where they are positive and red where negative.
     """
-    from knowncircuits.evaluation.figures import circuit_sankey, save_figure
-    from knowncircuits.evaluation.figures.pictures import check_targets
-    from knowncircuits.evaluation.figures.sankey import shown_edges
+    from knowncircuits.evaluation.figures.pictures import check_targets, save_figure
+    from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_edges
 
     check_targets(save or ())
     shown, circuit, title = _read(subject, truth, variant, compiled)

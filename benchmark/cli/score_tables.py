@@ -30,7 +30,7 @@ def case_scores(table: pd.DataFrame) -> pd.DataFrame:
 
 def case_scores_table(title: str, cases: pd.DataFrame) -> Table:
     """The rows of `case_scores`, and macro means below."""
-    from knowncircuits.cases import list_cases
+    from knowncircuits.cases.registry import list_cases
 
     rows = cases.to_dict("records")
     structural = cases[cases["case"].isin(list_cases("structural"))]

@@ -183,7 +183,7 @@ def methods(form: FormatOption = Format.table) -> None:
     """List the discovery methods and the controls, with their options and defaults."""
     import pandas as pd
 
-    from knowncircuits.evaluation.methods.discover import default_options, describe_methods
+    from knowncircuits.evaluation.methods.discovery import default_options, describe_methods
 
     rows = [
         {
@@ -210,7 +210,7 @@ def _options_text(options: Mapping[str, Any]) -> str:
 
 def _methods(names: Sequence[str]) -> list[str]:
     """The methods named, without repetition; `all` stands for all of ours."""
-    from knowncircuits.evaluation.methods.discover import describe_methods
+    from knowncircuits.evaluation.methods.discovery import describe_methods
 
     ours = [name for name, _, kind in describe_methods() if kind != "added"]
     return list(dict.fromkeys(n for name in names for n in (ours if name == "all" else [name])))
@@ -223,7 +223,7 @@ def _with_fitted_options(entry: Settings) -> Settings:
     """
     from pydantic_core import to_jsonable_python
 
-    from knowncircuits.evaluation.methods.discover import bind_options, load_method
+    from knowncircuits.evaluation.methods.discovery import bind_options, load_method
 
     bound = bind_options(load_method(entry.method), entry.method, entry.options)
     given = {name: bound[name] for name in entry.options}
@@ -237,7 +237,7 @@ def _trained(
 
     Where the cases were asked for by name, one without a model is an error.
     """
-    from knowncircuits.models.zoo import SHIPPED, load_model
+    from knowncircuits.models.zoo.shelf import SHIPPED, load_model
 
     there = [(name, kind) for name in names for kind in variants if SHIPPED.holds(name, kind)]
     if named and len(variants) == 1:

@@ -90,7 +90,7 @@ def train(
     from knowncircuits.models.trained import save_trained
     from knowncircuits.models.training import trainer as training
     from knowncircuits.models.training.training_log import track
-    from knowncircuits.models.zoo import freeze, plan_model
+    from knowncircuits.models.zoo.produce import freeze, plan_model
 
     check_tracking(wandb, wandb_mode)
     plan = replace(plan_model(case), shuffle=shuffle)
@@ -172,7 +172,7 @@ def run_training(trainer: Any, checkpoint: Path, tracker: Any, command: str = "t
 
 def run_certificate(trained: Any, pairs: int, seed: int, command: str = "train") -> Any:
     """The model with a new certificate; prints what came of it."""
-    from knowncircuits.models.zoo import with_certificate
+    from knowncircuits.models.zoo.produce import with_certificate
 
     with show_progress(command):
         trained = with_certificate(trained, n_pairs=pairs, seed=seed)

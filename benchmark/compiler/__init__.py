@@ -1,8 +1,5 @@
 """The compiler: RASP programs to transformers whose circuit is known."""
 
-from knowncircuits.compiler.compile import compile_program
-from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.compiler.validate import validate
-from knowncircuits.compiler.variables import Variable
+import lazy_loader
 
-__all__ = ["Compiled", "Variable", "compile_program", "validate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

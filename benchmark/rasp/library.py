@@ -27,6 +27,9 @@ def make_length() -> SOp:
     return SelectorWidth(everything).named("length")
 
 
+length = make_length()
+
+
 def make_hist(sop: SOp = tokens) -> SOp:
     """How often the value at each position occurs."""
     return SelectorWidth(Select(sop, sop, Comparison.EQ).named("same")).named("hist")

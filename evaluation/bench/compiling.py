@@ -6,8 +6,8 @@ from time import perf_counter
 
 import pandas as pd
 
-from knowncircuits.cases import CASES
-from knowncircuits.compiler import compile_program
+from knowncircuits.cases.registry import CASES
+from knowncircuits.compiler.compile import compile_program
 from knowncircuits.work.progress import reported
 
 

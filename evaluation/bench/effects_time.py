@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from knowncircuits.evaluation.effects import SCALES, causal_effects
+from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
 from knowncircuits.evaluation.effects.subjects import ROUNDING, SAME_NUMBER
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.models.interop.hooks import source_hooks, split_heads
 from knowncircuits.models.trained import Trained
-from knowncircuits.models.zoo import load_model
+from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.work.threads import threads
 
 ATOL = 0.05

@@ -9,10 +9,10 @@ import pandas as pd
 import torch
 
 from knowncircuits.evaluation.bench.patching import SIZES
-from knowncircuits.evaluation.methods import METHODS
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
+from knowncircuits.evaluation.methods.registry import METHODS
 from knowncircuits.evaluation.task import Task, make_task
-from knowncircuits.models.zoo import load_model
+from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.transformer import Transformer
 from knowncircuits.work.progress import part
 from knowncircuits.work.threads import threads

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pandas as pd
 
-from knowncircuits.cases import load_case
+from knowncircuits.cases.registry import load_case
 
 # The cases that InterpBench's own data sets were timed on.
 CASES = ("fraction_of_x", "open_minus_close_fraction")

@@ -8,7 +8,7 @@ from time import perf_counter
 
 import pandas as pd
 
-from knowncircuits.cases import load_case
+from knowncircuits.cases.registry import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.models.certificates.certificate import certify

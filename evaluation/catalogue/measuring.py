@@ -9,10 +9,10 @@ from enum import IntEnum
 import networkx as nx
 import torch
 
-from knowncircuits.cases import Case
+from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.program import flatten
 from knowncircuits.evaluation.methods.controls import BLIND
 from knowncircuits.evaluation.scoring.scores import Scores, score

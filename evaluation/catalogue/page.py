@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from knowncircuits.cases import CASES, Case
+from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
-from knowncircuits.cases.registry import FAMILIES, list_cases
+from knowncircuits.cases.registry import CASES, FAMILIES, list_cases
 from knowncircuits.describe import program_text
 from knowncircuits.evaluation.figures.drawing import circuit_text
 from knowncircuits.rasp.expressions import Value

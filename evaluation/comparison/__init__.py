@@ -1,1 +1,5 @@
 """Methods side by side: means over cases, intervals, tests, ranks, plots."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from knowncircuits.cases import list_cases
+from knowncircuits.cases.registry import list_cases
 from knowncircuits.evaluation.comparison.intervals import (
     Interval,
     interval_over_cases,

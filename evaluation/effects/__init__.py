@@ -1,14 +1,5 @@
 """Causal effects: how often the output changes when a node or an edge is ablated."""
 
-from knowncircuits.evaluation.effects.ablations import ABLATIONS, Ablation, NodeStatistics
-from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
-from knowncircuits.evaluation.effects.wide import wide_effects
+import lazy_loader
 
-__all__ = [
-    "ABLATIONS",
-    "SCALES",
-    "Ablation",
-    "NodeStatistics",
-    "causal_effects",
-    "wide_effects",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

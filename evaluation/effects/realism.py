@@ -12,12 +12,12 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from knowncircuits.cases import Case
+from knowncircuits.cases.case import Case
 from knowncircuits.checks.arguments import takes
 from knowncircuits.checks.values import fit_all
 from knowncircuits.circuit import Label
 from knowncircuits.errors import ModelError
-from knowncircuits.evaluation.effects import SCALES, causal_effects
+from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
 from knowncircuits.models.certificates.agreement import measure
 from knowncircuits.models.certificates.certificate import (
     ABLATIONS,
@@ -28,7 +28,8 @@ from knowncircuits.models.certificates.certificate import (
 )
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.training.trainer import Losses, Trainer, TrainingConfig, from_json, train
-from knowncircuits.models.zoo import freeze, load_model
+from knowncircuits.models.zoo.produce import freeze
+from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.transformer import Transformer
 from knowncircuits.work.progress import part
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from knowncircuits.checks.arguments import advice
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError
 from knowncircuits.models.certificates.agreement import says_none
 from knowncircuits.models.interop.interpbench import InterpBenchModel

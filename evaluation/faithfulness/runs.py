@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from knowncircuits.cases import list_cases
+from knowncircuits.cases.registry import list_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.faithfulness.growth import faithfulness

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from knowncircuits.compiler import Compiled
+    from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.models.trained import Trained
 
 LEAST = 0.005  # effects from which on an edge is drawn

@@ -21,7 +21,7 @@ from knowncircuits.graph import Graph, destination_node, split_edge
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from knowncircuits.compiler import Compiled
+    from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.models.trained import Trained
 
 N_EDGES = 30  # that are drawn where nothing else is asked for

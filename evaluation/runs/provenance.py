@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
-from knowncircuits.evaluation.methods.discover import GROUP, load_method
+from knowncircuits.evaluation.methods.discovery import GROUP, load_method
+from knowncircuits.evaluation.methods.registry import METHODS
 
 OURS = "knowncircuits.evaluation.methods"
 # What every method is given: the pairs, the task, the metric and the model's one primitive.

@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.runs.provenance import machine
 from knowncircuits.evaluation.runs.result_schema import StoredRun
@@ -23,7 +23,7 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
 from knowncircuits.files.reading import first_problem
 from knowncircuits.models.trained import Trained
-from knowncircuits.models.zoo import VARIANTS
+from knowncircuits.models.zoo.shelf import VARIANTS
 
 COMPILED = "compiled"
 COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from knowncircuits.cases import load_case
+from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, MethodError, ResultError
-from knowncircuits.evaluation.methods.discover import default_options, discover, load_method
+from knowncircuits.evaluation.methods.discovery import default_options, discover, load_method
 from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.runs.provenance import code_hash
 from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
@@ -27,7 +27,7 @@ from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Ablation, Task, make_task
 from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.trained import Trained, load_trained
-from knowncircuits.models.zoo import load_model
+from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.transformer import weights_hash
 from knowncircuits.work.processes import KilledError, run_jobs
 from knowncircuits.work.progress import part

@@ -1,1 +1,5 @@
 """What scores are worth against a known circuit: areas, curves, tables, statistics."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

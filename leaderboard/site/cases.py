@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from knowncircuits.cases import load_case
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
+from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Label
 from knowncircuits.describe import program_text
 from knowncircuits.evaluation.figures.drawing import circuit_text
@@ -20,7 +20,7 @@ from knowncircuits.leaderboard.site.standings import Standings
 from knowncircuits.leaderboard.slices import level_of
 from knowncircuits.leaderboard.stored_effects import Curves
 from knowncircuits.leaderboard.truth import Certified
-from knowncircuits.models.zoo import Summary
+from knowncircuits.models.certificates.summary import Summary
 
 BLIND = {"depth": "late edges", "shortness": "short edges", "from_embed": "edges out of embed"}
 

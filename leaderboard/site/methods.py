@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from knowncircuits.cases import CASES
 from knowncircuits.cases.difficulty import load_difficulty
+from knowncircuits.cases.registry import CASES
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import roc_curves
 from knowncircuits.leaderboard.site.drawing import number_cell

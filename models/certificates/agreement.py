@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
 from torch import Tensor
 
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.patching import SinglePatches

@@ -20,12 +20,12 @@ from jaxtyping import Int
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from knowncircuits.cases import Case, draw_pairs
-from knowncircuits.cases.pairs import resample
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.pairs import draw_pairs, resample
 from knowncircuits.cases.sampling import enumerate_inputs, most_inputs
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.reading import first_problem, read_json

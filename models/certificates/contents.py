@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from knowncircuits.circuit import Label
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.models.certificates.agreement import ATOL, Agreement
 from knowncircuits.models.certificates.certificate import (

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import destination_node, split_edge

@@ -14,7 +14,8 @@ from functools import cmp_to_key
 from pathlib import Path
 from typing import Any
 
-from knowncircuits.cases import CASES, Case, list_cases
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.registry import CASES, list_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import ModelError, ResultError

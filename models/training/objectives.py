@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from knowncircuits.compiler import Compiled
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import FIXED, Correspondence
 from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.agreement import says_none

@@ -26,8 +26,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from knowncircuits.cases import Case
-from knowncircuits.compiler import Compiled
+from knowncircuits.cases.case import Case
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.writing import write_bytes

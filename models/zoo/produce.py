@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from knowncircuits.cases import load_case
+from knowncircuits.cases.registry import load_case
 from knowncircuits.checks.values import annotations_of, fit, fit_all
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError

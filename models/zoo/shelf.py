@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knowncircuits.cases import list_cases, load_case
+from knowncircuits.cases.registry import list_cases, load_case
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
 from knowncircuits.files.reading import read_json

@@ -12,8 +12,39 @@ import torch
 
 import knowncircuits as kc
 from knowncircuits.checks.arguments import WAYS, advice, expect, takes
+from knowncircuits.circuit import Label
 from knowncircuits.errors import ArgumentError
-from knowncircuits.exchange import graph_file, read_graph_file
+from knowncircuits.evaluation import faithfulness
+from knowncircuits.evaluation.comparison import compare_results
+from knowncircuits.evaluation.effects import realism, train_natural, wide_effects
+from knowncircuits.evaluation.faithfulness import (
+    completeness,
+    faithfulness_table,
+    greedy,
+    minimality,
+    top_n,
+)
+from knowncircuits.evaluation.figures import (
+    circuit_effects_figure,
+    circuit_sankey,
+    effects_figure,
+    effects_heatmap,
+    faithfulness_figure,
+    save_figure,
+)
+from knowncircuits.evaluation.runs import read_results
+from knowncircuits.evaluation.scoring import Scores, score_curve, score_views
+from knowncircuits.exchange import graph_file, read_graph_file, write_graph_file
+from knowncircuits.leaderboard import (
+    build_site,
+    make_submission,
+    rank_submissions,
+    read_submissions,
+    write_submission,
+)
+from knowncircuits.models import save_trained
+from knowncircuits.models.certificates import read_certificate
+from knowncircuits.models.interop import from_tracr, load_interpbench
 
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
@@ -47,73 +78,73 @@ NEIGHBOURS: dict[str, Any] = {
     "none": None,
 }
 MODELS = TRAINED.model, COMPILED, TRAINED.correspondence
-MEMBERS = CIRCUIT.labels == kc.Label.IN
+MEMBERS = CIRCUIT.labels == Label.IN
 FUNCTIONS: dict[str, Callable[[Any], object]] = {
     "BridgedModel": kc.BridgedModel,
     "Circuit graph": lambda x: kc.Circuit(x, CIRCUIT.labels),
     "Circuit labels": lambda x: kc.Circuit(TASK.graph, x),
     "Correspondence circuit": lambda x: kc.Correspondence.same_names(x, TASK.graph),
     "Correspondence graph": lambda x: kc.Correspondence.same_names(CIRCUIT, x),
-    "Scores graph": lambda x: kc.Scores(x, SCORES.values, "mine"),
-    "Scores values": lambda x: kc.Scores(TASK.graph, x, "mine"),
+    "Scores graph": lambda x: Scores(x, SCORES.values, "mine"),
+    "Scores values": lambda x: Scores(TASK.graph, x, "mine"),
     "Task model": lambda x: kc.Task("mine", x, TASK.clean, TASK.corrupted, TASK.counts),
     "Task clean": lambda x: kc.Task("mine", TASK.model, x, TASK.corrupted, TASK.counts),
     "Transformer": kc.Transformer,
-    "build_site": lambda x: None if isinstance(x, str | Path) else kc.build_site(x, "site"),
+    "build_site": lambda x: None if isinstance(x, str | Path) else build_site(x, "site"),
     "causal_effects": lambda x: kc.causal_effects(x, n_inputs=3, scales=[1], nodes=["m0"]),
     "certify model": lambda x: kc.certify(x, *MODELS[1:], n_pairs=1, edges=[]),
     "certify compiled": lambda x: kc.certify(MODELS[0], x, MODELS[2], n_pairs=1, edges=[]),
     "certify correspondence": lambda x: kc.certify(*MODELS[:2], x, n_pairs=1, edges=[]),
-    "circuit_effects_figure circuit": lambda x: kc.circuit_effects_figure(x, pd.DataFrame()),
-    "circuit_effects_figure frame": lambda x: kc.circuit_effects_figure(CIRCUIT, x),
-    "circuit_sankey": kc.circuit_sankey,
-    "circuit_sankey truth": lambda x: kc.circuit_sankey(SCORES, x),
-    "compare_results": kc.compare_results,
+    "circuit_effects_figure circuit": lambda x: circuit_effects_figure(x, pd.DataFrame()),
+    "circuit_effects_figure frame": lambda x: circuit_effects_figure(CIRCUIT, x),
+    "circuit_sankey": circuit_sankey,
+    "circuit_sankey truth": lambda x: circuit_sankey(SCORES, x),
+    "compare_results": compare_results,
     "compile_program": lambda x: kc.compile_program(x, CASE.vocabulary()),
     "compile_program vocabulary": lambda x: kc.compile_program(CASE.program, x),
-    "completeness": lambda x: kc.completeness(x, MEMBERS, n_subsets=1),
-    "completeness circuit": lambda x: kc.completeness(TASK, x, n_subsets=1),
+    "completeness": lambda x: completeness(x, MEMBERS, n_subsets=1),
+    "completeness circuit": lambda x: completeness(TASK, x, n_subsets=1),
     "discover": lambda x: kc.discover("shortness", x),
     "discover circuit": lambda x: kc.discover("truth", TASK, circuit=x),
-    "effects_figure": kc.effects_figure,
-    "effects_heatmap": kc.effects_heatmap,
-    "faithfulness": lambda x: kc.faithfulness(x, SCORES),
-    "faithfulness scores": lambda x: kc.faithfulness(TASK, x),
-    "faithfulness truth": lambda x: kc.faithfulness(TASK, SCORES, x),
-    "faithfulness_figure": kc.faithfulness_figure,
-    "faithfulness_table": kc.faithfulness_table,
-    "from_tracr": kc.from_tracr,
-    "greedy": lambda x: kc.greedy(x, 3),
+    "effects_figure": effects_figure,
+    "effects_heatmap": effects_heatmap,
+    "faithfulness": lambda x: faithfulness(x, SCORES),
+    "faithfulness scores": lambda x: faithfulness(TASK, x),
+    "faithfulness truth": lambda x: faithfulness(TASK, SCORES, x),
+    "faithfulness_figure": faithfulness_figure,
+    "faithfulness_table": faithfulness_table,
+    "from_tracr": from_tracr,
+    "greedy": lambda x: greedy(x, 3),
     "list_cases": kc.list_cases,
     "list_models": kc.list_models,
     "load_case": kc.load_case,
-    "load_interpbench": lambda x: kc.load_interpbench(x, "no such folder"),
+    "load_interpbench": lambda x: load_interpbench(x, "no such folder"),
     "load_model": kc.load_model,
     "load_model variant": lambda x: kc.load_model("fraction_of_x", x),
     "load_trained": kc.load_trained,
-    "make_submission": kc.make_submission,
+    "make_submission": make_submission,
     "make_task": lambda x: kc.make_task(x, 1),
-    "minimality": lambda x: kc.minimality(x, MEMBERS, n_subsets=1),
-    "rank_submissions": kc.rank_submissions,
-    "read_certificate": kc.read_certificate,
-    "read_graph_file": kc.read_graph_file,
-    "read_results": kc.read_results,
-    "read_submissions": kc.read_submissions,
-    "realism": lambda x: None if x is CASE or x is TRAINED else kc.realism(x),
-    "save_figure": lambda x: kc.save_figure(x, "figure.html"),
-    "save_trained": lambda x: kc.save_trained(x, "trained"),
+    "minimality": lambda x: minimality(x, MEMBERS, n_subsets=1),
+    "rank_submissions": rank_submissions,
+    "read_certificate": read_certificate,
+    "read_graph_file": read_graph_file,
+    "read_results": read_results,
+    "read_submissions": read_submissions,
+    "realism": lambda x: None if x is CASE or x is TRAINED else realism(x),
+    "save_figure": lambda x: save_figure(x, "figure.html"),
+    "save_trained": lambda x: save_trained(x, "trained"),
     "score": lambda x: kc.score(x, CIRCUIT),
     "score circuit": lambda x: kc.score(SCORES, x),
-    "score_curve": lambda x: kc.score_curve(x, CIRCUIT),
-    "score_views": lambda x: kc.score_views(x, CIRCUIT),
+    "score_curve": lambda x: score_curve(x, CIRCUIT),
+    "score_views": lambda x: score_views(x, CIRCUIT),
     "to_hooked": kc.to_hooked,
     "to_transformer_lens": kc.to_transformer_lens,
-    "top_n": lambda x: kc.top_n(x, 3),
-    "train_natural": lambda x: None if x is TRAINED else kc.train_natural(x),
+    "top_n": lambda x: top_n(x, 3),
+    "train_natural": lambda x: None if x is TRAINED else train_natural(x),
     "validate": lambda x: kc.validate(x, CASE.vocabulary()),
-    "wide_effects": kc.wide_effects,
-    "write_graph_file": lambda x: kc.write_graph_file(x, "graph.json"),
-    "write_submission": lambda x: kc.write_submission(x, "submissions"),
+    "wide_effects": wide_effects,
+    "write_graph_file": lambda x: write_graph_file(x, "graph.json"),
+    "write_submission": lambda x: write_submission(x, "submissions"),
 }
 
 
@@ -148,11 +179,11 @@ def test_no_other_error(function: str, tmp_path: Path, monkeypatch: pytest.Monke
             "expected circuit to be Circuit, got Trained; pass trained.circuit",
         ),
         (
-            lambda: kc.write_graph_file(TRAINED, "file"),  # type: ignore[arg-type]
+            lambda: write_graph_file(TRAINED, "file"),  # type: ignore[arg-type]
             "expected file to be GraphFile or Circuit, got Trained; pass trained.circuit",
         ),
         (
-            lambda: kc.compare_results(Path("results")),  # type: ignore[arg-type]
+            lambda: compare_results(Path("results")),  # type: ignore[arg-type]
             "expected results to be a sequence of Result, got PosixPath; pass read_results(folder)",
         ),
         (
@@ -160,7 +191,7 @@ def test_no_other_error(function: str, tmp_path: Path, monkeypatch: pytest.Monke
             "expected name to be str, got Case; pass case.name",
         ),
         (
-            lambda: kc.completeness(TASK, SCORES.values),
+            lambda: completeness(TASK, SCORES.values),
             "expected a circuit of True and False, got float64; of scores pass top_n(scores, n)",
         ),
     ],
@@ -176,7 +207,7 @@ def test_what_it_says_to_pass_is_what_was_wanted() -> None:
     names = {type(value).__name__: name for name, value in NEIGHBOURS.items()} | {
         "Aggregate": "program"
     }
-    scope = vars(kc) | {name: getattr(kc, name) for name in kc.__all__} | NEIGHBOURS
+    scope = globals() | {name: getattr(kc, name) for name in kc.__all__} | NEIGHBOURS
     scope |= {
         "method": "shortness",
         "graph_file": graph_file,
@@ -195,7 +226,7 @@ def test_what_it_says_to_pass_is_what_was_wanted() -> None:
 
 
 def test_a_circuit_is_written_as_a_file(tmp_path: Path) -> None:
-    kc.write_graph_file(CIRCUIT, tmp_path / "circuit.json")
+    write_graph_file(CIRCUIT, tmp_path / "circuit.json")
     assert read_graph_file(tmp_path / "circuit.json").circuit() == CIRCUIT
 
 
@@ -204,14 +235,14 @@ class TestPaths:
 
     def test_models(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
-        kc.save_trained(TRAINED, "folder")
+        save_trained(TRAINED, "folder")
         for folder in ("folder", tmp_path / "folder"):
             assert kc.load_trained(folder).certificate == TRAINED.certificate
 
     def test_results(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(kc.KnownCircuitsError, match="expected result files under r1"):
-            kc.read_results("r1")
+            read_results("r1")
 
 
 class TestTakes:

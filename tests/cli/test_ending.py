@@ -16,7 +16,7 @@ from knowncircuits.cli import app
 from knowncircuits.cli.ending import BAD_INPUT, FAULT, TRACEBACK, run_command
 from knowncircuits.cli.options import to_path
 from knowncircuits.errors import InputError, MethodError
-from knowncircuits.evaluation.methods.discover import load_method
+from knowncircuits.evaluation.methods.discovery import load_method
 
 COMMAND = f"{sys.executable} -P -m knowncircuits.cli"  # -P: as the installed script
 

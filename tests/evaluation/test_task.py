@@ -16,7 +16,7 @@ from knowncircuits.cases import draw_pairs, load_case
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation import task as tasks
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task

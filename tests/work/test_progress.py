@@ -14,8 +14,10 @@ import knowncircuits as kc
 from jobs import count_to
 from knowncircuits.cli.lines import BETWEEN, FIRST, Lines, duration
 from knowncircuits.cli.progress import Bars
-from knowncircuits.leaderboard.submission import read_submissions
-from knowncircuits.models.zoo import SHIPPED, check_model, with_certificate
+from knowncircuits.evaluation.effects import realism
+from knowncircuits.leaderboard import rank_submissions, read_submissions
+from knowncircuits.models.zoo import SHIPPED, check_model
+from knowncircuits.models.zoo.produce import with_certificate
 from knowncircuits.work.processes import run_jobs
 from knowncircuits.work.progress import Report, heard_by, part, reported
 
@@ -74,7 +76,7 @@ def test_effects_say_how_far_they_are() -> None:
     [
         (lambda: with_certificate(kc.load_model("fraction_of_x"), n_pairs=60), ["certificate"]),
         (
-            lambda: kc.realism(
+            lambda: realism(
                 "fraction_of_x",
                 kc.load_model("fraction_of_x", "seed1"),
                 scales=[1],
@@ -84,7 +86,7 @@ def test_effects_say_how_far_they_are() -> None:
             ["effects in the trained model", "effects in the natural model"],
         ),
         (
-            lambda: kc.rank_submissions(read_submissions("leaderboard/submissions")[0][:2]),
+            lambda: rank_submissions(read_submissions("leaderboard/submissions")[0][:2]),
             ["reading submissions", "scoring"],
         ),
     ],

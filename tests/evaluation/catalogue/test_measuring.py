@@ -26,7 +26,7 @@ from knowncircuits.evaluation.catalogue.measuring import (
     measure_difficulty,
 )
 from knowncircuits.evaluation.methods.controls import BLIND
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.graph import Graph, destination_node, split_edge
 from programs import TWELVE

@@ -15,7 +15,7 @@ from knowncircuits.errors import InputError, ResultError, UnknownNameError
 from knowncircuits.evaluation.faithfulness.growth import SHARES, faithfulness
 from knowncircuits.evaluation.faithfulness.runs import by_suite, faithfulness_table, macro_means
 from knowncircuits.evaluation.figures import faithfulness_figure
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.runs.running import Settings, run
 from knowncircuits.evaluation.task import make_task

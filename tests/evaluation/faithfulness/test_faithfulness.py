@@ -25,7 +25,7 @@ from knowncircuits.evaluation.faithfulness.completeness import (
 )
 from knowncircuits.evaluation.faithfulness.construction import greedy, prune, top_n
 from knowncircuits.evaluation.faithfulness.growth import area, edge_counts, faithfulness
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import ABLATIONS, Ablation, Task, make_task
 from knowncircuits.graph import Graph

@@ -16,12 +16,11 @@ from knowncircuits.errors import GraphError, ResultError, UnknownNameError
 from knowncircuits.evaluation.figures import (
     THEMES,
     circuit_effects_figure,
-    draw_effects,
     effects_figure,
     effects_heatmap,
-    save_effects,
 )
 from knowncircuits.evaluation.figures.axis import ScaleAxis
+from knowncircuits.evaluation.figures.files import draw_effects, save_effects
 
 SCALES = (0.0, 0.5, 1.0, 2.0)
 NODES = {"embed": "in", "pos": "undetermined", "m0": "in", "a0.h0": "out", "a0.h1": "out"}

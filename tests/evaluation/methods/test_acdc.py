@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from knowncircuits.cases import load_case
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.acdc import removal_order
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Ablation, Task, make_task
 from knowncircuits.graph import Graph

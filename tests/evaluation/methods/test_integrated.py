@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.integrated import Rule, quadrature
 from knowncircuits.evaluation.methods.nodes import sum_by_source
 from knowncircuits.evaluation.task import Ablation, Task

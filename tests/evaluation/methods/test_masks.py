@@ -9,7 +9,7 @@ import torch
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Label
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.masks import chance_kept, draw_masks
 from knowncircuits.evaluation.methods.sp import edges_between
 from knowncircuits.evaluation.task import make_task

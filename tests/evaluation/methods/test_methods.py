@@ -13,7 +13,7 @@ from knowncircuits.circuit import Label
 from knowncircuits.errors import GraphError, MethodError
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
-from knowncircuits.evaluation.methods.discover import discover, load_method, methods
+from knowncircuits.evaluation.methods.discovery import discover, load_method, methods
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Ablation, Task, make_task

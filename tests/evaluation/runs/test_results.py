@@ -16,9 +16,8 @@ import torch
 
 from knowncircuits.cases import load_case
 from knowncircuits.errors import GraphError, MethodError, ResultError, UnknownNameError
-from knowncircuits.evaluation.methods import Attribution, Method
-from knowncircuits.evaluation.methods import discover as discovery
-from knowncircuits.evaluation.methods.discover import (
+from knowncircuits.evaluation.methods import Attribution, Method, discovery
+from knowncircuits.evaluation.methods.discovery import (
     describe_methods,
     discover,
     load_method,

@@ -25,7 +25,7 @@ from knowncircuits.errors import (
 )
 from knowncircuits.evaluation.comparison.compare import compare_results
 from knowncircuits.evaluation.methods import METHODS, Method
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.runs.failures import Failure
 from knowncircuits.evaluation.runs.results import Result, check_one_code, read_result, read_results
 from knowncircuits.evaluation.runs.running import (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from knowncircuits import rasp
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.compiler import Compiled, compile_program
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.curves import score_curve
 from knowncircuits.evaluation.scoring.scores import Scores, score, score_views
 from knowncircuits.evaluation.scoring.views import VIEWS

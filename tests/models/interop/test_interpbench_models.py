@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import knowncircuits as kc
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import destination_node
+from knowncircuits.models.interop import load_interpbench
 from knowncircuits.models.interop.hooked import lens_state_dict
 from knowncircuits.models.interop.interpbench import FILES, tracr_order
 from knowncircuits.transformer import Transformer, TransformerConfig
@@ -115,7 +115,7 @@ def release(tmp_path: Path) -> Release:
 
 @pytest.mark.parametrize("case", [3, "3", "fraction_of_x", load_case("fraction_of_x")])
 def test_a_released_model(release: Release, case: Any) -> None:
-    loaded = kc.load_interpbench(case, release.root)
+    loaded = load_interpbench(case, release.root)
     assert loaded.case is load_case("fraction_of_x")
     assert loaded.meta == {"lr": 0.01, "strict_weight": 0.4}
     assert loaded.model.config == replace(release.model.config, d_vocab=5)  # PAD is left out
@@ -126,7 +126,7 @@ def test_a_released_model(release: Release, case: Any) -> None:
 
 
 def test_the_recorded_circuit(release: Release) -> None:
-    circuit = kc.load_interpbench(3, release.root).circuit
+    circuit = load_interpbench(3, release.root).circuit
     assert circuit.edges(Label.IN) == INSIDE
     undetermined = circuit.edges(Label.UNDETERMINED)
     assert set(undetermined) == {e for e in circuit.graph.edges if e.startswith("pos->")}
@@ -140,7 +140,7 @@ def test_the_recorded_circuit(release: Release) -> None:
 
 
 def test_it_can_be_compared_with_its_compiled_case(release: Release) -> None:
-    loaded = kc.load_interpbench(3, release.root)
+    loaded = load_interpbench(3, release.root)
     compiled = load_case("fraction_of_x").compile()
     for name in ("d_vocab", "d_vocab_out", "n_ctx"):
         assert getattr(compiled.model.config, name) == getattr(loaded.model.config, name)
@@ -156,7 +156,7 @@ def test_a_configuration_pickled_as_an_object(
     made = stand_in(f"transformer_lens.{name}", name)()
     vars(made).update(release.fields)
     release.dump("ll_model_cfg.pkl", made)
-    config = kc.load_interpbench(3, release.root).model.config
+    config = load_interpbench(3, release.root).model.config
     assert config == replace(release.model.config, d_vocab=5)
 
 
@@ -170,7 +170,7 @@ def test_edges_pickled_as_objects(release: Release, stand_in: Callable[[str, str
         return made
 
     release.dump("edges.pkl", [(node(a), node(b)) for a, b in EDGES])
-    assert kc.load_interpbench(3, release.root).circuit.edges() == INSIDE
+    assert load_interpbench(3, release.root).circuit.edges() == INSIDE
 
 
 def test_a_model_whose_case_is_not_ours(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_model_whose_case_is_not_ours(tmp_path: Path) -> None:
         2, 4, 8, 2, 12, 7, 50, 50, activation="gelu_new", layer_norm=True, layer_norm_eps=1e-3
     )
     release = Release(tmp_path, "ioi", config, edges)
-    loaded = kc.load_interpbench("ioi", tmp_path)
+    loaded = load_interpbench("ioi", tmp_path)
     assert loaded.case is None
     tokens = random_tokens(release.model, 4, 7)
     assert torch.equal(loaded.model(tokens), release.model(tokens))
@@ -215,29 +215,29 @@ def test_a_release_on_the_hub(release: Release, hub: Path) -> None:
     for name in FILES:
         (release.folder / name).rename(blobs / name)
         (snapshot / name).symlink_to(blobs / name)
-    loaded = kc.load_interpbench(3, "cybershiptrooper/InterpBench")
+    loaded = load_interpbench(3, "cybershiptrooper/InterpBench")
     assert loaded.circuit.edges() == INSIDE
     assert torch.equal(loaded.model.W_U, release.model.W_U)
     with pytest.raises(ModelError, match=rf"in .*{commit}.4, got no ll_model.pth, "):
-        kc.load_interpbench(4, "cybershiptrooper/InterpBench")
+        load_interpbench(4, "cybershiptrooper/InterpBench")
 
 
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize("name", ["cybershiptrooper/InterpBench", "no..name/at-all"])
 def test_a_release_that_is_out_of_reach(name: str) -> None:
     with pytest.raises(ModelError, match=f"expected {name} on the Hugging Face hub, got "):
-        kc.load_interpbench(3, name)
+        load_interpbench(3, name)
 
 
 def test_missing_files(release: Release) -> None:
     (release.folder / "edges.pkl").unlink()
     (release.folder / "meta.json").unlink()
     with pytest.raises(ModelError, match=r"expected .* in .*3, got no edges.pkl, meta.json"):
-        kc.load_interpbench(3, release.root)
+        load_interpbench(3, release.root)
     with pytest.raises(ModelError, match=r"in .*fraction_of_y, got no ll_model.pth, "):
-        kc.load_interpbench("fraction_of_y", release.root)
+        load_interpbench("fraction_of_y", release.root)
     with pytest.raises(ModelError, match=r"in .*absent.3, got no ll_model.pth, "):
-        kc.load_interpbench(3, release.root / "absent")
+        load_interpbench(3, release.root / "absent")
 
 
 @pytest.mark.parametrize(
@@ -254,18 +254,18 @@ def test_configurations_that_do_not_fit(
 ) -> None:
     release.dump("ll_model_cfg.pkl", release.fields | changes)
     with pytest.raises(ModelError, match=message):
-        kc.load_interpbench(3, release.root)
+        load_interpbench(3, release.root)
 
 
 def test_a_model_of_another_case(tmp_path: Path) -> None:
     Release(tmp_path, "3", TransformerConfig(2, 4, 12, 3, 48, 5, 7, 1), EDGES)
     expected = "expected d_vocab 6 and n_ctx 5 for fraction_of_x, got 7 and 5"
     with pytest.raises(ModelError, match=expected):
-        kc.load_interpbench(3, tmp_path)
+        load_interpbench(3, tmp_path)
     foreign = next((case for case in CASES.values() if case.interpbench_id is None), None)
     if foreign:
         with pytest.raises(ModelError, match=f"a case of InterpBench's, got {foreign.name}"):
-            kc.load_interpbench(foreign, tmp_path)
+            load_interpbench(foreign, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_model_of_another_case(tmp_path: Path) -> None:
 def test_edges_that_are_none(release: Release, edges: Any, message: str) -> None:
     release.dump("edges.pkl", edges)
     with pytest.raises(ModelError, match=message):
-        kc.load_interpbench(3, release.root)
+        load_interpbench(3, release.root)
 
 
 class Hostile:
@@ -306,7 +306,7 @@ def test_hostile_files(release: Release, tmp_path: Path, name: str, save: Any) -
     hostile = {"embed.W_E": Hostile(marker)}
     save(hostile if save is torch.save else pickle.dumps(hostile), release.folder / name)
     with pytest.raises(ModelError, match=rf"expected .* in .*{name}"):
-        kc.load_interpbench(3, release.root)
+        load_interpbench(3, release.root)
     assert not marker.exists()
 
 
@@ -316,7 +316,7 @@ def test_weights_that_are_no_state_dict(release: Release, weights: object) -> No
     with pytest.raises(
         ModelError, match=r"expected a state dict of tensors in .*ll_model.pth, got"
     ):
-        kc.load_interpbench(3, release.root)
+        load_interpbench(3, release.root)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_weights_that_are_no_state_dict(release: Release, weights: object) -> No
 def test_broken_files(release: Release, name: str, content: bytes, message: str) -> None:
     (release.folder / name).write_bytes(content)
     with pytest.raises(ModelError, match=message):
-        kc.load_interpbench(3, release.root)
+        load_interpbench(3, release.root)
 
 
 @pytest.mark.parametrize(
@@ -377,6 +377,6 @@ def test_every_node_has_edges_in_the_release(release: Release) -> None:
 
     pairs = [edge.split("->") for edge in graph.edges]
     release.dump("edges.pkl", [(hook(a, reads=False), hook(b, reads=True)) for a, b in pairs])
-    circuit = kc.load_interpbench(3, release.root).circuit
+    circuit = load_interpbench(3, release.root).circuit
     determined = [edge for edge in graph.edges if not edge.startswith("pos->")]
     assert list(circuit.edges()) == determined

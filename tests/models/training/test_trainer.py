@@ -13,7 +13,7 @@ from knowncircuits.cases.sampling import in_split
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
-from knowncircuits.evaluation.methods.discover import discover
+from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.models.certificates.certificate import certify

@@ -12,9 +12,10 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.checks.values import fit_all
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import MethodError, UnknownNameError
-from knowncircuits.evaluation.methods import METHODS, Attribution, Control, Method
 from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.methods.cost import measure_cost
+from knowncircuits.evaluation.methods.method import Attribution, Control, Method
+from knowncircuits.evaluation.methods.registry import METHODS
 from knowncircuits.evaluation.methods.returned import edge_scores
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task

@@ -1,0 +1,30 @@
+from . import (
+    cases as cases,
+    evaluation as evaluation,
+    leaderboard as leaderboard,
+    models as models,
+    rasp as rasp,
+)
+from .cases.case import Case as Case
+from .cases.registry import list_cases as list_cases, load_case as load_case
+from .circuit import Circuit as Circuit
+from .compiler.compile import compile_program as compile_program
+from .compiler.compiled import Compiled as Compiled
+from .compiler.validate import validate as validate
+from .correspondence import Correspondence as Correspondence
+from .errors import KnownCircuitsError as KnownCircuitsError
+from .evaluation.effects.causal import causal_effects as causal_effects
+from .evaluation.methods.discovery import discover as discover, methods as methods
+from .evaluation.scoring.scores import score as score
+from .evaluation.task import Task as Task, make_task as make_task
+from .graph import Graph as Graph
+from .models.certificates.certificate import certify as certify
+from .models.interop.bridge import (
+    BridgedModel as BridgedModel,
+    to_transformer_lens as to_transformer_lens,
+)
+from .models.interop.hooked import to_hooked as to_hooked
+from .models.trained import Trained as Trained, load_trained as load_trained
+from .models.zoo.shelf import list_models as list_models, load_model as load_model
+from .transformer import Transformer as Transformer, TransformerConfig as TransformerConfig
+from .vocabulary import Vocabulary as Vocabulary

@@ -1,0 +1,10 @@
+from .case import Case as Case
+from .checks import CaseCheck as CaseCheck, check_case as check_case, check_cases as check_cases
+from .pairs import Pairs as Pairs, draw_pairs as draw_pairs
+from .registry import (
+    CASES as CASES,
+    SUITES as SUITES,
+    list_cases as list_cases,
+    load_case as load_case,
+)
+from .sampling import Dataset as Dataset

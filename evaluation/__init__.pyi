@@ -1,0 +1,10 @@
+from . import (
+    comparison as comparison,
+    effects as effects,
+    faithfulness as faithfulness,
+    figures as figures,
+    methods as methods,
+    runs as runs,
+    scoring as scoring,
+)
+from .task import Task as Task, make_task as make_task

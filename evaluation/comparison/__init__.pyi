@@ -1,0 +1,1 @@
+from .compare import Comparison as Comparison, compare_results as compare_results

@@ -1,0 +1,4 @@
+from .controls import CONTROLS as CONTROLS
+from .discovery import discover as discover, methods as methods
+from .method import Attribution as Attribution, Control as Control, Method as Method
+from .registry import METHODS as METHODS

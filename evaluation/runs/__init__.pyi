@@ -1,0 +1,2 @@
+from .results import Result as Result, read_result as read_result, read_results as read_results
+from .running import Job as Job, Settings as Settings, run as run

@@ -1,0 +1,7 @@
+from .certificate import (
+    Certificate as Certificate,
+    certify as certify,
+    read_certificate as read_certificate,
+)
+from .recheck import recheck as recheck
+from .summary import Summary as Summary

@@ -1,0 +1,10 @@
+from .bridge import BridgedModel as BridgedModel, to_transformer_lens as to_transformer_lens
+from .hooked import (
+    HookedTwin as HookedTwin,
+    lens_config as lens_config,
+    lens_state_dict as lens_state_dict,
+    to_hooked as to_hooked,
+)
+from .interpbench import InterpBenchModel as InterpBenchModel, load_interpbench as load_interpbench
+from .lens import from_lens_config as from_lens_config, from_lens_state_dict as from_lens_state_dict
+from .tracr import from_tracr as from_tracr
