@@ -14,11 +14,11 @@ import knowncircuits as kc
 from knowncircuits.checks.arguments import WAYS, advice, expect, takes
 from knowncircuits.circuit import Label
 from knowncircuits.errors import ArgumentError
-from knowncircuits.evaluation import faithfulness
 from knowncircuits.evaluation.comparison import compare_results
 from knowncircuits.evaluation.effects import realism, train_natural, wide_effects
 from knowncircuits.evaluation.faithfulness import (
     completeness,
+    faithfulness,
     faithfulness_table,
     greedy,
     minimality,
