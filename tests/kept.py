@@ -126,24 +126,27 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def compile_cases() -> None:
-    """Hash each case's compiled weights, in both dtypes, and its circuit file."""
+    """Hash each case's compiled weights, in both dtypes, and its circuit."""
     with open("compiled.csv", "w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("case", "float64", "float32", "circuit"))
         for name in kc.list_cases():
             case = kc.load_case(name)
             double, single = (case.compile(dtype=d) for d in (torch.float64, torch.float32))
-            labels = kc.graph_file(double.circuit.graph, circuit=double.circuit)
-            kc.write_graph_file(labels, "circuit.json")
-            hashed = (weights(double), weights(single), Path("circuit.json").read_bytes())
+            hashed = (weights(double), weights(single), labels(double.circuit))
             table.writerow((name, *(digest(data)[:16] for data in hashed)))
-    Path("circuit.json").unlink()
 
 
 def weights(compiled: kc.Compiled) -> bytes:
     """All weights by name, as they lie in memory."""
     state = sorted(compiled.model.state_dict().items())
     return b"".join(name.encode() + tensor.numpy().tobytes() for name, tensor in state)
+
+
+def labels(circuit: kc.Circuit) -> bytes:
+    """Each edge with its label and the variables that it carries."""
+    edges = [(e, circuit.label(e).name, *circuit.carries.get(e, ())) for e in circuit.graph.edges]
+    return json.dumps(edges).encode()
 
 
 def digest(data: bytes) -> str:
