@@ -10,7 +10,7 @@ from .cases.registry import list_cases as list_cases, load_case as load_case
 from .circuit import Circuit as Circuit
 from .compiler.compile import compile_program as compile_program
 from .compiler.compiled import Compiled as Compiled
-from .compiler.validate import validate as validate
+from .rasp.validation import validate as validate
 from .correspondence import Correspondence as Correspondence
 from .errors import KnownCircuitsError as KnownCircuitsError
 from .evaluation.effects.causal import causal_effects as causal_effects

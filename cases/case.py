@@ -22,13 +22,13 @@ from knowncircuits.cases.sampling import (
 from knowncircuits.errors import InputError
 from knowncircuits.rasp.expressions import SOp, Value
 from knowncircuits.rasp.interpreter import Column, evaluate, interpret
+from knowncircuits.rasp.meant import Meant, MeantInputs
 from knowncircuits.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch
 
     from knowncircuits.compiler.compiled import Compiled
-    from knowncircuits.compiler.meant import Meant, MeantInputs
 
 
 def uniform(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
@@ -90,8 +90,6 @@ class Case:
     @cached_property
     def meant(self) -> Meant | None:
         """The inputs that it is meant for; None: all."""
-        from knowncircuits.compiler.meant import Meant  # its package loads torch
-
         return None if self.inputs is None else Meant(self.inputs, self.vocabulary())
 
     def outputs(self, codes: Int[np.ndarray, "n length"]) -> Column:

@@ -14,8 +14,10 @@ from knowncircuits.cases.pairs import draw_pairs, output_changes
 from knowncircuits.cases.registry import CASES
 from knowncircuits.cases.sampling import most_inputs
 from knowncircuits.errors import InputError
+from knowncircuits.rasp.domains import infer_domains
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.interpreter import NONE
+from knowncircuits.rasp.program import flatten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,11 +152,9 @@ def _entropy(codes: Int[np.ndarray, " n"]) -> float:
 
 
 def _unreached_outputs(case: Case, reached: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    from knowncircuits.compiler.program import flatten  # its package loads torch
-    from knowncircuits.compiler.values import infer_domains
-
-    domains, _ = infer_domains(flatten(case.program), case.vocabulary())
-    if id(case.program) not in domains:
+    program = flatten(case.program)
+    domains, _ = infer_domains(program, case.vocabulary())
+    if program.output not in domains:
         return None
-    values = domains[id(case.program)].values
+    values = domains[program.output].values
     return None if values is None else tuple(v for v in values if v not in set(reached))

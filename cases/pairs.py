@@ -13,6 +13,7 @@ from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.interpreter import MAX_CELLS, NONE, Column, Interpreter
+from knowncircuits.rasp.program import Step, flatten
 
 CORRUPTIONS = ("resample", "minimal", "variable:NAME")
 
@@ -261,19 +262,17 @@ class _Search:
 
 def _variable_and_unrelated(case: Case, name: str) -> tuple[SOp, list[SOp]]:
     """A variable by its name, and those that neither feed it nor are fed by it."""
-    from knowncircuits.compiler.program import flatten  # its package loads torch
-
     program = flatten(case.program)
-    by_name = {program.names[id(sop)]: sop for sop in program.sops}
+    by_name = {step.name: step for step in program.steps}
     if name not in by_name:
         raise UnknownNameError("variable", name, by_name)
-    sources: dict[int, set[int]] = {}
-    for sop in program.dependency_order():
-        sources[id(sop)] = {id(sop)}.union(*(sources[id(child)] for child in program.inputs(sop)))
+    sources: dict[Step, set[Step]] = {}
+    for step in program.in_order:
+        sources[step] = {step}.union(*(sources[read] for read in step.reads))
     target = by_name[name]
     others = [
-        sop
-        for sop in program.sops
-        if id(sop) not in sources[id(target)] and id(target) not in sources[id(sop)]
+        step.sop
+        for step in program.steps
+        if step not in sources[target] and target not in sources[step]
     ]
-    return target, others
+    return target.sop, others

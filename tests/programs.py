@@ -10,7 +10,7 @@ import dataclasses
 from hypothesis import strategies as st
 
 from knowncircuits import rasp
-from knowncircuits.describe import program_text
+from knowncircuits.rasp.text import program_text
 from knowncircuits.vocabulary import Vocabulary
 
 TWELVE = (

@@ -80,9 +80,9 @@ def show(
     """Show a case's program, its compiled model and its circuit."""
     from knowncircuits.cases.difficulty import load_difficulty
     from knowncircuits.cases.registry import load_case
-    from knowncircuits.describe import program_text
     from knowncircuits.evaluation.figures.drawing import circuit_text, save_circuit
     from knowncircuits.evaluation.figures.pictures import FIGURES, check_targets
+    from knowncircuits.rasp.text import program_text
 
     chosen = load_case(case)
     check_targets([save] if save else [], (".json", *FIGURES))

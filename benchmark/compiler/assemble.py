@@ -1,4 +1,4 @@
-"""Pass 7: the weights of all components in the stacks of one Transformer."""
+"""Pass 4: the weights of all components in the stacks of one Transformer."""
 
 from __future__ import annotations
 

@@ -9,15 +9,13 @@ from knowncircuits.compiler.assemble import assemble
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.components import build
 from knowncircuits.compiler.layout import lay_out
-from knowncircuits.compiler.meant import Meant, MeantInputs
 from knowncircuits.compiler.precision import precision_reasons
-from knowncircuits.compiler.program import flatten
 from knowncircuits.compiler.schedule import schedule
-from knowncircuits.compiler.validate import dynamic_reasons, static_reasons
-from knowncircuits.compiler.values import infer_domains
 from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import SOp
+from knowncircuits.rasp.meant import Meant, MeantInputs
+from knowncircuits.rasp.validation import analyse
 from knowncircuits.vocabulary import Vocabulary
 
 
@@ -53,20 +51,16 @@ def compile_program(
         InputError: for `inputs` that are not of the vocabulary.
     """
     meant = None if inputs is None else Meant(inputs, vocabulary)
-    flat = flatten(program)
-    domains, reasons = infer_domains(flat, vocabulary)
-    reasons += static_reasons(flat, domains)
-    if check_inputs:
-        reasons += dynamic_reasons(flat, vocabulary, causal, meant)
-    if reasons:
-        raise CompileError(list(dict.fromkeys(reasons)))
+    flat, domains = analyse(
+        program, vocabulary, causal=causal, meant=meant, check_inputs=check_inputs
+    )
     layers = schedule(flat)
     layout = lay_out(flat, domains, layers, vocabulary)
-    components = build(flat, domains, layout, vocabulary)
-    reasons = precision_reasons(flat, layout, components, vocabulary.max_len, dtype)
+    components = build(flat, layout)
+    reasons = precision_reasons(flat, layout, components, dtype)
     if reasons:
         raise CompileError(reasons)
-    output = layout.of(program)
+    output = layout.of(flat.output)
     n_layers = max(layers.values(), default=0) + 1
     model = assemble(components, n_layers, layout, output, vocabulary, causal=causal, dtype=dtype)
     listed = components.listed()

@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.compiler.meant import Meant
 from knowncircuits.compiler.variables import Component, Variable
 from knowncircuits.errors import InputError, ProgramError
 from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.meant import Meant
 from knowncircuits.transformer import Run, Transformer
 from knowncircuits.vocabulary import BOS, Vocabulary
 

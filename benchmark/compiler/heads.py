@@ -1,4 +1,4 @@
-"""Pass 6, first half: attention heads, by the weights of their q, k, v and o."""
+"""Pass 3, first half: attention heads, by the weights of their q, k, v and o."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from knowncircuits.compiler.layout import Layout
-from knowncircuits.compiler.selectors import Term
-from knowncircuits.compiler.values import term_matters
 from knowncircuits.compiler.variables import Read, Variable, Weights, number
+from knowncircuits.rasp.domains import term_matters
 from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.program import Kind, Step
+from knowncircuits.rasp.terms import Term
 
 # A selected key scores this much more than one that is not: exp(-50) of the weight goes astray.
 COLDNESS = 100.0
@@ -32,7 +33,7 @@ class Head:
     o: Weights = field(default_factory=Weights)
 
 
-def attend(terms: Sequence[Term], layout: Layout, *, bos_score: float) -> Head:
+def _attend(terms: Sequence[Term[Step]], layout: Layout, *, bos_score: float) -> Head:
     """The q and k of a head in which a key scores COLDNESS for each term that holds.
 
     Args:
@@ -84,10 +85,10 @@ def attend(terms: Sequence[Term], layout: Layout, *, bos_score: float) -> Head:
     return head
 
 
-def _scores(term: Term, layout: Layout) -> Callable[[Value, Value], float]:
+def _scores(term: Term[Step], layout: Layout) -> Callable[[Value, Value], float]:
     """COLDNESS where a term holds for a key and a query; 0 for None where that cannot be."""
     domains = layout.domains
-    keys_can, queries_can = (domains[id(s)].nullable for s in (term.keys, term.queries))
+    keys_can, queries_can = domains[term.keys].nullable, domains[term.queries].nullable
 
     def score(key: Value, query: Value) -> float:
         impossible = (key is None and not keys_can) or (query is None and not queries_can)
@@ -96,11 +97,15 @@ def _scores(term: Term, layout: Layout) -> Callable[[Value, Value], float]:
     return score
 
 
-def aggregate_head(
-    terms: Sequence[Term], sop: Variable, out: Variable, default: Value, layout: Layout
-) -> Head:
+def build_head(step: Step, layout: Layout) -> Head:
+    """The head that computes a step, or what an MLP decodes to it."""
+    return _BUILDERS[step.kind](step, layout)
+
+
+def _mean_head(step: Step, layout: Layout) -> Head:
     """A head that moves or averages a variable; BOS holds the default."""
-    head = attend(terms, layout, bos_score=-0.5)
+    sop, out, default = layout.of(step.inputs[0]), layout.of(step), step.constant
+    head = _attend(step.terms, layout, bos_score=-0.5)
     bos = layout.constants.bos.directions[0]
     if out.numerical:
         _value_into(head, sop)
@@ -120,12 +125,13 @@ def aggregate_head(
     return head
 
 
-def sum_head(terms: Sequence[Term], sop: Variable, out: Variable, layout: Layout) -> Head:
+def _sum_head(step: Step, layout: Layout) -> Head:
     """A head that averages over the selected keys and a BOS that weighs as SUM_DILUTION of them.
 
     Its output is sum / (width + SUM_DILUTION), which tells the sum.
     """
-    head = attend(terms, layout, bos_score=math.log(SUM_DILUTION) / COLDNESS)
+    sop, out = layout.of(step.inputs[0]), layout.raw[step]
+    head = _attend(step.terms, layout, bos_score=math.log(SUM_DILUTION) / COLDNESS)
     bos = layout.constants.bos.directions[0]
     _value_into(head, sop)
     head.v.add(bos, 0, -number(sop.at_bos))
@@ -134,13 +140,20 @@ def sum_head(terms: Sequence[Term], sop: Variable, out: Variable, layout: Layout
     return head
 
 
-def width_head(terms: Sequence[Term], out: Variable, layout: Layout) -> Head:
+def _width_head(step: Step, layout: Layout) -> Head:
     """A head whose output is BOS's share of the attention, 1 / (width + 1)."""
-    head = attend(terms, layout, bos_score=0.0)
+    head = _attend(step.terms, layout, bos_score=0.0)
     head.v.add(layout.constants.bos.directions[0], 0, 1.0)
-    head.o.add(out.directions[0], 0, 1.0)
+    head.o.add(layout.raw[step].directions[0], 0, 1.0)
     head.reads["v"].append(Read(layout.constants.bos, False))
     return head
+
+
+_BUILDERS: dict[Kind, Callable[[Step, Layout], Head]] = {
+    Kind.MEAN: _mean_head,
+    Kind.SUM: _sum_head,
+    Kind.WIDTH: _width_head,
+}
 
 
 def _value_into(head: Head, sop: Variable) -> None:

@@ -1,4 +1,4 @@
-"""Pass 5: places: which node writes a variable, and along which residual directions.
+"""Pass 2: places: which node writes a variable, and along which residual directions.
 
 The residual stream has a direction for each value of a categorical variable and one for a numerical
 variable; None is the zero vector. Two directions are constants of the embedding: `one`, everywhere
@@ -7,35 +7,24 @@ variable; None is the zero vector. Two directions are constants of the embedding
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from knowncircuits.compiler.program import (
+from knowncircuits.compiler.variables import Constants, Variable, number
+from knowncircuits.rasp.domains import Domains, value_of
+from knowncircuits.rasp.expressions import Encoding, Value
+from knowncircuits.rasp.program import (
     BOS_FLAG,
     INDICES,
     ONE,
     PAD_FLAG,
     RESERVED,
     TOKENS,
+    Kind,
     Program,
+    Step,
     unique_name,
-)
-from knowncircuits.compiler.schedule import decodes, is_head, needs_mlp
-from knowncircuits.compiler.selectors import Joint, as_map
-from knowncircuits.compiler.values import Domains, try_call
-from knowncircuits.compiler.variables import Constants, Variable, number
-from knowncircuits.rasp.expressions import (
-    Aggregate,
-    AggregateSum,
-    Encoding,
-    Full,
-    IndicesType,
-    LinearSequenceMap,
-    SelectorWidth,
-    SequenceMap,
-    SOp,
-    TokensType,
-    Value,
-    is_categorical,
 )
 from knowncircuits.vocabulary import Vocabulary
 
@@ -47,139 +36,133 @@ class Layout:
     variables: dict[str, Variable]
     tokens: Variable
     indices: Variable
-    by_expr: dict[int, Variable]
-    raw: dict[int, Variable]  # what a head leaves for its MLP to decode
+    by_step: dict[Step, Variable]
+    raw: dict[Step, Variable]  # what a head leaves for its MLP to decode
     constants: Constants
     domains: Domains
     d_model: int
 
-    def of(self, expr: SOp) -> Variable:
-        """The variable that an S-Op is."""
-        return self.by_expr[id(expr)]
+    @property
+    def max_len(self) -> int:
+        """The longest input, without BOS."""
+        return len(self.indices.values)
+
+    def of(self, step: Step) -> Variable:
+        """The variable that a step is."""
+        return self.by_step[step]
+
+
+class _Places:
+    """Gives out directions, one after the other."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, Variable] = {}
+        self.size = 0
+
+    def put(self, variable: Variable) -> Variable:
+        """The variable with directions of its own."""
+        n = 1 if variable.numerical else len(variable.values)
+        directions = tuple(range(self.size, self.size + n))
+        self.size += n
+        return self.keep(replace(variable, directions=directions))
+
+    def keep(self, variable: Variable) -> Variable:
+        """The variable, whose directions are another's, or its own."""
+        assert variable.name not in self.variables, f"two variables of the name {variable.name}"
+        self.variables[variable.name] = variable
+        return variable
 
 
 def lay_out(
-    program: Program, domains: Domains, layers: dict[int, int], vocabulary: Vocabulary
+    program: Program, domains: Domains, layers: Mapping[Step, int], vocabulary: Vocabulary
 ) -> Layout:
     """Give every variable a node and its directions."""
-    nodes = _nodes(program, layers)
-    variables: dict[str, Variable] = {}
-    by_expr: dict[int, Variable] = {}
-    raw: dict[int, Variable] = {}
-    size = 0
-
-    def place(
-        name: str, node: str, encoding: Encoding, values: tuple[Value, ...], **facts: object
-    ) -> Variable:
-        nonlocal size
-        n = 1 if encoding is Encoding.NUMERICAL else len(values)
-        kept = () if encoding is Encoding.NUMERICAL else values
-        directions = tuple(range(size, size + n))
-        size += n
-        variable = Variable(name, node, encoding, kept, directions, **facts)  # type: ignore[arg-type]
-        return keep(variable)
-
-    def keep(variable: Variable) -> Variable:
-        assert variable.name not in variables, f"two variables of the name {variable.name}"
-        variables[variable.name] = variable
-        return variable
-
-    def constant(name: str, varies: bool = False) -> Variable:
-        return place(name, "embed", Encoding.NUMERICAL, (), varies=varies, at_bos=1.0)
-
+    places = _Places()
     constants = Constants(
-        constant(ONE),
-        constant(BOS_FLAG),
-        constant(PAD_FLAG, varies=True) if vocabulary.pad else None,
+        places.put(_number(ONE, "embed", varies=False, at_bos=1.0)),
+        places.put(_number(BOS_FLAG, "embed", varies=False, at_bos=1.0)),
+        places.put(_number(PAD_FLAG, "embed", varies=True, at_bos=1.0)) if vocabulary.pad else None,
     )
     # The input is embedded whether or not the program reads it.
-    tokens = place(TOKENS, "embed", Encoding.CATEGORICAL, vocabulary.tokens)
     positions = tuple(range(vocabulary.max_len))
-    indices = place(INDICES, "pos", Encoding.CATEGORICAL, positions, varies=False)
-    taken = {*RESERVED, *program.names.values()}
-    for expr in program.dependency_order():
-        name, domain = program.names[id(expr)], domains[id(expr)]
-        if isinstance(expr, (TokensType, IndicesType)):
-            by_expr[id(expr)] = tokens if isinstance(expr, TokensType) else indices
-        elif isinstance(expr, Full) and is_categorical(expr):
-            values = domain.listed
-            by_expr[id(expr)] = keep(
-                Variable(
-                    name,
-                    "embed",
-                    Encoding.CATEGORICAL,
-                    values,
-                    constants.one.directions[: len(values)],
-                    nullable=domain.nullable,
-                    varies=False,
-                    at_bos=expr.fill,
-                )
-            )
-        else:
-            if decodes(expr):
-                attention = unique_name(f"{name}_attention", taken)
-                taken.add(attention)
-                raw[id(expr)] = place(
-                    attention,
-                    nodes[id(expr)][0],
-                    Encoding.NUMERICAL,
-                    (),
-                    varies=domain.varies,
-                    at_bos=1.0 if isinstance(expr, SelectorWidth) else 0.0,
-                )
-            by_expr[id(expr)] = place(
-                name,
-                nodes[id(expr)][-1],
-                expr.encoding,
-                domain.values or (),
-                nullable=domain.nullable,
-                varies=domain.varies,
-                at_bos=_at_bos(expr, by_expr, domains),
-            )
-    return Layout(variables, tokens, indices, by_expr, raw, constants, domains, size)
-
-
-def _nodes(program: Program, layers: dict[int, int]) -> dict[int, tuple[str, ...]]:
-    """The head, the MLP, or both, that compute each S-Op."""
-    heads: dict[int, int] = {}
-    nodes: dict[int, tuple[str, ...]] = {}
-    for expr in program.sops:
-        if id(expr) not in layers:
+    tokens = places.put(Variable(TOKENS, "embed", Encoding.CATEGORICAL, vocabulary.tokens, ()))
+    indices = Variable(INDICES, "pos", Encoding.CATEGORICAL, positions, (), varies=False)
+    indices = places.put(indices)
+    inputs = {Kind.TOKENS: tokens, Kind.INDICES: indices}
+    nodes = _nodes(program, layers)
+    taken = {*RESERVED, *(step.name for step in program.steps)}
+    by_step: dict[Step, Variable] = {}
+    raw: dict[Step, Variable] = {}
+    for step in program.in_order:
+        if step.is_input:
+            by_step[step] = inputs[step.kind]
             continue
-        layer = layers[id(expr)]
+        if step.decodes:
+            name = unique_name(f"{step.name}_attention", taken)
+            taken.add(name)
+            at_bos = 1.0 if step.kind is Kind.WIDTH else 0.0
+            varies = domains[step].varies
+            raw[step] = places.put(_number(name, nodes[step][0], varies=varies, at_bos=at_bos))
+        variable = _variable(step, domains, by_step, nodes.get(step, ("embed",))[-1])
+        if step in nodes:
+            by_step[step] = places.put(variable)
+        else:  # a category of one value or none, which holds wherever `one` does
+            directions = constants.one.directions[: len(variable.values)]
+            by_step[step] = places.keep(replace(variable, directions=directions))
+    return Layout(places.variables, tokens, indices, by_step, raw, constants, domains, places.size)
+
+
+def _number(name: str, node: str, *, varies: bool, at_bos: float) -> Variable:
+    """A number of the compiler's own."""
+    return Variable(name, node, Encoding.NUMERICAL, (), (), varies=varies, at_bos=at_bos)
+
+
+def _variable(
+    step: Step, domains: Domains, by_step: Mapping[Step, Variable], node: str
+) -> Variable:
+    """The variable that a step is, without its directions."""
+    domain = domains[step]
+    values = () if step.numerical else domain.listed
+    at_bos = _at_bos(step, domains, by_step)
+    if step.numerical:
+        at_bos = number(at_bos)
+    elif at_bos not in values:  # a pair that occurs at BOS alone has no unit
+        at_bos = None
+    facts = (domain.nullable, domain.varies, at_bos)
+    return Variable(step.name, node, step.encoding, values, (), *facts)
+
+
+def _nodes(program: Program, layers: Mapping[Step, int]) -> dict[Step, tuple[str, ...]]:
+    """The head, the MLP, or both, that compute each step."""
+    heads: Counter[int] = Counter()
+    nodes: dict[Step, tuple[str, ...]] = {}
+    for step in program.steps:
+        if step not in layers:
+            continue
+        layer = layers[step]
         parts = []
-        if is_head(expr):
-            parts.append(f"a{layer}.h{heads.get(layer, 0)}")
-            heads[layer] = heads.get(layer, 0) + 1
-        if needs_mlp(expr):
+        if step.is_head:
+            parts.append(f"a{layer}.h{heads[layer]}")
+            heads[layer] += 1
+        if step.needs_mlp:
             parts.append(f"m{layer}")
-        nodes[id(expr)] = tuple(parts)
+        nodes[step] = tuple(parts)
     return nodes
 
 
-def _at_bos(expr: SOp, by_expr: dict[int, Variable], domains: Domains) -> Value:
-    """What a variable holds at BOS, where each head attends to BOS alone."""
-    value: Value = None
-    mapped = as_map(expr)
-    if isinstance(expr, Aggregate):
-        value = expr.default
-    elif isinstance(expr, (SelectorWidth, AggregateSum)):
-        value = 0
-    elif isinstance(expr, Full):
-        value = expr.fill
-    elif mapped is not None:
-        inner, f = mapped
-        x = by_expr[id(inner)].at_bos
-        if x is not None and x in domains[id(inner)].listed:
-            value = try_call(f, expr.name, x)[1]
-    elif isinstance(expr, LinearSequenceMap):
-        fst, snd = by_expr[id(expr.fst)].at_bos, by_expr[id(expr.snd)].at_bos
-        value = expr.f(fst, snd)
-    elif isinstance(expr, SequenceMap):
-        fst, snd = by_expr[id(expr.fst)].at_bos, by_expr[id(expr.snd)].at_bos
-        present = [x is not None for x in (fst, snd)]
-        if all(present) or (isinstance(expr, Joint) and any(present)):
-            value = try_call(expr.f, expr.name, fst, snd)[1]
-    if is_categorical(expr):  # a pair that occurs at BOS alone has no unit
-        return value if value in domains[id(expr)].listed else None
-    return number(value)
+def _at_bos(step: Step, domains: Domains, by_step: Mapping[Step, Variable]) -> Value:
+    """What a step gives at BOS, where each head attends to BOS alone."""
+    arguments = [by_step[part].at_bos for part in step.inputs]
+    present = [x is not None for x in arguments]
+    defined = any(present) if step.takes_none else all(present)
+    match step.kind:
+        case Kind.MEAN | Kind.CONSTANT:
+            return step.constant
+        case Kind.MAP if arguments[0] not in domains[step.inputs[0]].listed:
+            return None
+        case Kind.PAIR if not defined:
+            return None
+        case Kind.MAP | Kind.PAIR | Kind.LINEAR:
+            return value_of(step, *arguments)[1]
+        case _:
+            return 0  # a width or a sum

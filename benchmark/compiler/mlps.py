@@ -1,4 +1,4 @@
-"""Pass 6, second half: parts of MLPs, by the weights of their hidden units."""
+"""Pass 3, second half: parts of MLPs, by the weights of their hidden units."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from knowncircuits.compiler.heads import SUM_DILUTION
-from knowncircuits.compiler.selectors import Joint
-from knowncircuits.compiler.values import (
-    TOO_MANY,
-    Domain,
-    Domains,
-    argument_matters,
-    reachable_sums,
-    try_call,
-)
+from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Constants, Read, Variable, Weights, number
 from knowncircuits.errors import CompileError
-from knowncircuits.rasp.expressions import Full, LinearSequenceMap, SequenceMap, Value
+from knowncircuits.rasp.domains import TOO_MANY, argument_matters, reachable_sums, value_of
+from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.program import Kind, Step
 
 
 @dataclass
-class Steps:
+class StepFunction:
     """A step function of a number, for those who ask how exact it is."""
 
     largest: float  # what it is a function of, in size
@@ -37,46 +31,47 @@ class Mlp:
     reads: list[Read]
     into: Weights = field(default_factory=Weights)  # (direction, unit)
     out: Weights = field(default_factory=Weights)  # (direction, unit)
-    steps: Steps | None = None  # of a function of a number
+    step_function: StepFunction | None = None  # what it computes, if it is one
 
 
-def decode_width(raw: Variable, out: Variable, max_len: int, constants: Constants) -> Mlp:
+def build_mlp(step: Step, layout: Layout) -> Mlp:
+    """The hidden units that compute a step, or decode what its head leaves.
+
+    Raises CompileError for sums that are too many, or too close to tell apart.
+    """
+    return _BUILDERS[step.kind](step, layout)
+
+
+def _decode_width(step: Step, layout: Layout) -> Mlp:
     """From BOS's share 1 / (width + 1) back to the width."""
-    steps = [(1 / (width + 1), 1 / (width + 1), width) for width in range(max_len, -1, -1)]
-    return _step_units(steps, raw, out, constants)
+    steps = [(1 / (width + 1), 1 / (width + 1), width) for width in range(layout.max_len, -1, -1)]
+    return _step_units(steps, layout.raw[step], layout.of(step), layout.constants)
 
 
-def decode_sum(
-    raw: Variable, out: Variable, summed: tuple[Value, ...], max_len: int, constants: Constants
-) -> Mlp:
+def _decode_sum(step: Step, layout: Layout) -> Mlp:
     """From sum / (width + SUM_DILUTION) back to the sum, given the values that are summed."""
-    reached = reachable_sums(summed, max_len)
+    reached = reachable_sums(layout.domains[step.inputs[0]].numbers, layout.max_len)
     if reached is None:
         raise CompileError([TOO_MANY])
     ranges: dict[float, list[float]] = {}
     for value, n in reached:
         ranges.setdefault(number(value), []).append(number(value) / (n + SUM_DILUTION))
     steps = [(min(seen), max(seen), value) for value, seen in sorted(ranges.items())]
-    return _step_units(steps, raw, out, constants)
+    return _step_units(steps, layout.raw[step], layout.of(step), layout.constants)
 
 
-def map_units(
-    name: str,
-    f: Callable[[Value], Value],
-    inner: Variable,
-    domain: Domain,
-    out: Variable,
-    constants: Constants,
-) -> Mlp:
+def _map_units(step: Step, layout: Layout) -> Mlp:
     """A function of one variable: a unit for each value, or steps between numbers."""
-    results = [(x, *try_call(f, name, x)) for x in domain.listed]
+    (part,) = step.inputs
+    inner, out, values = layout.of(part), layout.of(step), layout.domains[part].listed
+    results = [(x, *value_of(step, x)) for x in values]
     defined = [(x, y) for x, known, y in results if known]
     if inner.numerical:
         steps = [(number(x), number(x), y) for x, y in defined]
         at_bos = number(inner.at_bos)
-        if at_bos not in domain.listed:  # so that BOS stays empty, rather than in between
+        if at_bos not in values:  # so that BOS stays empty, rather than in between
             steps = sorted([*steps, (at_bos, at_bos, None)], key=lambda step: step[0])
-        return _step_units(steps, inner, out, constants)
+        return _step_units(steps, inner, out, layout.constants)
     piece = Mlp([Read(inner, len({y for _, y in defined}) + inner.nullable > 1)])
     for unit, (x, y) in enumerate(defined):
         piece.into.add(inner.direction_of[x], unit, 1.0)
@@ -84,25 +79,17 @@ def map_units(
     return piece
 
 
-def pair_units(
-    expr: SequenceMap,
-    fst: Variable,
-    snd: Variable,
-    domains: Domains,
-    out: Variable,
-    constants: Constants,
-) -> Mlp:
+def _pair_units(step: Step, layout: Layout) -> Mlp:
     """A function of two categorical variables: a unit for each pair of values."""
-    matters = argument_matters(expr, domains)
-    piece = Mlp([Read(fst, matters[0]), Read(snd, matters[1]), Read(constants.one, False)])
-    joint = isinstance(expr, Joint)
+    fst, snd = (layout.of(part) for part in step.inputs)
+    out, one = layout.of(step), layout.constants.one
+    matters = argument_matters(step, layout.domains)
+    piece = Mlp([Read(fst, matters[0]), Read(snd, matters[1]), Read(one, False)])
+    domains = [layout.domains[part] for part in step.inputs]
+    lists = [domain.states if step.takes_none else domain.listed for domain in domains]
     units = itertools.count()
-    one = constants.one.directions[0]
-    for x, y in itertools.product(
-        domains[id(expr.fst)].states if joint else fst.values,
-        domains[id(expr.snd)].states if joint else snd.values,
-    ):
-        _, result = try_call(expr.f, expr.name, x, y)
+    for x, y in itertools.product(*lists):
+        _, result = value_of(step, x, y)
         if result is None:
             continue
         unit = next(units)
@@ -113,30 +100,40 @@ def pair_units(
             else:
                 piece.into.add(variable.direction_of[value], unit, 1.0)
         if x is not None and y is not None:
-            piece.into.add(one, unit, -1.0)
+            piece.into.add(one.directions[0], unit, -1.0)
         _write(piece.out, unit, out, result, 1.0)
     return piece
 
 
-def linear_units(expr: LinearSequenceMap, fst: Variable, snd: Variable, out: Variable) -> Mlp:
-    """A weighted sum of two numbers: a unit for each of their positive and negative parts."""
-    factors: tuple[tuple[Variable, float], ...] = ((fst, expr.fst_fac), (snd, expr.snd_fac))
-    if expr.fst is expr.snd:
-        factors = ((fst, expr.fst_fac + expr.snd_fac),)
+def _linear_units(step: Step, layout: Layout) -> Mlp:
+    """A weighted sum of numbers: a unit for each of their positive and negative parts."""
+    out = layout.of(step).directions[0]
+    factors = [(layout.of(part), f) for part, f in zip(step.inputs, step.factors, strict=True)]
     piece = Mlp([Read(variable, factor != 0) for variable, factor in factors])
     for i, (variable, factor) in enumerate(factors):
         for j, sign in enumerate((1.0, -1.0)):
             piece.into.add(variable.directions[0], 2 * i + j, sign)
-            piece.out.add(out.directions[0], 2 * i + j, sign * factor)
+            piece.out.add(out, 2 * i + j, sign * factor)
     return piece
 
 
-def constant_unit(expr: Full, out: Variable, constants: Constants) -> Mlp:
+def _constant_unit(step: Step, layout: Layout) -> Mlp:
     """A numerical constant."""
-    piece = Mlp([Read(constants.one, False)])
-    piece.into.add(constants.one.directions[0], 0, 1.0)
-    _write(piece.out, 0, out, expr.fill, 1.0)
+    one = layout.constants.one
+    piece = Mlp([Read(one, False)])
+    piece.into.add(one.directions[0], 0, 1.0)
+    _write(piece.out, 0, layout.of(step), step.constant, 1.0)
     return piece
+
+
+_BUILDERS: dict[Kind, Callable[[Step, Layout], Mlp]] = {
+    Kind.CONSTANT: _constant_unit,
+    Kind.MAP: _map_units,
+    Kind.PAIR: _pair_units,
+    Kind.LINEAR: _linear_units,
+    Kind.WIDTH: _decode_width,
+    Kind.SUM: _decode_sum,
+}
 
 
 def _step_units(
@@ -153,7 +150,7 @@ def _step_units(
     one, direction = constants.one.directions[0], number.directions[0]
     piece.into.add(one, 0, 1.0)
     largest = max((max(abs(low), abs(high)) for low, high, _ in steps), default=0.0)
-    piece.steps = Steps(largest)
+    piece.step_function = StepFunction(largest)
     if not steps:
         return piece
     _write(piece.out, 0, out, steps[0][2], 1.0)
@@ -164,8 +161,8 @@ def _step_units(
         gap = high - low
         if gap <= 0:
             raise CompileError([f"{number.name}: sums up to {largest:g} cannot be told apart"])
-        piece.steps.gaps.append((low, high))
-        piece.steps.changes.append(_change(out, before, after))
+        piece.step_function.gaps.append((low, high))
+        piece.step_function.changes.append(_change(out, before, after))
         middle, slope = (low + high) / 2, 2 / gap
         for offset, sign in ((0.5, 1.0), (-0.5, -1.0)):
             piece.into.add(direction, unit, slope)

@@ -1,4 +1,4 @@
-"""Pass 8: the circuit, from what each component reads and who wrote it."""
+"""Pass 5: the circuit, from what each component reads and who wrote it."""
 
 from __future__ import annotations
 

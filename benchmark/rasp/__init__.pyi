@@ -47,3 +47,5 @@ from .library import (
     make_sort_unique as make_sort_unique,
     shift_by as shift_by,
 )
+from .text import program_text as program_text
+from .validation import validate as validate

@@ -77,7 +77,13 @@ class Expression:
         return str(self.annotations.get("name", self.default_name))
 
     def annotated(self, **annotations: Any) -> Self:
-        """A new expression of the same meaning with more annotations."""
+        """A new expression of the same meaning with more annotations.
+
+        Raises ProgramError for an encoding that is none.
+        """
+        encoding = annotations.get("encoding", Encoding.CATEGORICAL)
+        if not isinstance(encoding, Encoding):
+            raise ProgramError(f"{self.name}: expected an Encoding, got {encoding!r}")
         new = copy.copy(self)
         new.annotations = {**self.annotations, **annotations}
         return new
@@ -116,9 +122,7 @@ class SOp(Expression):
     @property
     def encoding(self) -> Encoding:
         """Categorical unless annotated."""
-        encoding = self.annotations.get("encoding", Encoding.CATEGORICAL)
-        if not isinstance(encoding, Encoding):
-            raise ProgramError(f"{self.name}: expected an Encoding, got {encoding!r}")
+        encoding: Encoding = self.annotations.get("encoding", Encoding.CATEGORICAL)
         return encoding
 
     def _with(self, f: BinaryFunction, other: object) -> SOp:

@@ -21,7 +21,6 @@ from knowncircuits.errors import InputError, ProgramError
 from knowncircuits.rasp.expressions import (
     Aggregate,
     AggregateSum,
-    Expression,
     Full,
     IndicesType,
     Map,
@@ -137,27 +136,24 @@ class Interpreter:
     def __init__(self, inputs: Column, *, causal: bool = False) -> None:
         self.inputs = inputs
         self.causal = causal
-        self.mixtures: dict[int, tuple[SOp, int]] = {}
-        self._columns: dict[int, Column] = {}
-        self._selections: dict[int, np.ndarray] = {}
-        self._kept: list[Expression] = []  # ids stay unique only while the expressions live
+        self.mixtures: dict[SOp, int] = {}
+        self._columns: dict[SOp, Column] = {}
+        self._selections: dict[Selector, np.ndarray] = {}
 
     def column(self, expr: SOp) -> Column:
         """The value of an S-Op; raises ProgramError where it has none."""
-        if id(expr) not in self._columns:
-            self._kept.append(expr)
+        if expr not in self._columns:
             column = self._evaluate(expr)
             if not is_categorical(expr):
                 column = _as_numbers(expr, column)
-            self._columns[id(expr)] = column
-        return self._columns[id(expr)]
+            self._columns[expr] = column
+        return self._columns[expr]
 
     def selection(self, expr: Selector) -> Bool[np.ndarray, "batch query key"]:
         """What a selector selects; in a causal program nothing after the query."""
-        if id(expr) not in self._selections:
-            self._kept.append(expr)
-            self._selections[id(expr)] = self._select(expr)
-        return self._selections[id(expr)]
+        if expr not in self._selections:
+            self._selections[expr] = self._select(expr)
+        return self._selections[expr]
 
     def _evaluate(self, expr: SOp) -> Column:
         shape = self.inputs.codes.shape
@@ -252,7 +248,7 @@ class Interpreter:
         out = np.where(empty, code(expr.default), highest)
         if mixed.any():
             if is_categorical(expr):
-                self.mixtures[id(expr)] = (expr, int(np.flatnonzero(mixed.any(-1))[0]))
+                self.mixtures[expr] = int(np.flatnonzero(mixed.any(-1))[0])
             means = _means(expr, selected, sop)[mixed]
             _rounded, first, inverse = np.unique(
                 _round(means, 10), return_index=True, return_inverse=True

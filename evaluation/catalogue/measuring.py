@@ -13,11 +13,11 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.compiler.program import flatten
 from knowncircuits.evaluation.methods.controls import BLIND
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import destination_node, split_edge
+from knowncircuits.rasp.program import flatten
 
 # In float64 an edge without effect moves the output by 0; the least true effect is 3e-5.
 TOLERANCE = 1e-9
@@ -70,7 +70,7 @@ def measure_difficulty(case: Case, n_pairs: int = 200, seed: int = 0) -> Difficu
         case=case.name,
         layers=circuit.graph.n_layers,
         heads=circuit.graph.n_heads,
-        variables=len(flatten(case.program).sops),
+        variables=len(flatten(case.program).steps),
         depth=longest_path(circuit),
         nodes=len(circuit.graph.nodes),
         edges=circuit.graph.n_edges,

@@ -10,7 +10,6 @@ import numpy as np
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Label
-from knowncircuits.describe import program_text
 from knowncircuits.evaluation.figures.drawing import circuit_text
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.site.drawing import circuit_svg
@@ -21,6 +20,7 @@ from knowncircuits.leaderboard.slices import level_of
 from knowncircuits.leaderboard.stored_effects import Curves
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.rasp.text import program_text
 
 BLIND = {"depth": "late edges", "shortness": "short edges", "from_embed": "edges out of embed"}
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from knowncircuits.cases import CASES, Case
-from knowncircuits.rasp.interpreter import Column
+from knowncircuits.rasp.interpreter import Column, Interpreter
+from knowncircuits.rasp.program import flatten
 from knowncircuits.transformer import Transformer
 from programs import TWELVE
 
@@ -62,14 +63,10 @@ def test_variables_hold_what_the_interpreter_says(name: str) -> None:
     codes = case.draw(50, seed=0)
     ids = torch.from_numpy(np.pad(codes + 1, ((0, 0), (1, 0))))
     residual = compiled.model.run(ids).outputs.sum(1)[:, 1:]
-    from knowncircuits.compiler.program import flatten
-    from knowncircuits.rasp.interpreter import Interpreter
-
-    flat = flatten(case.program)
     interpreter = Interpreter(Column(codes, case.vocab), causal=case.causal)
-    for expr in flat.sops:
-        variable = compiled.variables[flat.names[id(expr)]]
-        column = interpreter.column(expr)
+    for step in flatten(case.program).steps:
+        variable = compiled.variables[step.name]
+        column = interpreter.column(step.sop)
         held = residual[..., list(variable.directions)].numpy()
         if variable.numerical:
             assert np.abs(held[..., 0] - column.numbers()).max() < 1e-4

@@ -11,8 +11,9 @@ import torch
 from knowncircuits import rasp
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Label
-from knowncircuits.compiler import compile_program, validate
+from knowncircuits.compiler import compile_program
 from knowncircuits.errors import CompileError, InputError, ProgramError
+from knowncircuits.rasp import validate
 from knowncircuits.transformer import weights_hash
 from knowncircuits.vocabulary import Vocabulary
 

@@ -9,9 +9,9 @@ import pytest
 from knowncircuits import rasp
 from knowncircuits.cases import Case, load_case
 from knowncircuits.cases.checks import check_case
-from knowncircuits.compiler import compile_program, validate
+from knowncircuits.compiler import compile_program
 from knowncircuits.errors import CompileError, InputError
-from knowncircuits.rasp import Value
+from knowncircuits.rasp import Value, validate
 from knowncircuits.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("x", 1, 2), 3)

@@ -19,9 +19,9 @@ import torch
 
 from knowncircuits import rasp
 from knowncircuits.compiler import Compiled, compile_program
-from knowncircuits.describe import program_text
 from knowncircuits.errors import CompileError, KnownCircuitsError
 from knowncircuits.rasp import Value, interpret
+from knowncircuits.rasp.text import program_text
 from knowncircuits.vocabulary import Vocabulary
 
 # Inputs of each length that a program is tried on: all, or so many at random ...

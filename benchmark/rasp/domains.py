@@ -1,0 +1,241 @@
+"""The values that each step can take, whether it can be None, and whether it varies."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from knowncircuits.errors import CompileError, ProgramError
+from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.interpreter import as_number, call, canonical
+from knowncircuits.rasp.program import Kind, Program, Step
+from knowncircuits.rasp.terms import Term
+from knowncircuits.vocabulary import Vocabulary
+
+# More pairs of values than this are not tried, of two variables that are compared or mapped.
+MAX_PAIRS = 1_000_000
+# A numerical variable with more values than this is carried, but no function of it tabulated.
+MAX_VALUES = 20_000
+MAX_RAW = 3 * MAX_VALUES  # sums that differ in their last digits
+TOO_MANY = (
+    f"a number takes more than {MAX_VALUES} values, too many for a function of it, a sum or a "
+    "category: with fewer tokens, a smaller max_len or coarser values there are fewer; means and "
+    "LinearSequenceMaps of it compile where the result is numerical"
+)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a variable can be.
+
+    Values are over-approximated: each part of a program is taken to be independent of the others.
+    """
+
+    values: tuple[Value, ...] | None  # sorted where that is possible; None: too many to list
+    nullable: bool
+    varies: bool  # between inputs of one length, at one position
+
+    @property
+    def listed(self) -> tuple[Value, ...]:
+        """The values; raises CompileError where there are too many to list."""
+        if self.values is None:
+            raise CompileError([TOO_MANY])
+        return self.values
+
+    @property
+    def numbers(self) -> tuple[Value, ...]:
+        """The values as canonical floats; raises ProgramError where one is no number."""
+        return tuple(canonical(as_number(v)) for v in self.listed)
+
+    @property
+    def states(self) -> tuple[Value, ...]:
+        """The values, and None where that can be."""
+        return (*self.listed, None) if self.nullable else self.listed
+
+
+Domains = dict[Step, Domain]
+
+
+def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[Domains, list[str]]:
+    """The domain of every step, and the reasons why some have none."""
+    domains: Domains = {}
+    reasons: list[str] = []
+    for step in program.in_order:
+        if any(read not in domains for read in step.reads):
+            continue  # the reason lies further down, and is reported
+        try:
+            domain = _domain(step, domains, vocabulary)
+            # A categorical variable has a direction for each value: these must be listed.
+            domains[step] = _numerical(domain) if step.numerical else _listed(domain)
+        except (CompileError, ProgramError) as error:
+            why = error.reasons if isinstance(error, CompileError) else [str(error)]
+            prefix = f"{step.name}: "
+            reasons += [prefix + reason.removeprefix(prefix) for reason in why]
+    return domains, reasons
+
+
+def value_of(step: Step, *arguments: Value) -> tuple[bool, Value]:
+    """Whether a step's function has a value there, and which.
+
+    Arithmetic errors are no errors yet: the arguments may never occur together. Raises ProgramError
+    for other errors of the function.
+    """
+    assert step.function is not None
+    try:
+        return True, call(step.function, step.name, *arguments)
+    except ProgramError as error:
+        if isinstance(error.__cause__, (ArithmeticError, ValueError)):
+            return False, None
+        raise
+
+
+def term_matters(term: Term[Step], domains: Domains) -> tuple[bool, bool]:
+    """Whether what a term selects depends on the key's value, and on the query's."""
+    keys, queries = domains[term.keys].states, domains[term.queries].states
+    by_query = [tuple(term.holds(key, query) for key in keys) for query in queries]
+    by_key = list(zip(*by_query, strict=True))
+    return len(set(by_key)) > 1, len(set(by_query)) > 1
+
+
+def argument_matters(pair: Step, domains: Domains) -> tuple[bool, bool]:
+    """Whether the result of a function of two depends on the first, and on the second."""
+
+    def result(x: Value, y: Value) -> Value:
+        missing = not pair.takes_none and (x is None or y is None)
+        return None if missing else value_of(pair, x, y)[1]
+
+    fst, snd = (domains[part].states for part in pair.inputs)
+    rows = [tuple(result(x, y) for y in snd) for x in fst]
+    columns = list(zip(*rows, strict=True))
+    return len(set(rows)) > 1, len(set(columns)) > 1
+
+
+def _domain(step: Step, domains: Domains, vocabulary: Vocabulary) -> Domain:
+    match step.kind:
+        case Kind.TOKENS:
+            return Domain(vocabulary.tokens, False, True)
+        case Kind.INDICES:
+            return Domain(tuple(range(vocabulary.max_len)), False, False)
+        case Kind.CONSTANT:
+            return Domain(_sorted([step.constant]), step.constant is None, False)
+        case Kind.MAP:
+            return _map(step, domains[step.inputs[0]])
+        case Kind.PAIR:
+            return _pair(step, domains)
+        case Kind.LINEAR:
+            return _linear(step, [domains[part] for part in step.inputs])
+    moves = [_selection_varies(term, domains) for term in step.terms]
+    varies = any(moves) or vocabulary.pad  # where inputs are padded, lengths differ
+    if step.kind is Kind.WIDTH:
+        return Domain(tuple(range(vocabulary.max_len + 1)), False, varies)
+    (aggregated,) = (domains[part] for part in step.inputs)
+    varies = varies or aggregated.varies
+    if step.kind is Kind.SUM:
+        return _sum(aggregated, vocabulary.max_len, varies)
+    return _mean(step, aggregated, vocabulary.max_len, varies)
+
+
+def _map(step: Step, inner: Domain) -> Domain:
+    results = [value_of(step, x) for x in inner.listed]
+    found = [y for defined, y in results if defined]
+    varies = inner.varies and len({*found, *([None] if inner.nullable else [])}) > 1
+    return Domain(_sorted(found), inner.nullable or None in found, varies)
+
+
+def _pair(step: Step, domains: Domains) -> Domain:
+    fst, snd = (domains[part] for part in step.inputs)
+    lists = (fst.states, snd.states) if step.takes_none else (fst.listed, snd.listed)
+    _check_pairs(*lists, "are mapped")
+    results = [value_of(step, x, y) for x, y in itertools.product(*lists)]
+    found = [y for defined, y in results if defined]
+    matters = argument_matters(step, domains)
+    varies = (fst.varies and matters[0]) or (snd.varies and matters[1])
+    nullable = (fst.nullable or snd.nullable) and not step.takes_none
+    return Domain(_sorted(found), nullable or None in found, varies)
+
+
+def _linear(step: Step, parts: Sequence[Domain]) -> Domain:
+    nullable = any(part.nullable for part in parts)
+    lists = [part.values for part in parts if part.values is not None]
+    too_many = len(parts) > 1 and math.prod(map(len, lists)) > MAX_VALUES
+    if too_many or len(lists) < len(parts):
+        return Domain(None, nullable, any(part.varies for part in parts))
+    results = [value_of(step, *numbers) for numbers in itertools.product(*lists)]
+    found = [y for defined, y in results if defined]
+    reads = zip(parts, step.factors, strict=True)
+    varies = any(part.varies and factor != 0 for part, factor in reads)
+    return Domain(_sorted(found), nullable or None in found, varies)
+
+
+def _sum(summed: Domain, max_len: int, varies: bool) -> Domain:
+    counts = reachable_sums(summed.numbers, max_len)
+    return Domain(None if counts is None else _sorted({s for s, _ in counts}), False, varies)
+
+
+def _mean(step: Step, averaged: Domain, max_len: int, varies: bool) -> Domain:
+    nullable = averaged.nullable or step.constant is None
+    if not step.numerical:
+        return Domain(_sorted([*averaged.listed, step.constant]), nullable, varies)
+    counts = None if averaged.values is None else reachable_sums(averaged.numbers, max_len)
+    if counts is None:
+        return Domain(None, nullable, varies)
+    means = {canonical(as_number(s) / n) for s, n in counts if n}
+    return Domain(_sorted([*means, step.constant]), nullable, varies)
+
+
+def _selection_varies(term: Term[Step], domains: Domains) -> bool:
+    keys, queries = domains[term.keys], domains[term.queries]
+    _check_pairs(keys.states, queries.states, "are compared")
+    by_key, by_query = term_matters(term, domains)
+    return (by_key and keys.varies) or (by_query and queries.varies)
+
+
+def _check_pairs(fst: Sequence[Value], snd: Sequence[Value], what: str) -> None:
+    if len(fst) * len(snd) > MAX_PAIRS:
+        reason = (
+            f"{len(fst)} by {len(snd)} values {what}, more than {MAX_PAIRS} pairs; "
+            "with fewer tokens, a smaller max_len or coarser values there are fewer"
+        )
+        raise CompileError([reason])
+
+
+def reachable_sums(numbers: Iterable[Value], max_len: int) -> set[tuple[Value, int]] | None:
+    """Every (sum, how many were summed) for up to `max_len` of these numbers; None: too many."""
+    numbers = tuple(numbers)
+    reached: set[tuple[Value, int]] = {(0.0, 0)}
+    last: set[Value] = {0.0}
+    for n in range(1, max_len + 1):
+        if len(last) * len(numbers) > MAX_PAIRS:
+            return None
+        # Sums in another order differ in their last digits; `canonical` makes one value of them.
+        raw: set[float] = set()
+        for s in last:
+            raw.update(s + x for x in numbers)  # type: ignore[operator]
+            if len(raw) > MAX_RAW:
+                return None
+        last = {canonical(s) for s in raw}
+        reached |= {(s, n) for s in last}
+        if len(reached) > MAX_VALUES:
+            return None
+    return reached
+
+
+def _listed(domain: Domain) -> Domain:
+    return replace(domain, values=domain.listed)
+
+
+def _numerical(domain: Domain) -> Domain:
+    if domain.values is None:
+        return domain
+    return replace(domain, values=_sorted(domain.numbers))
+
+
+def _sorted(values: Iterable[Value]) -> tuple[Value, ...]:
+    """Distinct values without None, in their own order or, where they have none, by their text."""
+    distinct = list(dict.fromkeys(v for v in values if v is not None))
+    try:
+        return tuple(sorted(distinct))  # type: ignore[type-var]
+    except TypeError:
+        return tuple(sorted(distinct, key=lambda v: (type(v).__name__, repr(v))))

@@ -1,0 +1,228 @@
+"""The program as steps: every S-Op classified once, with all that is asked of it afterwards.
+
+Steps are in the order of a breadth-first walk from the output. That order decides which of several
+heads in a layer comes first; it is tracr's, so that the circuits of both compilers can be compared
+name by name.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from knowncircuits.errors import CompileError
+from knowncircuits.rasp.expressions import (
+    Aggregate,
+    AggregateSum,
+    BinaryFunction,
+    Encoding,
+    Expression,
+    Full,
+    IndicesType,
+    LinearSequenceMap,
+    Map,
+    Selector,
+    SelectorWidth,
+    SequenceMap,
+    SOp,
+    TokensType,
+    UnaryFunction,
+    Value,
+)
+from knowncircuits.rasp.terms import Conjunctions, Joint, Term
+
+# The compiler's own variables: the input, and the constants of the embedding.
+TOKENS, INDICES = TokensType.default_name, IndicesType.default_name
+ONE, BOS_FLAG, PAD_FLAG = "one", "tokens:BOS", "tokens:PAD"
+RESERVED = frozenset({TOKENS, INDICES, ONE, BOS_FLAG, PAD_FLAG})
+
+
+class Kind(enum.Enum):
+    """What a step computes, whichever expression it comes from."""
+
+    TOKENS = enum.auto()  # the input
+    INDICES = enum.auto()  # the positions
+    CONSTANT = enum.auto()  # the same everywhere
+    MAP = enum.auto()  # a function of one variable
+    PAIR = enum.auto()  # a function of two categorical variables
+    LINEAR = enum.auto()  # one or two numbers, each times its factor
+    WIDTH = enum.auto()  # how many positions are selected
+    MEAN = enum.auto()  # of a variable, over the selected positions
+    SUM = enum.auto()  # of a variable, over the selected positions
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One S-Op of a program. A step is itself alone: of two equal S-Ops there are two."""
+
+    sop: SOp  # where it comes from
+    name: str  # no two variables of a program share one, see `unique_name`
+    encoding: Encoding
+    kind: Kind
+    inputs: tuple[Step, ...] = ()  # what the function, the mean or the sum is of
+    terms: tuple[Term[Step], ...] = ()  # all of them hold where something is selected
+    function: Callable[..., Value] | None = None  # of MAP, PAIR and LINEAR: of as many inputs
+    takes_none: bool = False  # whether the function has a value where an input is None
+    factors: tuple[float, ...] = ()  # of LINEAR: one for each input
+    constant: Value = None  # of CONSTANT: its value; of MEAN: where nothing is selected
+
+    @property
+    def reads(self) -> tuple[Step, ...]:
+        """The steps that this one is computed from, through its selector too."""
+        selecting = (step for term in self.terms for step in (term.keys, term.queries))
+        return (*selecting, *self.inputs)
+
+    @property
+    def numerical(self) -> bool:
+        """Whether it is held as a number along one direction."""
+        return self.encoding is Encoding.NUMERICAL
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is given, and not computed."""
+        return self.kind in (Kind.TOKENS, Kind.INDICES)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether an attention head computes it, alone or before an MLP."""
+        return self.kind in (Kind.WIDTH, Kind.MEAN, Kind.SUM)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether an MLP turns what its head leaves into the value."""
+        return self.kind in (Kind.WIDTH, Kind.SUM)
+
+    @property
+    def needs_mlp(self) -> bool:
+        """Whether an MLP computes it, alone or after a head."""
+        if self.kind is Kind.CONSTANT:
+            return self.numerical
+        return self.decodes or self.function is not None
+
+
+@dataclass(frozen=True)
+class Program:
+    """The steps of a program, in two orders."""
+
+    steps: tuple[Step, ...]  # breadth first from the output
+    in_order: tuple[Step, ...]  # each after all that it reads
+
+    @property
+    def output(self) -> Step:
+        """The step whose value the program has."""
+        return self.steps[0]
+
+
+def flatten(output: SOp) -> Program:
+    """Classify every S-Op of a program; raises CompileError for what is no program."""
+    if not isinstance(output, SOp):
+        raise CompileError([f"expected an S-Op as the program's output, got {output!r}"])
+    conjunctions = Conjunctions()
+    sops = _breadth_first(output, conjunctions)
+    names = _unique_names(sops)
+    steps: dict[SOp, Step] = {}
+    for sop in _dependency_order(output, conjunctions):
+        steps[sop] = _classify(sop, names[sop], steps, conjunctions)
+    return Program(tuple(steps[sop] for sop in sops), tuple(steps.values()))
+
+
+def _classify(sop: SOp, name: str, steps: Mapping[SOp, Step], conjunctions: Conjunctions) -> Step:
+    """The one place that tells kinds of S-Ops apart, given the steps of what this one reads."""
+    step = partial(Step, sop, name, sop.encoding)
+
+    def terms(selector: Selector) -> tuple[Term[Step], ...]:
+        found = conjunctions.terms(selector)
+        return tuple(Term(steps[term.keys], steps[term.queries], term.holds) for term in found)
+
+    match sop:
+        case TokensType():
+            return step(Kind.TOKENS)
+        case IndicesType():
+            return step(Kind.INDICES)
+        case Full():
+            return step(Kind.CONSTANT, constant=sop.fill)
+        case Map():
+            return step(Kind.MAP, (steps[sop.inner],), function=sop.f)
+        case LinearSequenceMap() if sop.fst is sop.snd:
+            once, factor = _of_one(sop.f), sop.fst_fac + sop.snd_fac
+            return step(Kind.LINEAR, (steps[sop.fst],), function=once, factors=(factor,))
+        case LinearSequenceMap():
+            pair, factors = (steps[sop.fst], steps[sop.snd]), (sop.fst_fac, sop.snd_fac)
+            return step(Kind.LINEAR, pair, function=sop.f, factors=factors)
+        case SequenceMap() if sop.fst is sop.snd:
+            return step(Kind.MAP, (steps[sop.fst],), function=_of_one(sop.f))
+        case SequenceMap():
+            pair, joint = (steps[sop.fst], steps[sop.snd]), isinstance(sop, Joint)
+            return step(Kind.PAIR, pair, function=sop.f, takes_none=joint)
+        case SelectorWidth():
+            return step(Kind.WIDTH, terms=terms(sop.selector))
+        case Aggregate():
+            selected = terms(sop.selector)
+            return step(Kind.MEAN, (steps[sop.sop],), selected, constant=sop.default)
+        case AggregateSum():
+            return step(Kind.SUM, (steps[sop.sop],), terms(sop.selector))
+    raise CompileError([f"{name}: cannot compile a {type(sop).__name__}"])
+
+
+def _of_one(pair: BinaryFunction) -> UnaryFunction:
+    """A function of a variable with itself."""
+    return lambda x: pair(x, x)
+
+
+def _parts(expr: Expression, conjunctions: Conjunctions) -> Sequence[Expression]:
+    """What an S-Op is made of, selectors among them; of a selector, the S-Ops that it compares."""
+    if isinstance(expr, Selector):
+        return [sop for term in conjunctions.terms(expr) for sop in (term.keys, term.queries)]
+    return expr.children
+
+
+def _breadth_first(output: SOp, conjunctions: Conjunctions) -> list[SOp]:
+    """The S-Ops of a program from its output on."""
+    seen: dict[Expression, None] = {output: None}
+    queue: deque[Expression] = deque(seen)
+    while queue:
+        new = [part for part in _parts(queue.popleft(), conjunctions) if part not in seen]
+        queue += dict.fromkeys(new)
+        seen |= dict.fromkeys(new)
+    return [expr for expr in seen if isinstance(expr, SOp)]
+
+
+def _dependency_order(output: SOp, conjunctions: Conjunctions) -> list[SOp]:
+    """The S-Ops of a program, each after all that it is computed from."""
+    done: dict[Expression, None] = {}
+    stack: list[tuple[Expression, bool]] = [(output, False)]
+    while stack:
+        expr, expanded = stack.pop()
+        if expr in done:
+            continue
+        if expanded:
+            done[expr] = None
+        else:
+            stack.append((expr, True))
+            stack += [(part, False) for part in reversed(_parts(expr, conjunctions))]
+    return [expr for expr in done if isinstance(expr, SOp)]
+
+
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """The name itself, or where that is taken with the first number that makes it another."""
+    numbered = (f"{name}_{n}" for n in itertools.count(2))
+    return name if name not in taken else next(new for new in numbered if new not in taken)
+
+
+def _unique_names(sops: Iterable[SOp]) -> dict[SOp, str]:
+    """Every S-Op's own name, as far as no other, and nothing of the compiler's, has it already.
+
+    Names that a program gives go before those that kinds of S-Ops have by default. The input is
+    one variable under whatever name it is used, and keeps its own.
+    """
+    names: dict[SOp, str] = {}
+    taken = set(RESERVED)
+    for sop in sorted(sops, key=lambda sop: "name" not in sop.annotations):
+        given = isinstance(sop, (TokensType, IndicesType))
+        names[sop] = sop.default_name if given else unique_name(sop.name, taken)
+        taken.add(names[sop])
+    return names

@@ -1,0 +1,62 @@
+"""A program in words: every S-Op with what it is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from knowncircuits.rasp.expressions import (
+    Aggregate,
+    Comparison,
+    Expression,
+    Full,
+    LinearSequenceMap,
+    Select,
+    Selector,
+    SelectorAnd,
+    SelectorNot,
+    SelectorOr,
+    SOp,
+)
+from knowncircuits.rasp.program import flatten
+
+Names = Mapping[Expression, str]  # of S-Ops
+
+
+def program_text(output: SOp) -> str:
+    """One line for each S-Op, in the order of computation.
+
+    Functions are not shown: Python keeps no source of a lambda that a program is built from.
+    """
+    program = flatten(output)
+    names: Names = {step.sop: step.name for step in program.steps}
+    lines = []
+    for step in program.in_order:
+        if step.is_input:
+            continue
+        kind, arguments = type(step.sop).__name__, ", ".join(_arguments(step.sop, names))
+        encoding = "  # numerical" if step.numerical else ""
+        lines.append(f"{step.name} = {kind}({arguments}){encoding}")
+    return "\n".join(lines) or program.output.name
+
+
+def _arguments(sop: SOp, names: Names) -> Iterator[str]:
+    for child in sop.children:
+        yield _selector(child, names) if isinstance(child, Selector) else names[child]
+    if isinstance(sop, Full):
+        yield repr(sop.fill)
+    if isinstance(sop, LinearSequenceMap):
+        yield from (f"{sop.fst_fac:g}", f"{sop.snd_fac:g}")
+    if isinstance(sop, Aggregate) and sop.default is not None:
+        yield f"default={sop.default!r}"
+
+
+def _selector(selector: Selector, names: Names) -> str:
+    if isinstance(selector, Select):
+        predicate = selector.predicate
+        sign = predicate.value if isinstance(predicate, Comparison) else "~"
+        return f"key {names[selector.keys]} {sign} query {names[selector.queries]}"
+    if isinstance(selector, SelectorNot):
+        return f"not ({_selector(selector.inner, names)})"
+    assert isinstance(selector, (SelectorAnd, SelectorOr))
+    word = "and" if isinstance(selector, SelectorAnd) else "or"
+    return f"({_selector(selector.fst, names)}) {word} ({_selector(selector.snd, names)})"
