@@ -1,4 +1,9 @@
-"""Jobs in several processes of one thread each, which end with the one that started them."""
+"""Jobs in several processes of one thread each, which end with the one that started them.
+
+A process that is killed takes one job with it, and another goes on with the rest. An executor, of
+the standard library or of loky, would lose every job that runs, and leave its processes behind
+where the one that started them is killed.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +30,10 @@ from knowncircuits.work.progress import Listener, Report, heard_by, who_hears
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
+Answer = tuple[Exception | None, Any]  # the error that a job raised, or what came of it
+
+IDLE = Report("")  # of a process: it has started, or a job is done
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_END = 2.0  # of a process that has no more work; then it is killed
 SECONDS_BETWEEN_REPORTS = 0.2  # of a process; what comes in between is not sent
 
@@ -73,33 +82,32 @@ def run_jobs(
 def _answers(
     work: Callable[[Job], Done], jobs: Sequence[Job], processes: int
 ) -> Generator[tuple[Job, Exception | None, Any]]:
-    """Each job with the error that it raised, or with what came of it.
-
-    A process that is killed takes one job with it, and another process goes on with the rest.
-    """
-    waiting, listener = deque(jobs), who_hears()
+    """Each job with the error that it raised, or with what came of it."""
+    waiting, free, listener = deque(jobs), deque(range(processes)), who_hears()
     workers: dict[object, _Worker[Job]] = {}
     try:
         while waiting or workers:
-            n_starting = sum(worker.job is None for worker in workers.values())
-            for _ in range(min(processes - len(workers), len(waiting) - n_starting)):
-                number = min(set(range(processes)) - {w.number for w in workers.values()})
+            while waiting and free:
                 with _signals_held():
-                    worker = _Worker[Job](work, number, listener)
+                    worker = _Worker[Job](work, free.popleft())
                     workers[worker.connection] = worker
+                worker.take(waiting.popleft())
             for connection in wait([worker.connection for worker in workers.values()]):
                 worker = workers[connection]
-                job, answer = worker.job, worker.answer()
-                if answer is None:
+                message = worker.receive()
+                report = message if isinstance(message, Report) else IDLE
+                if listener:
+                    listener(replace(report, worker=worker.number))
+                if isinstance(message, Report):
                     continue
-                error, done = answer
+                job, (error, done) = worker.job, message
                 goes_on = waiting and not isinstance(error, KilledError)
                 if goes_on:
                     worker.take(waiting.popleft())
-                if job is not None:
-                    yield job, error, done
+                yield job, error, done
                 if not goes_on:
                     workers.pop(connection).end(SECONDS_TO_END)
+                    free.append(worker.number)
     finally:
         for worker in workers.values():
             worker.end(0.0)
@@ -108,40 +116,33 @@ def _answers(
 class _Worker(Generic[Job]):
     """A process that does one job after another."""
 
-    def __init__(self, work: Callable[[Job], Any], number: int, listener: Listener | None) -> None:
-        self.number, self.listener = number, listener
+    def __init__(self, work: Callable[[Job], Any], number: int) -> None:
+        self.number, self.started = number, False
         context = get_context("spawn")  # threads do not survive a fork
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, work, listener is not None))
+        self.process = context.Process(target=_serve, args=(theirs, work))
         self.process.start()
         theirs.close()  # open here, it would hide that theirs is gone
-        self.job: Job | None = None  # until it has started
 
     def take(self, job: Job) -> None:
         """Begin with a job."""
         self.job = job
-        with suppress(OSError):  # where the process has just been killed, `answer` says so
+        with suppress(OSError):  # where the process has just been killed, `receive` says so
             self.connection.send(job)
 
-    def answer(self) -> tuple[Exception | None, Any] | None:
-        """The error that the job raised, or what came of it; neither when it has just started.
-
-        None where it was a report of a job that goes on; the listener has it then.
-
-        Raises ResultError if the process ends before it has a job.
-        """
+    def receive(self) -> Answer | Report:
+        """What the process sends; raises ResultError if it ends before it has started."""
         try:
-            message: Report | tuple[Exception | None, Any] = self.connection.recv()
+            message: Answer | Report = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(SECONDS_TO_END)
-            how = f"a process ended with {_exit_text(self.process.exitcode)}"
-            if self.job is None:
-                raise ResultError(f"{how} before it could start") from None
-            message = KilledError(f"{how}; start again to go on"), None
-        told = message if isinstance(message, Report) else Report("")  # nothing runs any more
-        if self.listener:
-            self.listener(replace(told, worker=self.number))
-        return None if isinstance(message, Report) else message
+            code = self.process.exitcode
+            by = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
+            if not self.started:
+                raise ResultError(f"a process ended with {by} before it could start") from None
+            return KilledError(f"a process ended with {by}; start again to go on"), None
+        self.started = True
+        return message
 
     def end(self, seconds: float) -> None:
         """Let the process end by itself for so long, then kill it."""
@@ -149,10 +150,6 @@ class _Worker(Generic[Job]):
         self.process.join(seconds)
         self.process.kill()
         self.process.join()
-
-
-def _exit_text(code: int | None) -> str:
-    return signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
 
 
 @contextmanager
@@ -165,46 +162,43 @@ def _signals_held() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # its start would let signals through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, work: Callable[[Any], Any], heard: bool) -> None:
-    """What a process does: it says that it has started, then answers jobs until there are none.
-
-    Where it is heard, it also says how far a job is.
-    """
+def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
+    """What a process does: it says that it has started, then answers jobs until there are none."""
     _begin()
-    answer: tuple[Exception | None, Any] = (None, None)
     with suppress(EOFError, OSError):
+        connection.send(IDLE)
         while True:
-            connection.send(answer)
             job = connection.recv()
             try:
-                with heard_by(_Sender(connection) if heard else None):
-                    answer = None, work(job)
+                with heard_by(_sender(connection)):
+                    answer: Answer = None, work(job)
             except Exception as error:
                 answer = _portable(error), None
+            connection.send(answer)
 
 
-class _Sender:
-    """Sends the reports of a job, the first one and others now and then.
+def _sender(connection: Connection) -> Listener:
+    """A listener that sends the reports of a job, the first one and others now and then.
 
     Where nobody is there any more to read them, that is none of the job's business: it ends soon.
     """
+    due = 0.0
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self._due = connection, 0.0
-
-    def __call__(self, report: Report) -> None:
-        now = monotonic()
-        if report.what and now >= self._due:
-            self._due = now + SECONDS_BETWEEN_REPORTS
+    def send(report: Report) -> None:
+        nonlocal due
+        if report.what and monotonic() >= due:
+            due = monotonic() + SECONDS_BETWEEN_REPORTS
             with suppress(OSError):
-                self._connection.send(report)
+                connection.send(report)
+
+    return send
 
 
 def _portable(error: Exception) -> Exception:
@@ -220,10 +214,10 @@ def _portable(error: Exception) -> Exception:
 def _begin() -> None:
     """A process's start: one thread, an end without a word, and one with who started it."""
     torch.set_num_threads(1)
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in SIGNALS:
         signal.signal(name, signal.SIG_DFL)
     if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     parent = parent_process()
     assert parent is not None
 
