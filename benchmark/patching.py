@@ -41,7 +41,7 @@ class SinglePatches:
         clean: Run,
         alternative: Float[Tensor, "#pair source seq d_model"] | None = None,
         *,
-        rows: int | None = None,
+        n_rows: int | None = None,
     ) -> None:
         """Remember what every part of the model reads in a clean run.
 
@@ -50,7 +50,7 @@ class SinglePatches:
             clean: its unpatched run on a batch, one input for each pair.
             alternative: for each source, another value of what it writes; see `Transformer.run`.
                 Not needed where `values` are given.
-            rows: how many to run at a time; by default as suits the model's sizes.
+            n_rows: how many to run at a time; by default as suits the model's sizes.
 
         Raises:
             ShapeError: for an alternative that does not fit the run.
@@ -92,7 +92,7 @@ class SinglePatches:
             self._streams.append(stream)
         self._reads.append((len(self._parts), 0, 0))
         seq, widest = outputs.shape[2], max(c.d_model, c.d_mlp, len(QKV) * c.n_heads * c.d_head)
-        self._n_rows = rows or max(1, NUMBERS // (seq * widest))
+        self._n_rows = n_rows or max(1, NUMBERS // (seq * widest))
         source, destination = self.graph.source_of_edge, self.graph.destination_of_edge
         self._source_of_edge = torch.from_numpy(source).to(outputs.device)
         self._destination_of_edge = torch.from_numpy(destination).to(outputs.device)
@@ -190,10 +190,10 @@ class MaskedPatches:
         clean: Run,
         alternative: Float[Tensor, "#pair source seq d_model"] | None = None,
         *,
-        rows: int = WHOLE_RUNS,
+        n_rows: int = WHOLE_RUNS,
     ) -> None:
         """See `SinglePatches`; `tokens` are what `clean` is a run on."""
-        self.model, self.graph, self._tokens, self._n_rows = model, model.graph, tokens, rows
+        self.model, self.graph, self._tokens, self._n_rows = model, model.graph, tokens, n_rows
         alternative = clean.outputs if alternative is None else alternative
         self._alternative = alternative.expand_as(clean.outputs)
 
@@ -229,9 +229,9 @@ def single_patches(
     clean: Run,
     alternative: Float[Tensor, "#pair source seq d_model"] | None = None,
     *,
-    rows: int | None = None,
+    n_rows: int | None = None,
 ) -> SinglePatches | MaskedPatches:
     """Single patches in the way that is fastest for this model; see `SinglePatches`."""
     if isinstance(model, Transformer):
-        return SinglePatches(model, clean, alternative, rows=rows)
-    return MaskedPatches(model, tokens, clean, alternative, rows=rows or WHOLE_RUNS)
+        return SinglePatches(model, clean, alternative, n_rows=n_rows)
+    return MaskedPatches(model, tokens, clean, alternative, n_rows=n_rows or WHOLE_RUNS)

@@ -32,9 +32,6 @@ FAMILIES = (
 
 CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}
 
-# Cases whose circuit is not InterpBench's, and why.
-DIFFERENCES: dict[str, str] = {}
-
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
 SUITES = ("all", "interpbench", "structural", "degenerate")
 

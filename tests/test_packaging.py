@@ -88,7 +88,7 @@ def check_that_an_installed_package_stays_as_it_is(wheel: Path, site: Path) -> N
     """What writes into the repository is refused where there is none."""
     zipfile.ZipFile(wheel).extractall(site)
     before = {path: path.stat().st_mtime_ns for path in site.rglob("*.json")}
-    for name in ("difficulty", "docs", "effects"):
+    for name in ("difficulty", "docs", "schema", "effects"):
         done = subprocess.run(
             [sys.executable, "-B", "-m", "knowncircuits.cli", "maintain", name],
             cwd=site.parent,

@@ -53,8 +53,8 @@ def test_rows_are_what_the_primitive_gives(kind: str, experiment: Experiment) ->
         others = alternative.expand(len(tokens), -1, -1, -1)[pairs]
         wanted = model.run(tokens[pairs], others, every[which]).logits
         for patches in (
-            SinglePatches(model, clean, alternative, rows=7),
-            MaskedPatches(model, tokens, clean, alternative, rows=7),
+            SinglePatches(model, clean, alternative, n_rows=7),
+            MaskedPatches(model, tokens, clean, alternative, n_rows=7),
         ):
             got = collect(patches, kind, which, pairs)
             torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)
@@ -77,8 +77,8 @@ def test_every_row_may_have_a_value_of_its_own(kind: str, experiment: Experiment
         others[torch.arange(len(which)), sources] = new
         wanted = model.run(tokens[pairs], others, every[which]).logits
         for patches in (
-            SinglePatches(model, clean, rows=7),
-            MaskedPatches(model, tokens, clean, rows=7),
+            SinglePatches(model, clean, n_rows=7),
+            MaskedPatches(model, tokens, clean, n_rows=7),
         ):
             got = collect(patches, kind, which, pairs, lambda rows: new[rows])
             torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)

@@ -54,6 +54,16 @@ def docs(
 
 
 @maintain_app.command()
+def schema() -> None:
+    """Write the JSON Schema of submissions, which the site publishes."""
+    from knowncircuits.leaderboard.schema import PUBLISHED, write_schema
+
+    find_checkout()
+    write_schema()
+    print(f"wrote {PUBLISHED}")
+
+
+@maintain_app.command()
 def effects() -> None:
     """Measure the causal-effect curves of models that have none yet, for the pages of cases."""
     from knowncircuits.leaderboard.stored_effects import curves_of, shown_models, write_curves

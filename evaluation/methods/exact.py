@@ -34,7 +34,7 @@ def exact(task: Task, *, batch_size: Count = 1024) -> Attribution:
     effects = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         patches = single_patches(
-            task.model, task.clean, task.clean_run, alternative, rows=batch_size
+            task.model, task.clean, task.clean_run, alternative, n_rows=batch_size
         )
         parts = patches.edges(edges, pairs)
         for rows, logits in reported_parts(parts, len(edges), lambda found: len(found[0])):

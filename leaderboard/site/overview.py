@@ -78,9 +78,8 @@ def breakdown_page(standings: Standings) -> Page:
     columns = [
         (s.title.partition(":")[0], f"{s.title}, {len(s.cases)} cases") for s in board.slices
     ]
-    groups = [("", 0)][:0] + [
-        (KINDS[kind], len(list(group))) for kind, group in groupby(board.slices, lambda s: s.kind)
-    ]
+    kinds = groupby(board.slices, lambda s: s.kind)
+    groups = [(KINDS[kind], len(list(group))) for kind, group in kinds]
     tables = []
     for value, text in VALUES.items():
         rows = [

@@ -29,7 +29,7 @@ def read(**fields: Any) -> Description:
 
 
 def test_the_published_schema_is_current(tmp_path: Any) -> None:
-    """`write_schema()` writes it again."""
+    """`knowncircuits maintain schema` writes it again."""
     assert json.loads(PUBLISHED.read_text()) == json_schema()
     write_schema(tmp_path / "schema.json")
     assert (tmp_path / "schema.json").read_text() == PUBLISHED.read_text()
