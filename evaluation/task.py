@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +15,7 @@ from knowncircuits.cases.pairs import Pairs, draw_pairs, resample
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
+from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from knowncircuits.models.interop.hooked import HookedTwin
 
-Ablation = Literal["resample", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 Outputs = Float[Tensor, "pair source pos d_model"]
 

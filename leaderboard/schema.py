@@ -15,7 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from knowncircuits.evaluation.scoring.scores import RankBy
+from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.files.writing import write_text
 
 VERSION: Literal[2] = 2

@@ -6,7 +6,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from knowncircuits.evaluation.task import Ablation, Task
+from knowncircuits.evaluation.choices import Ablation
+from knowncircuits.evaluation.task import Task
 from knowncircuits.transformer import Transformer, TransformerConfig
 
 

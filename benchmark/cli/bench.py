@@ -29,7 +29,7 @@ bench_app = typer.Typer(help="Measure speed against a baseline in the same proce
 @bench_app.command("patching")
 def bench_patching(
     masks: Annotated[int, typer.Option(min=1, help="How many patched runs.")] = 256,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Many masks in one batch, against the same through the hooked module one by one."""
     from knowncircuits.evaluation.bench.patching import bench_patching as bench
@@ -42,7 +42,7 @@ def bench_patching(
 @bench_app.command("effects")
 def bench_effects(
     inputs: Annotated[int, inputs_option()] = 100,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Effects of all nodes at twelve scales, against a hook for each node and scale."""
     from knowncircuits.evaluation.bench.effects_time import bench_effects as bench
@@ -53,7 +53,7 @@ def bench_effects(
 
 
 @bench_app.command("sampling")
-def bench_sampling(form: FormatOption = Format.table) -> None:
+def bench_sampling(form: FormatOption = "table") -> None:
     """Inputs with outputs in one batch, against a call of the program for each."""
     from knowncircuits.evaluation.bench.sampling import bench_sampling as bench
 
@@ -63,7 +63,7 @@ def bench_sampling(form: FormatOption = Format.table) -> None:
 
 
 @bench_app.command("compiling")
-def bench_compiling(form: FormatOption = Format.table) -> None:
+def bench_compiling(form: FormatOption = "table") -> None:
     """Seconds to compile each case, checks included; the slowest ten and the sum."""
     from knowncircuits.evaluation.bench.compiling import bench_compiling as bench
 
@@ -76,7 +76,7 @@ def bench_compiling(form: FormatOption = Format.table) -> None:
 def bench_methods(
     pairs: Annotated[int, pairs_option()] = 100,
     method: MethodsOption = None,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Seconds and passes of every method, on a small trained model and on one of four layers."""
     from knowncircuits.evaluation.bench.methods_time import bench_methods as bench
@@ -96,7 +96,7 @@ def bench_training(
     compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="At most; default: as `train`.")] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Train and certify models from scratch on one core; what each part of the training buys.
 
@@ -124,7 +124,7 @@ def bench_intervals(
         typer.Option(parser=to_path, help="Submissions whose values by case are populations, too."),
     ] = None,
     method: MethodsOption = None,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """How often intervals and ranks hold what is true, by simulation, beside a bootstrap's.
 
@@ -151,7 +151,7 @@ def bench_intervals(
 @bench_app.command("leaderboard")
 def bench_leaderboard(
     submissions: Annotated[int, typer.Option(min=1, help="How many, of random scores.")] = 200,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Random submissions of all models written, read, scored, and built into a site."""
     from tempfile import TemporaryDirectory

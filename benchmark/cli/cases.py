@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,7 +22,6 @@ from knowncircuits.cli.options import (
     CaseArgument,
     CasesOption,
     FamilyOption,
-    Format,
     FormatOption,
     SuiteOption,
     choose_cases,
@@ -38,30 +36,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Look(StrEnum):
-    """What `cases` prints."""
-
-    list = "list"
-    check = "check"
-
-
 def cases(
     look: Annotated[
-        Look, typer.Argument(help="list: what they compute and how hard they are; check: the data.")
-    ] = Look.list,
+        Literal["list", "check"],
+        typer.Argument(help="list: what they compute and how hard they are; check: the data."),
+    ] = "list",
     case: CasesOption = None,
     suite: SuiteOption = None,
     family: FamilyOption = None,
     pairs: Annotated[int, pairs_option("check: pairs for each case.")] = 1000,
     seed: Annotated[int, seed_option("check: seed of the pairs.")] = 0,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """List the cases with how hard their circuits are to find, or check their data.
 
     `cases check` looks at inputs, pairs and outputs, and exits with 1 if anything is wrong.
     """
     names = choose_cases(case, suite, family)
-    if look is Look.list:
+    if look == "list":
         _print_cases(names, Output(form))
     else:
         _check_cases(names, pairs, seed, Output(form))
@@ -114,7 +106,7 @@ def show(
 def run(
     case: CaseArgument,
     tokens: Annotated[list[str] | None, typer.Argument(help="The input, token by token.")] = None,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Run a case's program and its compiled model on one input, side by side."""
     import pandas as pd

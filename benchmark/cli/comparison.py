@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from knowncircuits.cli.layout import Column, Row, Table, number_text
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
-    Format,
     FormatOption,
     ResolutionOption,
     level,
@@ -19,11 +18,10 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.score_tables import summary_table
+from knowncircuits.evaluation.choices import FigureFormat
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FigureFormat = Literal["html", "png", "svg", "pdf"]
 
 
 def compare(
@@ -40,7 +38,7 @@ def compare(
         float,
         typer.Option(parser=level, help="Level of the tests, corrected for their number."),
     ] = 0.05,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Compare the methods of finished runs: means, intervals, ranks and paired tests.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +11,8 @@ from knowncircuits.cli.layout import Table, indexed_table, share_text
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
-    Format,
     FormatOption,
-    Granularity,
     ModelOption,
-    Theme,
     ThemeOption,
     VariantOption,
     inputs_option,
@@ -32,25 +28,11 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.training import run_training
+from knowncircuits.evaluation.choices import Ablated, EffectMetric, FigureName
 from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class EffectMetric(StrEnum):
-    """How the effect of an ablation is measured."""
-
-    flips = "flips"
-    kl = "kl"
-
-
-class Figure(StrEnum):
-    """Figures of effects."""
-
-    curves = "curves"
-    heatmap = "heatmap"
-    circuit = "circuit"
 
 
 AblationOption = Annotated[
@@ -72,14 +54,12 @@ def effects(
             "for edges and positions."
         ),
     ] = None,
-    granularity: Annotated[
-        Granularity, typer.Option(help="What is ablated, one at a time.")
-    ] = Granularity.node,
+    granularity: Annotated[Ablated, typer.Option(help="What is ablated, one at a time.")] = "node",
     inputs: Annotated[int, inputs_option()] = 100,
     seed: Annotated[int, seed_option("Of the inputs.")] = 0,
     metric: Annotated[
         EffectMetric, typer.Option(help="Share of changed answers, or KL divergence.")
-    ] = EffectMetric.flips,
+    ] = "flips",
     per_position: Annotated[
         bool, typer.Option("--per-position", help="At one position at a time.")
     ] = False,
@@ -88,10 +68,10 @@ def effects(
     model: ModelOption = None,
     save: Annotated[list[Path] | None, save_option()] = None,
     figure: Annotated[
-        Figure | None, typer.Option(help="What is drawn; by default what suits the effects.")
+        FigureName | None, typer.Option(help="What is drawn; by default what suits the effects.")
     ] = None,
-    theme: ThemeOption = Theme.default,
-    form: FormatOption = Format.table,
+    theme: ThemeOption = "default",
+    form: FormatOption = "table",
 ) -> None:
     """Measure how much each node or edge matters: the effect of ablating it, at several scales.
 
@@ -102,7 +82,7 @@ def effects(
     from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
     from knowncircuits.evaluation.figures.files import check_files, draw_effects, save_effects
 
-    one = per_position or granularity is Granularity.edge
+    one = per_position or granularity == "edge"
     chosen = SCALES if scales is None and not one else parse_scales(scales or "1")
     subject, name = load_subject(case, variant, compiled, model)
     check_files(save or ())
@@ -114,10 +94,10 @@ def effects(
                     subject,
                     ablation=kind,
                     scales=chosen,
-                    granularity=granularity.value,
+                    granularity=granularity,
                     n_inputs=inputs,
                     seed=seed,
-                    metric=metric.value,
+                    metric=metric,
                     per_position=per_position,
                     name=name,
                 )
@@ -126,9 +106,7 @@ def effects(
     table = pd.concat(frames, ignore_index=True)
     drawn = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
-        drawn = draw_effects(
-            table, subject.circuit, figure.value if figure else None, theme=theme.value
-        )
+        drawn = draw_effects(table, subject.circuit, figure, theme=theme)
     to = Output(form)
     to.show(_effects_table(table), data=table)
     for path in save or ():
@@ -157,8 +135,8 @@ def realism(
     pairs: Annotated[int, pairs_option("For accuracies.")] = 1_000,
     seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
     save: Annotated[list[Path] | None, save_option()] = None,
-    theme: ThemeOption = Theme.default,
-    form: FormatOption = Format.table,
+    theme: ThemeOption = "default",
+    form: FormatOption = "table",
 ) -> None:
     """Compare a trained model with a natural one, which learns the same answers freely.
 
@@ -193,7 +171,7 @@ def realism(
     figure = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
         title = f"Causal effects in {case}, trained with its circuit and naturally"
-        figure = effects_figure(effects_of(table), theme=theme.value, title=title)
+        figure = effects_figure(effects_of(table), theme=theme, title=title)
     for path in save or ():
         save_effects(table, figure, path)
         to.say(f"wrote {path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +10,10 @@ import typer
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     DEFAULT_RESOLUTION,
-    Format,
     FormatOption,
     JobsOption,
     ModelOption,
     ResolutionOption,
-    Theme,
     ThemeOption,
     save_option,
     to_path,
@@ -24,30 +21,10 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
+from knowncircuits.evaluation.choices import Construction, RankBy, SizeBy
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Construction(StrEnum):
-    """How a circuit of some size is made of scores."""
-
-    top_n = "top-n"
-    greedy = "greedy"
-
-
-class Ranking(StrEnum):
-    """What makes an edge high."""
-
-    absolute = "absolute"
-    signed = "signed"
-
-
-class SizeBy(StrEnum):
-    """Which size stands for a circuit."""
-
-    nominal = "nominal"
-    actual = "actual"
 
 
 def faithfulness(
@@ -61,22 +38,20 @@ def faithfulness(
     ],
     construction: Annotated[
         Construction, typer.Option(help="The highest edges, or grown from logits backwards.")
-    ] = Construction.top_n,
-    rank_by: Annotated[
-        Ranking | None, typer.Option(help="By default as each method ranks.")
-    ] = None,
+    ] = "top-n",
+    rank_by: Annotated[RankBy | None, typer.Option(help="By default as each method ranks.")] = None,
     resolution: ResolutionOption = DEFAULT_RESOLUTION,
     size: Annotated[
         SizeBy, typer.Option(help="The size asked for, or what is left when pruned.")
-    ] = SizeBy.nominal,
+    ] = "nominal",
     prune: Annotated[
         bool, typer.Option(help="Leave out edges on no path from an input to logits.")
     ] = True,
     model: ModelOption = None,
     jobs: JobsOption = 1,
     save: Annotated[list[Path] | None, save_option()] = None,
-    theme: ThemeOption = Theme.default,
-    form: FormatOption = Format.table,
+    theme: ThemeOption = "default",
+    form: FormatOption = "table",
 ) -> None:
     """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.
 
@@ -113,17 +88,17 @@ def faithfulness(
             model=model,
             processes=jobs,
             on_task=tick,
-            construction=construction.value,
-            rank_by=rank_by.value if rank_by else None,
+            construction=construction,
+            rank_by=rank_by,
             resolution=resolution,
-            size_by=size.value,
+            size_by=size,
             pruned=prune,
         )
     to = Output(form)
     _print_faithfulness(table, to)
     figure = None
     if any(path.suffix not in (".csv", ".json") for path in save or ()):
-        figure = faithfulness_figure(table, theme=theme.value)
+        figure = faithfulness_figure(table, theme=theme)
     for path in save or ():
         save_effects(table, figure, path)
         to.say(f"wrote {path}")

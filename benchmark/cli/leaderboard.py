@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
-    Format,
     WandbModeOption,
     WandbOption,
     check_tracking,
@@ -22,6 +20,7 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
+from knowncircuits.leaderboard.choices import BoardFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,15 +32,6 @@ leaderboard_app = typer.Typer(
 SubmissionsArgument = Annotated[
     Path, typer.Argument(metavar="SUBMISSIONS", parser=to_path, help="A folder of submissions.")
 ]
-
-
-class BoardFormat(StrEnum):
-    """How a board is printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    markdown = "markdown"
 
 
 def submit(
@@ -197,8 +187,8 @@ def table(
     ] = None,
     view: Annotated[str, typer.Option(help="edge, no-embed, head or node.")] = "edge",
     form: Annotated[
-        BoardFormat, typer.Option("--format", help="What is printed.")
-    ] = BoardFormat.table,
+        Literal["table", BoardFormat], typer.Option("--format", help="What is printed.")
+    ] = "table",
     save: Annotated[list[Path] | None, save_option(".csv, .json or .md")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
@@ -223,15 +213,14 @@ def table(
     standings = board.standings(slice_key, view)
     for error in refused:
         print(error, file=sys.stderr)
-    if form is BoardFormat.table:
-        Output(Format.table).show(_board(standings), data=standings)
+    if form == "table":
+        Output("table").show(_board(standings), data=standings)
     else:
-        print(FORMATS[form.value](standings), end="")
+        print(FORMATS[form](standings), end="")
     for path in save or ():
         save_board(standings, path)
     if wandb:
-        mode: Any = wandb_mode.value if wandb_mode else None
-        log_board(board, wandb, slice_key=slice_key, view=view, mode=mode)
+        log_board(board, wandb, slice_key=slice_key, view=view, mode=wandb_mode)
     raise typer.Exit(1 if strict and refused else 0)
 
 

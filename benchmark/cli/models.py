@@ -14,7 +14,6 @@ from knowncircuits.cli.options import (
     DeviceOption,
     FamilyOption,
     FolderOption,
-    Format,
     FormatOption,
     JobsOption,
     SuiteOption,
@@ -60,7 +59,7 @@ def models_list(
     family: FamilyOption = None,
     variant: VariantsOption = None,
     folder: FolderOption = None,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """List the trained models with what their certificates say, and those that are missing."""
     import pandas as pd
@@ -91,7 +90,7 @@ def models_check(
     variant: VariantsOption = None,
     folder: FolderOption = None,
     pairs: Annotated[int | None, pairs_option("New pairs for each model.")] = None,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
 ) -> None:
     """Measure the trained models again on new pairs, by the certificate's quick form.
 

@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from knowncircuits.errors import InputError
+from knowncircuits.evaluation.choices import ThemeName
+from knowncircuits.work.tracking import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Metric(StrEnum):
-    """Metrics of a task."""
-
-    kl = "kl"
-    l2 = "l2"
-    logit_diff = "logit_diff"
-    prob_diff = "prob_diff"
-    label_loss = "label_loss"
-
-
-class PatchedEdges(StrEnum):
-    """Ablations of a task."""
-
-    resample = "resample"
-    mean = "mean"
-    zero = "zero"
-
-
-class Granularity(StrEnum):
-    """What is ablated, one at a time."""
-
-    node = "node"
-    head = "head"
-    edge = "edge"
-
-
-class Theme(StrEnum):
-    """Colours of figures."""
-
-    default = "default"
-    colourblind = "colourblind"
-
-
-class Format(StrEnum):
-    """How a table is printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
-class WandbMode(StrEnum):
-    """Where W&B's runs go."""
-
-    online = "online"
-    offline = "offline"
-    disabled = "disabled"
-
+Format = Literal["table", "csv", "json"]  # how a table is printed
 
 MAX_SEED = 2**32 - 1  # the largest that all of NumPy's generators take
 MAX_DRAWS = 10_000
@@ -172,7 +126,7 @@ WandbOption = Annotated[
     str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
 ]
 WandbModeOption = Annotated[
-    WandbMode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
+    Mode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
 ]
 
 
@@ -191,7 +145,7 @@ def save_option(text: str = ".csv, .json, .html, .png, .pdf or .svg") -> Any:
     )
 
 
-ThemeOption = Annotated[Theme, typer.Option(help="Colours of figures.")]
+ThemeOption = Annotated[ThemeName, typer.Option(help="Colours of figures.")]
 
 
 FolderOption = Annotated[
@@ -268,7 +222,7 @@ def load_subject(
     return trained, f"{case} ({model})"
 
 
-def check_tracking(wandb: str | None, mode: WandbMode | None) -> None:
+def check_tracking(wandb: str | None, mode: Mode | None) -> None:
     """Raise InputError for a mode of W&B without a project."""
     if mode and not wandb:
         raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")

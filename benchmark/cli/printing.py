@@ -22,18 +22,18 @@ class Output:
 
     def say(self, text: str) -> None:
         """What is no data: beside tables, but on standard error beside data."""
-        print(text, file=sys.stdout if self.form is Format.table else sys.stderr, flush=True)
+        print(text, file=sys.stdout if self.form == "table" else sys.stderr, flush=True)
 
     def show(self, *tables: Table, data: pd.DataFrame | Mapping[str, pd.DataFrame]) -> None:
         """Tables, or the data that they were made of, in full precision.
 
         Several frames of data are one in CSV, with the column `table`, and one object in JSON.
         """
-        if self.form is Format.csv:
+        if self.form == "csv":
             sys.stdout.write(csv_text(data))
-        elif self.form is Format.json:
+        elif self.form == "json":
             sys.stdout.write(json_text(data))
-        for table in tables if self.form is Format.table else ():
+        for table in tables if self.form == "table" else ():
             sys.stdout.write(table.text(terminal_width()))
 
 

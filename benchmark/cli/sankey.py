@@ -10,9 +10,7 @@ import typer
 from knowncircuits.cli.layout import Column, Table, words
 from knowncircuits.cli.options import (
     CompiledOption,
-    Format,
     FormatOption,
-    Theme,
     ThemeOption,
     VariantOption,
     load_subject,
@@ -51,8 +49,8 @@ def sankey(
     variant: VariantOption = None,
     compiled: CompiledOption = False,
     save: Annotated[list[Path] | None, save_option(".html, .png, .pdf or .svg")] = None,
-    theme: ThemeOption = Theme.default,
-    form: FormatOption = Format.table,
+    theme: ThemeOption = "default",
+    form: FormatOption = "table",
 ) -> None:
     """Draw scores, or a true circuit, as ribbons from inputs to logits; lists what is drawn.
 
@@ -73,7 +71,7 @@ def sankey(
         threshold=threshold,
         n_edges=edges,
         vertical=vertical,
-        theme=theme.value,
+        theme=theme,
         title=title,
     )
     for path in save or ():

@@ -16,12 +16,9 @@ from knowncircuits.cli.options import (
     CasesOption,
     CompiledOption,
     FamilyOption,
-    Format,
     FormatOption,
     JobsOption,
-    Metric,
     ModelOption,
-    PatchedEdges,
     ResolutionOption,
     SeedsOption,
     SuiteOption,
@@ -45,6 +42,7 @@ from knowncircuits.cli.score_tables import (
     summary_table,
 )
 from knowncircuits.errors import InputError
+from knowncircuits.evaluation.choices import Ablation, MetricName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,15 +68,13 @@ def score(
     seeds: SeedsOption = 1,
     seed: Annotated[int, seed_option("The first seed, of pairs and methods.")] = 0,
     metric: Annotated[
-        Metric | None, typer.Option(help="Default: KL for categorical outputs, L2 for numbers.")
+        MetricName | None, typer.Option(help="Default: KL for categorical outputs, L2 for numbers.")
     ] = None,
     corruption: Annotated[
         str,
         typer.Option(help="Corrupted inputs: resample, minimal, or variable:NAME of the program."),
     ] = "resample",
-    ablation: Annotated[
-        PatchedEdges, typer.Option(help="What patched edges read.")
-    ] = PatchedEdges.resample,
+    ablation: Annotated[Ablation, typer.Option(help="What patched edges read.")] = "resample",
     option: Annotated[list[str] | None, setting_option("For the method")] = None,
     resolution: ResolutionOption = DEFAULT_RESOLUTION,
     label: Annotated[
@@ -95,7 +91,7 @@ def score(
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what the same code failed on before.")
     ] = False,
-    form: FormatOption = Format.table,
+    form: FormatOption = "table",
     wandb: WandbOption = None,
     wandb_mode: WandbModeOption = None,
 ) -> None:
@@ -127,10 +123,10 @@ def score(
         Settings(
             name,
             pairs,
-            metric.value if metric else None,
+            metric,
             given,
             corruption,
-            ablation.value,
+            ablation,
             label,
             threads,
         )
@@ -174,12 +170,11 @@ def score(
         from knowncircuits.evaluation.comparison.compare import compare_results
         from knowncircuits.evaluation.comparison.comparison_log import log_comparison
 
-        mode: Any = wandb_mode.value if wandb_mode else None
-        log_comparison(compare_results(results, resolution=resolution), wandb, mode=mode)
+        log_comparison(compare_results(results, resolution=resolution), wandb, mode=wandb_mode)
     followed.print_end(output, to)
 
 
-def methods(form: FormatOption = Format.table) -> None:
+def methods(form: FormatOption = "table") -> None:
     """List the discovery methods and the controls, with their options and defaults."""
     import pandas as pd
 

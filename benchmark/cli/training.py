@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,22 +24,14 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
-
-
-class Objective(StrEnum):
-    """What a step of training minimises."""
-
-    edges = "edges"
-    guided = "guided"
-    nodes = "nodes"
-    behaviour = "behaviour"
+from knowncircuits.models.choices import ObjectiveName
 
 
 def train(
     case: CaseArgument,
     output: Annotated[Path | None, output_option("Folder; by default trained/CASE.")] = None,
     objective: Annotated[
-        Objective | None,
+        ObjectiveName | None,
         typer.Option(
             help="Interchanges of sets of edges, the same with a guide for deep chains, of single "
             "nodes (SIIT as published), or none. By default the recipe's."
@@ -94,10 +85,10 @@ def train(
 
     check_tracking(wandb, wandb_mode)
     plan = replace(plan_model(case), shuffle=shuffle)
-    if objective is Objective.nodes:
+    if objective == "nodes":
         plan = replace(plan, config=training.SIIT)
     elif objective:
-        plan = plan.changed({"objective": objective.value})
+        plan = plan.changed({"objective": objective})
     settings = {
         "seed": seed,
         "steps": steps,
@@ -118,7 +109,7 @@ def train(
     checkpoint = folder / "checkpoint.pt"
     tracking: Any = nullcontext()
     if wandb:
-        tracking = track(trainer, wandb, folder, mode=wandb_mode.value if wandb_mode else None)
+        tracking = track(trainer, wandb, folder, mode=wandb_mode)
 
     def so_far() -> str:
         return (

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
+from typing import get_args
 
 import pandas as pd
 import torch
 
 from knowncircuits.errors import TaskError, UnknownNameError
+from knowncircuits.evaluation.choices import Ablated, EffectMetric
 from knowncircuits.evaluation.effects.ablations import load_ablation, node_statistics
-from knowncircuits.evaluation.effects.items import GRANULARITIES, list_items, statuses
+from knowncircuits.evaluation.effects.items import list_items, statuses
 from knowncircuits.evaluation.effects.subjects import Inputs, Model, Subject
 from knowncircuits.evaluation.effects.sweep import PositionedPatch, Sweep
 from knowncircuits.work.progress import reported
 
 SCALES = (0, 0.1, 0.2, 0.5, 0.7, 0.8, 1, 1.2, 1.4, 2, 5, 10)
-METRICS = ("flips", "kl")
 POSITIONS = ("all", "after BOS")
 COLUMNS = (
     "model",
@@ -112,8 +113,8 @@ def causal_effects(
     """
     chosen = load_ablation(ablation)
     for kind, got, known in (
-        ("granularity", granularity, GRANULARITIES),
-        ("metric", metric, METRICS),
+        ("granularity", granularity, get_args(Ablated)),
+        ("metric", metric, get_args(EffectMetric)),
         ("positions", positions or chosen.positions, POSITIONS),
     ):
         if got not in known:

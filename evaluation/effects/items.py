@@ -9,7 +9,6 @@ from knowncircuits.circuit import Circuit, Granularity, projection
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.graph import Graph, split_edge
 
-GRANULARITIES = ("node", "head", "edge")
 INPUT_NODES = ("embed", "pos", "input")
 
 

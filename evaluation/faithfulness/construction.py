@@ -11,18 +11,18 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import GraphError, UnknownNameError
+from knowncircuits.evaluation.choices import Construction, RankBy
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
-from knowncircuits.evaluation.scoring.scores import RankBy, Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph, check_edge_vector, destination_node
 
-Construction = Literal["top-n", "greedy"]
 Members = Bool[np.ndarray, " edge"]
 Order = Int[np.ndarray, " edge"]
 

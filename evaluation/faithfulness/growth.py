@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError, UnknownNameError
+from knowncircuits.evaluation.choices import Construction, RankBy, SizeBy
 from knowncircuits.evaluation.faithfulness.circuits import (
     BATCH_SIZE,
     circuit_faithfulness,
     true_circuit,
 )
 from knowncircuits.evaluation.faithfulness.construction import (
-    Construction,
     as_members,
     edge_order,
     prune,
 )
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
-from knowncircuits.evaluation.scoring.scores import RankBy, Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-SizeBy = Literal["nominal", "actual"]
 
 
 @dataclass(frozen=True)

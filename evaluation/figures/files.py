@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import ResultError, UnknownNameError
+from knowncircuits.evaluation.choices import FigureName
 from knowncircuits.evaluation.figures.circuit import circuit_effects_figure
 from knowncircuits.evaluation.figures.curves import effects_figure
 from knowncircuits.evaluation.figures.heatmap import effects_heatmap
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TABLES = (".csv", ".json")
-FigureName = Literal["curves", "heatmap", "circuit"]
 
 
 def draw_effects(

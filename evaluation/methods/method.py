@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from knowncircuits.evaluation.scoring.scores import RankBy
+from knowncircuits.evaluation.choices import RankBy
 
 # Of options: what they may be is checked before a method runs; see `knowncircuits.checks.values`.
 Count = Annotated[int, Field(ge=1)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from knowncircuits.evaluation.scoring.scores import RankBy
+from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.graph import Graph, destination_node
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from knowncircuits.checks.naming import as_floats, named_values
 from knowncircuits.errors import GraphError, ResultError
+from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.methods.nodes import spread
-from knowncircuits.evaluation.scoring.scores import RankBy
 from knowncircuits.exchange import GraphFile, parse_graph, read_graph_file
 from knowncircuits.graph import Graph, check_edge_vector, split_edge
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from knowncircuits.evaluation.scoring.scores import RankBy
+from knowncircuits.evaluation.choices import RankBy
 
 # What results are grouped by and folders are called; nothing that leads elsewhere.
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.+-]*$", max_length=200)]

@@ -18,13 +18,14 @@ from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, MethodError, ResultError
+from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods.discovery import default_options, discover, load_method
 from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.runs.provenance import code_hash
 from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.evaluation.task import Ablation, Task, make_task
+from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.trained import Trained, load_trained
 from knowncircuits.models.zoo.shelf import load_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
+from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.scoring.ranking import (
     RESOLUTION,
     at_resolution,
@@ -22,7 +23,6 @@ from knowncircuits.evaluation.scoring.ranking import (
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 from knowncircuits.graph import Graph, check_edge_vector
 
-RankBy = Literal["absolute", "signed"]
 AREAS = ("auroc", "average_precision", "precision_at_size")
 OF_VIEW = ("prevalence", "n_items", "n_determined", "n_true")
 

@@ -25,10 +25,10 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import FIXED, Correspondence
 from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.agreement import says_none
+from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.training.readout import unexplained
 from knowncircuits.transformer import Transformer
 
-ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]
 Term = Literal["behaviour", "patched", "strict", "guide"]
 Tokens: TypeAlias = Int[Tensor, "pair pos"]
 

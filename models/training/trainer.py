@@ -40,6 +40,7 @@ from knowncircuits.models.certificates.certificate import (
     quick_agreement,
 )
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE
+from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.interop.tensors import check_sizes
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.training.balance import balanced_weights
@@ -47,7 +48,6 @@ from knowncircuits.models.training.muon import Muon
 from knowncircuits.models.training.objectives import (
     OBJECTIVES,
     Emphasis,
-    ObjectiveName,
     Step,
     Term,
     draw_uniform,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement
 from knowncircuits.models.certificates.certificate import Certificate, QuickAgreement
-from knowncircuits.models.training.objectives import ObjectiveName, Term
+from knowncircuits.models.choices import ObjectiveName
+from knowncircuits.models.training.objectives import Term
 from knowncircuits.models.training.trainer import Losses, Trainer
 from knowncircuits.work.tracking import Mode, start_run
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knowncircuits.errors import GraphError, UnknownNameError
+from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.faithfulness.construction import edge_order, greedy, prune, top_n
-from knowncircuits.evaluation.scoring.scores import RankBy, Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph, destination_node, split_edge
 
 GRAPHS = st.builds(

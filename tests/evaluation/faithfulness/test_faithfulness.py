@@ -13,6 +13,7 @@ import torch
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import circuit_from_edges
 from knowncircuits.errors import GraphError, TaskError, UnknownNameError
+from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.faithfulness.circuits import (
     circuit_distances,
     circuit_faithfulness,
@@ -27,7 +28,7 @@ from knowncircuits.evaluation.faithfulness.construction import greedy, prune, to
 from knowncircuits.evaluation.faithfulness.growth import area, edge_counts, faithfulness
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.evaluation.task import ABLATIONS, Ablation, Task, make_task
+from knowncircuits.evaluation.task import ABLATIONS, Task, make_task
 from knowncircuits.graph import Graph
 from knowncircuits.models.interop.hooked import HookedTwin
 from knowncircuits.models.zoo import load_model

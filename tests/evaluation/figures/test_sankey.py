@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import GraphError, UnknownNameError
+from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.figures import circuit_sankey, save_figure
 from knowncircuits.evaluation.figures.diagram import HORIZONTAL, VERTICAL
 from knowncircuits.evaluation.figures.kinds import SIGNS, STYLES
 from knowncircuits.evaluation.figures.ribbons import Layout, arrange
 from knowncircuits.evaluation.figures.sankey import shown_edges
-from knowncircuits.evaluation.scoring.scores import RankBy, Scores
+from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
 
 GRAPH = Graph(2, 2)

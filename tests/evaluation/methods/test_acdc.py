@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from knowncircuits.cases import load_case
 from knowncircuits.errors import MethodError
+from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods.acdc import removal_order
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import score
-from knowncircuits.evaluation.task import Ablation, Task, make_task
+from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import Graph
 from knowncircuits.transformer import TransformerConfig
 from strategies import configs, random_model, random_task, random_tokens

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from knowncircuits.errors import MethodError
+from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.integrated import Rule, quadrature
 from knowncircuits.evaluation.methods.nodes import sum_by_source
-from knowncircuits.evaluation.task import Ablation, Task
+from knowncircuits.evaluation.task import Task
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer, TransformerConfig

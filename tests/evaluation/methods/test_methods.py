@@ -11,12 +11,13 @@ import torch
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
 from knowncircuits.errors import GraphError, MethodError
+from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.methods.discovery import discover, load_method, methods
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import Scores, score
-from knowncircuits.evaluation.task import Ablation, Task, make_task
+from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer

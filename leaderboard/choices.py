@@ -1,0 +1,7 @@
+"""What is chosen by name of the board; light, since the command line's help reads it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+BoardFormat = Literal["csv", "json", "markdown"]

@@ -1,0 +1,32 @@
+"""What is chosen by name is what the registries have, and the command line offers."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from knowncircuits.evaluation import choices
+from knowncircuits.evaluation.faithfulness.construction import CONSTRUCTIONS
+from knowncircuits.evaluation.figures.pictures import FIGURES
+from knowncircuits.evaluation.figures.theme import THEMES
+from knowncircuits.evaluation.metrics import METRICS
+from knowncircuits.leaderboard.choices import BoardFormat
+from knowncircuits.leaderboard.exports import FORMATS
+from knowncircuits.models.choices import ObjectiveName
+from knowncircuits.models.training.objectives import OBJECTIVES
+
+
+@pytest.mark.parametrize(
+    ("chosen", "registry"),
+    [
+        (choices.MetricName, METRICS),
+        (choices.Construction, CONSTRUCTIONS),
+        (choices.ThemeName, THEMES),
+        (choices.FigureFormat, [ending.removeprefix(".") for ending in FIGURES]),
+        (ObjectiveName, OBJECTIVES),
+        (BoardFormat, FORMATS),
+    ],
+)
+def test_every_choice_is_in_its_registry(chosen: Any, registry: Any) -> None:
+    assert set(get_args(chosen)) == set(registry)
