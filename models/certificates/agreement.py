@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import model_serializer
 from scipy.special import betaincinv
 from torch import Tensor
 
@@ -77,6 +78,7 @@ class Agreement:
     def __add__(self, other: Agreement) -> Agreement:
         return Agreement(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    @model_serializer
     def to_dict(self) -> dict[str, Any]:
         """The counts, and what follows from them for those who read the file."""
         derived = ("share", "lower_bound", "low_effect", "high_effect")

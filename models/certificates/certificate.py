@@ -60,7 +60,6 @@ RANDOM = ("random inside", "random outside", "random mixed")
 NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
 
 MAX_PAIRS = 1_000_000  # of a certificate
-IDENTITY = ("weights", "configuration", "placement", "circuit", "compiled_weights")
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 LabelName = Literal["in", "out", "undetermined"]
@@ -141,24 +140,14 @@ class Certificate:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with what follows from the counts for those who read it."""
         outside, inside = self.largest_outside_effect, self.smallest_inside_effect
-        return {
+        derived: dict[str, Any] = {
             "case": self.case,
             "passed": self.passed,
             "failures": list(self.failures),
             "largest_outside_effect": dict(zip(("edge", "effect"), outside, strict=True)),
             "smallest_inside_effect": dict(zip(("edge", "effect"), inside, strict=True)),
-            "inputs": self.inputs,
-            "n_pairs": self.n_pairs,
-            "n_inputs": self.n_inputs,
-            "seed": self.seed,
-            "atol": self.atol,
-            **{name: getattr(self, name) for name in IDENTITY},
-            "versions": dict(self.versions),
-            "labels": dict(self.labels),
-            "accuracy": self.accuracy.to_dict(),
-            **{name: _group_to_dict(getattr(self, name)) for name in ("edges", "nodes", "sets")},
-            "ablations": {kind: _group_to_dict(group) for kind, group in self.ablations.items()},
         }
+        return {**derived, **SCHEMA.dump_python(self)}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Certificate:
@@ -167,7 +156,7 @@ class Certificate:
         Raises ResultError for a document that is no certificate.
         """
         try:
-            found = READER.validate_json(json.dumps(document), strict=True)
+            found = SCHEMA.validate_json(json.dumps(document), strict=True)
         except ValidationError as error:
             raise ResultError(f"expected a certificate, got {first_problem(error)}") from error
         if unknown := set(found.edges) - set(found.labels):
@@ -179,7 +168,7 @@ class Certificate:
         write_text(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
 
 
-READER = TypeAdapter(Certificate)
+SCHEMA = TypeAdapter(Certificate)
 
 
 @dataclass(frozen=True)
@@ -466,7 +455,3 @@ def _unused(inside: Mapping[str, Agreement]) -> Iterator[str]:
                 f"inside edge {edge}: expected to change answers, got none changed, where the "
                 f"compiled model's change at {found.high_effect:.3%} of {found.positions} positions"
             )
-
-
-def _group_to_dict(group: Mapping[str, Agreement]) -> dict[str, Any]:
-    return {name: found.to_dict() for name, found in group.items()}
