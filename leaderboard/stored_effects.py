@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from pydantic import TypeAdapter
 
-from knowncircuits.errors import ResultError
-from knowncircuits.files.reading import read_json
+from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
@@ -44,6 +44,9 @@ class Curves:
         return {node: (status, effects[place]) for node, (status, effects) in self.nodes.items()}
 
 
+SCHEMA = TypeAdapter(dict[str, Curves])
+
+
 def measure_curves(model: Certified, zoo: Zoo = SHIPPED) -> Curves:
     """Measure the effects of all nodes at several scales, resampled; see `causal_effects`."""
     from knowncircuits.evaluation.effects.causal import causal_effects
@@ -62,18 +65,7 @@ def read_curves(path: Path = STORED) -> dict[str, Curves]:
     """The stored curves by the models' keys; raises ResultError for a broken file."""
     if not path.exists():
         return {}
-    document = read_json(path, "curves of effects by model")
-    try:
-        return {
-            key: Curves(
-                weights=entry["weights"],
-                scales=tuple(entry["scales"]),
-                nodes={node: (s, tuple(effects)) for node, (s, effects) in entry["nodes"].items()},
-            )
-            for key, entry in document.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultError(f"{path}: expected curves of effects by model: {error}") from error
+    return read_as(SCHEMA, path, "curves of effects by model")
 
 
 def curves_of(

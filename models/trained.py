@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 from torch import Tensor
 
 from knowncircuits.cases.case import Case
@@ -25,7 +25,7 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.exchange import graph_file, write_graph_file
-from knowncircuits.files.reading import first_problem, read_json
+from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import whole_folder, write_bytes, write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
@@ -145,15 +145,14 @@ class FolderConfig(BaseModel):
     training: dict[str, Any] = {}  # older folders have none
 
 
+SCHEMA = TypeAdapter(FolderConfig)
+
+
 def read_description(path: Path) -> FolderConfig:
     """Read `config.json`; raises ResultError if that cannot be done."""
-    what = "the configuration of a trained model"
-    document = read_json(path, what, MAX_CONFIG)
+    description = read_as(SCHEMA, path, "the configuration of a trained model", MAX_CONFIG)
     try:
-        description = FolderConfig.model_validate_json(json.dumps(document))
         check_sizes(description.transformer)
-    except ValidationError as error:
-        raise ResultError(f"{path}: expected {what}, got {first_problem(error)}") from error
     except ModelError as error:  # sizes that no transformer has
         raise ResultError(f"{path}: {error}") from error
     return description

@@ -12,15 +12,16 @@ import re
 import stat
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from knowncircuits.errors import ResultError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
+Read = TypeVar("Read")
 MAX_BYTES = 2**27  # of a file: scores of the largest graph, see `exchange.MAX_EDGES`
 MAX_VALUES = 8_000_000  # of a JSON text
 MAX_DEPTH = 32  # of objects and lists in each other
@@ -47,6 +48,20 @@ def read_json(path: str | Path, what: str = "JSON", most: int = MAX_BYTES) -> An
     except (OSError, ValueError, RecursionError) as error:
         got = error.strerror if isinstance(error, OSError) else error
         raise ResultError(f"{path}: expected {what}, got {got}") from error
+
+
+def read_as(schema: TypeAdapter[Read], path: str | Path, what: str, most: int = MAX_BYTES) -> Read:
+    """What a schema makes of a JSON document, as it is written: no text is taken for a number.
+
+    Raises ResultError as `read_json`, and for what the schema refuses first.
+    """
+    from pydantic import ValidationError
+
+    document = read_json(path, what, most)
+    try:
+        return schema.validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise ResultError(f"{path}: expected {what}, got {first_problem(error)}") from error
 
 
 def read_bytes(path: str | Path, what: str, most: int = MAX_BYTES) -> bytes:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Int
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 
 from knowncircuits.cases.case import Case
@@ -28,7 +28,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
-from knowncircuits.files.reading import first_problem, read_json
+from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.agreement import (
@@ -148,20 +148,6 @@ class Certificate:
             "smallest_inside_effect": dict(zip(("edge", "effect"), inside, strict=True)),
         }
         return {**derived, **SCHEMA.dump_python(self)}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Certificate:
-        """The inverse of `to_dict`; what follows from the counts is computed anew.
-
-        Raises ResultError for a document that is no certificate.
-        """
-        try:
-            found = SCHEMA.validate_json(json.dumps(document), strict=True)
-        except ValidationError as error:
-            raise ResultError(f"expected a certificate, got {first_problem(error)}") from error
-        if unknown := set(found.edges) - set(found.labels):
-            raise ResultError(f"expected a certificate, got no label of {min(unknown)}")
-        return found
 
     def write(self, path: str | Path) -> None:
         """Write JSON whole or not at all; raises ResultError if that fails."""
@@ -347,12 +333,17 @@ def accuracy_alone(
 
 @takes(path=str | Path)
 def read_certificate(path: str | Path) -> Certificate:
-    """Read what `Certificate.write` wrote; raises ResultError if that cannot be done."""
-    document = read_json(path, "a certificate")
+    """Read what `Certificate.write` wrote; what follows from the counts is computed anew.
+
+    Raises ResultError if that cannot be done.
+    """
     try:
-        return Certificate.from_dict(document)
+        found = read_as(SCHEMA, path, "a certificate")
+        if unknown := set(found.edges) - set(found.labels):
+            raise ResultError(f"{path}: expected a certificate, got no label of {min(unknown)}")
     except ResultError as error:
-        raise ResultError(f"{path}: {error}; `knowncircuits certify` makes a new one") from error
+        raise ResultError(f"{error}; `knowncircuits certify` makes a new one") from error
+    return found
 
 
 @dataclass(frozen=True, eq=False)

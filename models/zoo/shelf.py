@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from knowncircuits.cases.registry import list_cases, load_case
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
-from knowncircuits.files.reading import read_json
+from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import configuration_hash
@@ -41,6 +43,7 @@ VARIANTS = {
 
 # What training of one case and variant came to that did not end in a certificate.
 Attempt = Mapping[str, Any]
+MISSING = TypeAdapter(dict[str, dict[str, list[Attempt]]])  # by case and variant
 
 
 @dataclass(frozen=True)
@@ -97,14 +100,7 @@ class Zoo:
         path = self.folder / "missing.json"
         if not path.exists():
             return {}
-        document = read_json(path, "attempts by case and variant")
-        try:
-            return {
-                case: {variant: [dict(a) for a in found] for variant, found in variants.items()}
-                for case, variants in document.items()
-            }
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ResultError(f"{path}: expected attempts by case and variant: {error}") from error
+        return read_as(MISSING, path, "attempts by case and variant")
 
     def write_missing(self, missing: Mapping[str, Mapping[str, list[Attempt]]]) -> None:
         """Replace the list, whole or not at all; raises ResultError if that fails."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.files import reading
-from knowncircuits.files.reading import nesting, read_bytes, read_json
+from knowncircuits.files.reading import nesting, read_as, read_bytes, read_json
 
 
 def test_pipes_devices_and_folders_are_refused_at_once(tmp_path: Path) -> None:
@@ -44,6 +45,17 @@ def test_json_that_is_refused(tmp_path: Path, text: bytes, message: str) -> None
     (tmp_path / "file.json").write_bytes(text)
     with pytest.raises(ResultError, match=f"file.json: expected JSON, got .*{message}"):
         read_json(tmp_path / "file.json")
+
+
+def test_documents_are_read_as_they_are_written(tmp_path: Path) -> None:
+    path, schema = tmp_path / "file.json", TypeAdapter(dict[str, int])
+    path.write_text('{"a": 1}')
+    assert read_as(schema, path, "counts") == {"a": 1}
+    path.write_text('{"a": "1"}')
+    with pytest.raises(ResultError, match="json: expected counts, got a: Input should be a valid"):
+        read_as(schema, path, "counts")
+    with pytest.raises(ResultError, match="none: expected counts, got No such file or directory"):
+        read_as(schema, tmp_path / "none", "counts")
 
 
 def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
