@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import GraphError
-from knowncircuits.graph import Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Edge, Node, edge_names
 
 Granularity = Literal["edge", "head", "node"]
 
@@ -60,13 +62,16 @@ def projection(graph: Graph, granularity: Granularity) -> Projection:
         return Projection(graph.sources, graph.source_of_edge)
     if granularity != "head":
         raise GraphError(f"expected granularity 'edge', 'head' or 'node', got {granularity!r}")
-    targets = np.array([graph.nodes.index(destination_node(d)) for d in graph.destinations])
-    pairs = graph.source_of_edge * len(graph.nodes) + targets[graph.destination_of_edge]
-    found, first, items = np.unique(pairs, return_index=True, return_inverse=True)
-    order = first.argsort()  # the graph's: an item stands where its first edge does
-    ends = (divmod(int(pair), len(graph.nodes)) for pair in found[order])
-    names = tuple(f"{graph.sources[s]}->{graph.nodes[t]}" for s, t in ends)
-    return Projection(names, order.argsort()[items])
+    pairs = graph.source_of_edge * len(graph.nodes) + graph.target_of_edge
+    _, first, items = np.unique(pairs, return_index=True, return_inverse=True)
+    places = first.argsort().argsort()  # the graph's: an item stands where its first edge does
+    names = (
+        edge_names(graph.sources[: block.n_sources], destination.node)
+        for block in graph.blocks
+        for destination in block.destinations
+        if destination.letter in ("q", "")
+    )
+    return Projection(tuple(chain.from_iterable(names)), places[items])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +109,9 @@ class Circuit:
         """The label of one edge; raises GraphError for an unknown one."""
         return Label(self.labels[self.graph.index(edge)])
 
-    def edges(self, label: Label = Label.IN) -> tuple[str, ...]:
+    def edges(self, label: Label = Label.IN) -> tuple[Edge, ...]:
         """The edges with a label, in the graph's order."""
-        return tuple(self.graph.edges[i] for i in np.flatnonzero(self.labels == label))
+        return tuple(map(self.graph.edge, np.flatnonzero(self.labels == label).tolist()))
 
     @property
     def determined(self) -> Bool[np.ndarray, " edge"]:
@@ -131,10 +136,9 @@ class Circuit:
         graph = self.graph.merge_inputs()
         labels = np.empty(graph.n_edges, dtype=np.int8)
         carries: dict[str, tuple[str, ...]] = {}
-        for i, edge in enumerate(graph.edges):
-            source, destination = split_edge(edge)
-            parts = ("embed", "pos") if source == "input" else (source,)
-            names = [f"{part}->{destination}" for part in parts]
+        for i, edge in enumerate(map(Edge, graph.edges)):
+            parts = self.graph.inputs if edge.source.kind == "input" else (edge.source,)
+            names = [Edge.between(Node(part), edge.destination) for part in parts]
             labels[i] = self.label(names[0])
             if labels[i] == Label.OUT and any(self.carries.get(name) for name in names[1:]):
                 labels[i] = Label.UNDETERMINED

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Int
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
-from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Edge, Kind, Node
 
 FIXED = ("embed", "pos", "logits")
 ATTEMPTS = 1_000
@@ -33,10 +34,11 @@ class Correspondence:
 
     def __post_init__(self) -> None:
         problems = []
+        kinds: dict[str, Kind] = {node: node.kind for node in self.high.graph.nodes}
         for high, low in self.nodes.items():
             if low not in self.low.nodes:
                 problems.append(f"{high} to {low}, which is not in {self.low.summary()}")
-            elif high[0] != low[0]:
+            elif kinds.get(high) != Node(low).kind:
                 problems.append(f"{high} to {low}, which is of another kind")
         taken = Counter(self.nodes.values())
         problems += [f"several nodes to {low}" for low, n in taken.items() if n > 1]
@@ -45,9 +47,10 @@ class Correspondence:
             problems.append(f"no place for {', '.join(missing)}")
         if not problems:
             problems = [
-                f"{edge} backwards, from {self.nodes[source]} to {self.nodes[target]}"
-                for edge, source, target in carried_edges(self.high)
-                if layer_of(self.nodes[source]) >= layer_of(self.nodes[target])
+                f"{edge} backwards, from {source} to {target}"
+                for edge in carried_edges(self.high)
+                for source, target in [edge.placed(self.nodes).ends]
+                if source.depth >= target.depth
             ]
         if problems:
             raise GraphError(f"an impossible placement: {'; '.join(problems)}")
@@ -79,11 +82,8 @@ class Correspondence:
     def image(self) -> Int[np.ndarray, " low_edge"]:
         """The index of the compiled edge that each low-level edge stands for, -1 for none."""
         image = np.full(self.low.n_edges, -1)
-        for edge in self.high.carries:
-            source, destination = split_edge(edge)
-            node, bracket, letter = destination.partition("<")
-            low = f"{self.nodes[source]}->{self.nodes[node]}{bracket}{letter}"
-            image[self.low.index(low)] = self.high.graph.index(edge)
+        for edge in carried_edges(self.high):
+            image[self.low.index(edge.placed(self.nodes))] = self.high.graph.index(edge)
         return image
 
     @cached_property
@@ -109,43 +109,42 @@ class Correspondence:
         return inside
 
 
-def carried_edges(circuit: Circuit) -> list[tuple[str, str, str]]:
-    """Every edge that carries a variable, with its source and the node that it feeds."""
-    pairs = [(edge, *split_edge(edge)) for edge in circuit.carries]
-    return [(edge, source, destination_node(to)) for edge, source, to in pairs]
+def carried_edges(circuit: Circuit) -> list[Edge]:
+    """Every edge that carries a variable."""
+    return [Edge(name) for name in circuit.carries]
 
 
-def carrying_nodes(circuit: Circuit) -> list[str]:
+def carrying_nodes(circuit: Circuit) -> list[Node]:
     """The nodes at either end of an edge that carries a variable, in the graph's order."""
-    found = {node for _, *ends in carried_edges(circuit) for node in ends}
+    found = {node for edge in carried_edges(circuit) for node in edge.ends}
     return [node for node in circuit.graph.nodes if node in found]
 
 
-def _place(circuit: Circuit, low: Graph, rng: np.random.Generator) -> dict[str, str] | None:
+def _place(circuit: Circuit, low: Graph, rng: np.random.Generator) -> dict[str, Node] | None:
     """One attempt: nodes in order, each anywhere after its inputs that leaves room for the rest."""
-    edges = carried_edges(circuit)
+    ends = [edge.ends for edge in carried_edges(circuit)]
     order = [node for node in carrying_nodes(circuit) if node not in FIXED]
-    latest: dict[str, float] = {"logits": float("inf")}
+    latest = {Node("logits"): float("inf")}
     for node in reversed(order):
-        before = min(latest[target] for _, source, target in edges if source == node)
-        fitting = [layer_of(place) for place in _kind(low, node) if layer_of(place) < before]
+        before = min(latest[target] for source, target in ends if source == node)
+        fitting = [place.depth for place in _kind(low, node) if place.depth < before]
         if not fitting:
             return None
         latest[node] = max(fitting)
-    places = {node: node for node in carrying_nodes(circuit) if node in FIXED}
+    places: dict[str, Node] = {n: n for n in carrying_nodes(circuit) if n in FIXED}
     for node in order:
-        after = max(layer_of(places[source]) for _, source, target in edges if target == node)
+        after = max(places[source].depth for source, target in ends if target == node)
         free = [
             place
             for place in _kind(low, node)
-            if after < layer_of(place) <= latest[node] and place not in places.values()
+            if after < place.depth <= latest[node] and place not in places.values()
         ]
         if not free:
             return None
-        places[node] = str(rng.choice(free))
+        places[node] = Node(rng.choice(free))
     return places
 
 
-def _kind(low: Graph, node: str) -> list[str]:
+def _kind(low: Graph, node: Node) -> list[Node]:
     """The low-level nodes of a node's kind: heads or MLPs."""
-    return [place for place in low.sources if place not in FIXED and place[0] == node[0]]
+    return [place for place in low.sources if place.kind == node.kind]

@@ -24,7 +24,8 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import write_text
-from knowncircuits.graph import Graph, check_edge_vector, split_edge
+from knowncircuits.graph import Graph, check_edge_vector
+from knowncircuits.names import Node
 
 MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
 MAX_NAMED = 1_000  # missing edges that are worth listing
@@ -84,7 +85,7 @@ def graph_file(
     if scores is not None:
         scores = check_edge_vector(graph, scores, "scores")
     edges: dict[str, dict[str, Any]] = {}
-    members: set[str] = set()
+    members: set[Node] = set()
     for i, edge in enumerate(graph.edges):
         is_in = labels is not None and labels[i] == Label.IN
         entry: dict[str, Any] = {
@@ -96,8 +97,7 @@ def graph_file(
             if edge in circuit.carries:
                 entry["carries"] = list(circuit.carries[edge])
         if is_in:
-            source, destination = split_edge(edge)
-            members |= {source, destination.partition("<")[0]}
+            members.update(graph.edge(i).ends)
         edges[edge] = entry
     cfg = {
         "n_layers": graph.n_layers,

@@ -1,14 +1,11 @@
-"""The residual-stream graph of a transformer: who can read what whom wrote, in one fixed order.
-
-Nodes and edges are named as in EAP-IG and MIB (`a1.h2`, `m0`, `logits`, `m0->a1.h2<v>`), with the
-token embedding `embed` and the position embedding `pos` kept apart; both merge to `input`.
-"""
+"""The residual-stream graph of a transformer: who can read what whom wrote, in one fixed order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,8 +13,7 @@ from jaxtyping import Float
 
 from knowncircuits.checks.naming import as_floats, named_values
 from knowncircuits.errors import GraphError
-
-QKV = ("q", "k", "v")
+from knowncircuits.names import QKV, Destination, Edge, Node, edge_names
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class Block:
     vector over edges becomes a matrix [destination, source] by a reshape.
     """
 
-    destinations: tuple[str, ...]
+    destinations: tuple[Destination, ...]
     n_sources: int  # the first so many sources of the graph
     start: int
     stop: int
@@ -59,26 +55,26 @@ class Graph:
             )
 
     @cached_property
-    def sources(self) -> tuple[str, ...]:
+    def sources(self) -> tuple[Node, ...]:
         """Every node that writes to the residual stream, in the order of writing."""
-        names = list(self.inputs)
+        nodes = [Node(name) for name in self.inputs]
         for layer in range(self.n_layers):
-            names += [f"a{layer}.h{head}" for head in range(self.n_heads)]
+            nodes += [Node.of_head(layer, head) for head in range(self.n_heads)]
             if self.mlp:
-                names.append(f"m{layer}")
-        return tuple(names)
+                nodes.append(Node.of_mlp(layer))
+        return tuple(nodes)
 
     @cached_property
-    def nodes(self) -> tuple[str, ...]:
+    def nodes(self) -> tuple[Node, ...]:
         """The sources and `logits`."""
-        return (*self.sources, "logits")
+        return (*self.sources, Node("logits"))
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The groups of destinations: a layer's q, its k, its v, its MLP; `logits` at the end."""
         blocks: list[Block] = []
 
-        def add(destinations: Iterable[str], n_sources: int) -> None:
+        def add(destinations: Iterable[Destination], n_sources: int) -> None:
             destinations = tuple(destinations)
             start = blocks[-1].stop if blocks else 0
             stop = start + len(destinations) * n_sources
@@ -86,29 +82,30 @@ class Graph:
 
         seen = len(self.inputs)
         for layer in range(self.n_layers):
+            heads = [Node.of_head(layer, head) for head in range(self.n_heads)]
             for letter in QKV:
-                add((f"a{layer}.h{head}<{letter}>" for head in range(self.n_heads)), seen)
+                add((Destination.of(head, letter) for head in heads), seen)
             seen += self.n_heads
             if self.mlp:
-                add((f"m{layer}",), seen)
+                add((Destination(Node.of_mlp(layer)),), seen)
                 seen += 1
-        add(("logits",), seen)
+        add((Destination("logits"),), seen)
         return tuple(blocks)
 
     @cached_property
-    def destinations(self) -> tuple[str, ...]:
+    def destinations(self) -> tuple[Destination, ...]:
         """Every input that can be patched on its own: a head has three."""
         return tuple(d for block in self.blocks for d in block.destinations)
 
     @cached_property
     def edges(self) -> tuple[str, ...]:
-        """The names `source->destination` in the graph's order."""
-        return tuple(
-            f"{source}->{destination}"
+        """The names `source->destination` in the graph's order; `edge` gives one with its parts."""
+        into_each = (
+            edge_names(self.sources[: block.n_sources], destination)
             for block in self.blocks
             for destination in block.destinations
-            for source in self.sources[: block.n_sources]
         )
+        return tuple(chain.from_iterable(into_each))
 
     @cached_property
     def edge_index(self) -> Mapping[str, int]:
@@ -127,6 +124,14 @@ class Graph:
         widths = [b.n_sources for b in self.blocks for _ in b.destinations]
         return np.repeat(np.arange(len(self.destinations)), widths)
 
+    @cached_property
+    def target_of_edge(self) -> np.ndarray:
+        """The index into `nodes` of the node that each edge feeds."""
+        places = {node: i for i, node in enumerate(self.nodes)}
+        targets = np.array([places[destination.node] for destination in self.destinations])
+        of_edge: np.ndarray = targets[self.destination_of_edge]
+        return of_edge
+
     @property
     def n_edges(self) -> int:
         """How many edges there are, by the sizes alone: nothing is listed for it."""
@@ -141,6 +146,11 @@ class Graph:
         if edge not in self.edge_index:
             raise GraphError(f"unknown edge {edge!r} in a graph of {self.summary()}")
         return self.edge_index[edge]
+
+    def edge(self, index: int) -> Edge:
+        """The edge at a place in the order."""
+        source, destination = self.source_of_edge[index], self.destination_of_edge[index]
+        return Edge.between(self.sources[source], self.destinations[destination])
 
     def edges_from(self, source: str) -> np.ndarray:
         """Indices of the edges out of a node: patching them all patches the node."""
@@ -170,30 +180,6 @@ class Graph:
     def merge_inputs(self) -> Graph:
         """The graph with one node `input` in place of `embed` and `pos`, as EAP-IG has it."""
         return Graph(self.n_layers, self.n_heads, self.mlp, ("input",))
-
-
-def split_edge(edge: str) -> tuple[str, str]:
-    """`m0->a1.h2<v>` to (`m0`, `a1.h2<v>`)."""
-    source, arrow, destination = edge.partition("->")
-    if not (source and arrow and destination):
-        raise GraphError(f"expected an edge like 'm0->a1.h2<v>', got {edge!r}")
-    return source, destination
-
-
-def destination_node(destination: str) -> str:
-    """`a1.h2<v>` to `a1.h2`: the node that a destination feeds."""
-    return destination.partition("<")[0]
-
-
-def layer_of(node: str) -> float:
-    """How deep a node sits: inputs -1, heads of layer l at l, its MLP at l + 0.5, logits last."""
-    if node in ("embed", "pos", "input"):
-        return -1.0
-    if node == "logits":
-        return float("inf")
-    if node.startswith("m"):
-        return int(node[1:]) + 0.5
-    return float(node[1:].partition(".")[0])
 
 
 def check_edge_vector(graph: Graph, values: Any, what: str) -> np.ndarray:

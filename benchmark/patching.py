@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from knowncircuits.errors import ShapeError
-from knowncircuits.graph import QKV
+from knowncircuits.names import QKV
 from knowncircuits.transformer import Patchable, Run, Transformer
 
 NUMBERS = 2**18  # in the widest activation of the rows that are run at once: what caches hold

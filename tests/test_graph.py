@@ -15,7 +15,7 @@ from knowncircuits.circuit import Circuit, Label, circuit_from_edges, projection
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.evaluation.figures.drawing import circuit_figure, circuit_text, save_circuit
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
-from knowncircuits.graph import Graph, layer_of, split_edge
+from knowncircuits.graph import Graph
 
 graphs = st.builds(
     Graph,
@@ -41,10 +41,12 @@ def test_edges_lead_from_earlier_to_later_in_one_order(graph: Graph) -> None:
     assert len(set(graph.edges)) == graph.n_edges == len(graph.edges)
     assert graph.blocks[-1].stop == graph.n_edges
     for i, edge in enumerate(graph.edges):
-        source, destination = split_edge(edge)
-        assert layer_of(source) < layer_of(destination.partition("<")[0])
+        source, _, destination = edge.partition("->")
+        assert graph.edge(i) == edge
+        assert graph.edge(i).source.depth < graph.edge(i).target.depth
         assert graph.sources[graph.source_of_edge[i]] == source
         assert graph.destinations[graph.destination_of_edge[i]] == destination
+        assert graph.nodes[graph.target_of_edge[i]] == destination.partition("<")[0]
         assert graph.index(edge) == i
     sources, layers = len(graph.inputs), graph.n_layers
     per_layer = graph.n_heads + graph.mlp
@@ -80,7 +82,6 @@ def test_vectors_by_name() -> None:
         lambda: Graph(1, 1, inputs=("tokens",)),
         lambda: Graph(1, 1).index("m1->logits"),
         lambda: Graph(1, 1).edges_from("logits"),
-        lambda: split_edge("m0"),
         lambda: Circuit(Graph(1, 1), np.zeros(3, dtype=np.int8)),
         lambda: Circuit(Graph(1, 1), np.full(13, 7, dtype=np.int8)),
         lambda: circuit_from_edges(Graph(1, 1), ["a->b"]),

@@ -8,7 +8,8 @@ import numpy as np
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.variables import Component, Read, Variable
-from knowncircuits.graph import Graph, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Edge
 
 
 def wire(
@@ -27,13 +28,12 @@ def wire(
     varying = {variable.node for variable in variables if variable.varies}
     labels = np.full(graph.n_edges, Label.OUT, dtype=np.int8)
     carries: dict[str, tuple[str, ...]] = {}
-    for i, edge in enumerate(graph.edges):
-        source, destination = split_edge(edge)
-        here = [r for r in reads.get(destination, ()) if r.variable.node == source]
+    for i, edge in enumerate(map(Edge, graph.edges)):
+        here = [r for r in reads.get(edge.destination, ()) if r.variable.node == edge.source]
         if here:
             carries[edge] = tuple(dict.fromkeys(r.variable.name for r in here))
         if any(r.variable.varies and r.matters for r in here):
             labels[i] = Label.IN
-        elif here or source not in varying:
+        elif here or edge.source not in varying:
             labels[i] = Label.UNDETERMINED
     return Circuit(graph, labels, carries)

@@ -13,10 +13,11 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.correspondence import carried_edges
 from knowncircuits.evaluation.methods.controls import BLIND
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
-from knowncircuits.graph import destination_node, split_edge
+from knowncircuits.names import Edge
 from knowncircuits.rasp.program import flatten
 
 # In float64 an edge without effect moves the output by 0; the least true effect is 3e-5.
@@ -51,7 +52,7 @@ def measure_difficulty(case: Case, n_pairs: int = 200, seed: int = 0) -> Difficu
     compiled = case.compile(dtype=torch.float64)
     circuit = compiled.circuit
     true = circuit.edges()
-    reached = dict.fromkeys((*true, *circuit.carries), Reach.NOWHERE)
+    reached = dict.fromkeys((*true, *carried_edges(circuit)), Reach.NOWHERE)
     hits, tried, pairs = dict.fromkeys(true, 0), dict.fromkeys(true, 0), 0
     edges = list(reached)
     for task in _tasks(compiled, case, n_pairs, seed):
@@ -92,15 +93,14 @@ def measure_difficulty(case: Case, n_pairs: int = 200, seed: int = 0) -> Difficu
     )
 
 
-def interchange(compiled: Compiled, task: Task, edge: str) -> tuple[Reach, int]:
+def interchange(compiled: Compiled, task: Task, edge: Edge) -> tuple[Reach, int]:
     """Let one edge read the corrupted input: how far that reaches, and for how many pairs.
 
     Pairs on which none of the variables that are read there differs are not run.
     """
-    source, destination = split_edge(edge)
     carried = [compiled.variables[name] for name in compiled.circuit.carries[edge]]
     directions = [i for variable in carried for i in variable.directions]
-    place = task.graph.sources.index(source)
+    place = task.graph.sources.index(edge.source)
     clean, other = task.clean_run.outputs, task.corrupted_run.outputs
     differs = _moved(clean[:, place][..., directions], other[:, place][..., directions])
     if not differs.any():
@@ -115,38 +115,35 @@ def interchange(compiled: Compiled, task: Task, edge: str) -> tuple[Reach, int]:
         return Reach.METRIC, hits
     if _moved(run.logits, task.clean_run.logits[pairs]).any():
         return Reach.OUTPUT, 0
-    node = destination_node(destination)
-    if node != "logits":
-        place = task.graph.sources.index(node)
+    if edge.target.kind != "logits":
+        place = task.graph.sources.index(edge.target)
         if _moved(run.outputs[:, place], clean[pairs, place]).any():
             return Reach.DESTINATION, 0
     return Reach.SOURCE, 0
 
 
-def explain(compiled: Compiled, edge: str, reach: Reach) -> str:
+def explain(compiled: Compiled, edge: Edge, reach: Reach) -> str:
     """Why no pair has detected an edge."""
     carried = compiled.circuit.carries[edge]
-    node = destination_node(split_edge(edge)[1])
     if reach == Reach.NOWHERE:
         return f"the same in every pair: {', '.join(carried)}"
     if reach == Reach.SOURCE:
         varying = [name for name in carried if compiled.variables[name].varies]
-        return f"{node} gives the same whatever it reads of {', '.join(varying)}"
+        return f"{edge.target} gives the same whatever it reads of {', '.join(varying)}"
     if reach == Reach.DESTINATION:
-        return f"what {node} writes differs, but the output never does"
+        return f"what {edge.target} writes differs, but the output never does"
     return "the output differs only where it does not count, as the program's is None"
 
 
 def longest_path(circuit: Circuit) -> int:
     """How many true edges lie one behind the other."""
-    ends = ((source, destination_node(to)) for source, to in map(split_edge, circuit.edges()))
-    return int(nx.dag_longest_path_length(nx.DiGraph(ends)))
+    return int(nx.dag_longest_path_length(nx.DiGraph(edge.ends for edge in circuit.edges())))
 
 
 def is_degenerate(circuit: Circuit) -> bool:
     """Whether nothing but MLPs lies between `embed` and `logits`, or next to nothing at all."""
-    destinations = {split_edge(edge)[1] for edge in circuit.edges()}
-    return len(circuit.edges()) < 3 or not any("<" in destination for destination in destinations)
+    edges = circuit.edges()
+    return len(edges) < 3 or not any(edge.target.kind == "head" for edge in edges)
 
 
 def control_aurocs(circuit: Circuit) -> dict[str, float | None]:

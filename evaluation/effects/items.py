@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from knowncircuits.circuit import Circuit, Granularity, projection
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.graph import Graph, split_edge
-
-INPUT_NODES = ("embed", "pos", "input")
+from knowncircuits.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -25,19 +23,19 @@ class Item:
 
 def list_items(graph: Graph, granularity: str, names: Sequence[str] | None) -> list[Item]:
     """What is patched: in the graph's order, or in that of the names."""
-    found = {}
-    every = graph.edges if granularity == "edge" else graph.sources
-    for place, name in enumerate(every):
-        source = split_edge(name)[0] if granularity == "edge" else name
-        if source in INPUT_NODES:
-            kind, layer = source, -1
-        else:
-            kind = "mlp" if source.startswith("m") else "head"
-            layer = int(source[1:].partition(".")[0])
-        if granularity == "edge":
-            found[name] = Item(name, "edge", layer, graph.sources.index(source), place)
-        elif granularity == "node" or kind == "head":
-            found[name] = Item(name, kind, layer, place)
+    found: dict[str, Item]
+    if granularity == "edge":
+        ends = enumerate(zip(graph.edges, graph.source_of_edge.tolist(), strict=True))
+        found = {
+            name: Item(name, "edge", graph.sources[source].layer, source, place)
+            for place, (name, source) in ends
+        }
+    else:
+        found = {
+            node: Item(node, node.kind, node.layer, place)
+            for place, node in enumerate(graph.sources)
+            if granularity == "node" or node.kind == "head"
+        }
     for name in names or ():
         if name not in found:
             raise UnknownNameError(granularity, name, found)

@@ -30,6 +30,7 @@ from knowncircuits.models.trained import Trained
 from knowncircuits.models.training.trainer import Losses, Trainer, TrainingConfig, from_json, train
 from knowncircuits.models.zoo.produce import freeze
 from knowncircuits.models.zoo.shelf import load_model
+from knowncircuits.names import Node
 from knowncircuits.transformer import Transformer
 from knowncircuits.work.progress import part
 
@@ -276,7 +277,7 @@ def _correlation(both: pd.DataFrame) -> float:
     return float(np.corrcoef(x.T)[0, 1])
 
 
-def _weights(model: Transformer, node: str) -> list[torch.Tensor]:
+def _weights(model: Transformer, node: Node) -> list[torch.Tensor]:
     ends: dict[str, list[torch.Tensor]] = {
         "embed": [model.W_E],
         "pos": [model.W_pos],
@@ -284,10 +285,10 @@ def _weights(model: Transformer, node: str) -> list[torch.Tensor]:
     }
     if node in ends:
         return ends[node]
-    if node.startswith("m"):
-        layer = int(node[1:])
+    layer = node.layer
+    if node.kind == "mlp":
         return [w[layer] for w in (model.W_in, model.b_in, model.W_out, model.b_out)]
-    layer, head = map(int, node[1:].split(".h"))
+    head = node.head
     return [model.W_QKV[layer, :, head], model.b_QKV[layer, :, head], model.W_O[layer, head]]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -21,7 +20,7 @@ from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.choices import Construction, RankBy
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.graph import Graph, check_edge_vector, destination_node
+from knowncircuits.graph import Graph, check_edge_vector
 
 Members = Bool[np.ndarray, " edge"]
 Order = Int[np.ndarray, " edge"]
@@ -97,7 +96,7 @@ def prune(graph: Graph, members: Members) -> Members:
     without edges into it writes what it wrote there. Under mean and zero ablation it does not.
     """
     check_edge_vector(graph, members, "members")
-    sources, targets = (ends.tolist() for ends in edge_ends(graph))
+    sources, targets = graph.source_of_edge.tolist(), graph.target_of_edge.tolist()
     places = np.flatnonzero(members).tolist()  # in the order of computation, by their destinations
     reached, needed = set(range(len(graph.inputs))), {len(graph.nodes) - 1}
     for i in places:
@@ -116,13 +115,6 @@ def as_members(graph: Graph, places: Sequence[int] | np.ndarray) -> Members:
     return members
 
 
-@cache
-def edge_ends(graph: Graph) -> tuple[Order, Order]:
-    """The places among the graph's nodes of each edge's source, and of the node that it feeds."""
-    targets = [graph.nodes.index(destination_node(name)) for name in graph.destinations]
-    return graph.source_of_edge, np.array(targets)[graph.destination_of_edge]
-
-
 def _first(scores: Scores, n: int, order: Order, pruned: bool) -> Members:
     graph = scores.graph
     if not 0 <= n <= graph.n_edges:
@@ -136,7 +128,7 @@ def _highest_first(graph: Graph, ranking: Float[np.ndarray, " edge"]) -> Order:
 
 
 def _backwards(graph: Graph, ranking: Float[np.ndarray, " edge"]) -> Order:
-    sources, targets = edge_ends(graph)
+    sources, targets = graph.source_of_edge, graph.target_of_edge
     seen, heap, order = set[int](), list[tuple[float, int]](), list[int]()
 
     def enter(node: int) -> None:

@@ -51,6 +51,7 @@ def circuit_effects_figure(
         UnknownNameError: for another theme.
     """
     circuit = circuit_of(circuit)
+    graph = circuit.graph
     colours = look.load_theme(theme)
     look.check_frame(frame, "model", "node", "status", "ablation", "scale", "effect")
     frame = look.at_scale(look.only(frame, "ablation", ablation), scale)
@@ -59,7 +60,7 @@ def circuit_effects_figure(
     # The strongest lie on top.
     strokes = [
         Stroke(
-            row["node"],
+            graph.edge(graph.index(row["node"])),
             look.colour_of(row["effect"], colours),
             width=THIN + (THICK - THIN) * min(1.0, max(0.0, row["effect"])),
             dash=look.DASHES[row["status"]],
@@ -69,8 +70,6 @@ def circuit_effects_figure(
         )
         for row in shown.sort_values("effect").to_dict("records")
     ]
-    for stroke in strokes:
-        circuit.graph.index(stroke.edge)
     figure = draw_edges(circuit, strokes, colours=colours.status)
     _dress_legend(figure, colours, frame)
     row, hidden = frame.iloc[0], len(frame) - len(shown)

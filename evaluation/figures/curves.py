@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.figures.axis import ScaleAxis
+from knowncircuits.names import is_edge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = 
             "expected one effect of each node at each scale, got several; effects per position "
             "are drawn by effects_heatmap"
         )
-    edges = bool(frame["node"].str.contains("->").all())
+    edges = bool(frame["node"].map(is_edge).all())
     panels, axis = _panels(frame), ScaleAxis(frame["scale"])
     n_columns = math.ceil(math.sqrt(len(panels)))
     n_rows = math.ceil(len(panels) / n_columns)

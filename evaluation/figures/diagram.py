@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.figures.kinds import MISSED, SIGNS, STYLES, Ribbon, paint
 from knowncircuits.evaluation.figures.ribbons import Layout, Sizes, arrange
-from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Node
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -65,8 +66,8 @@ def draw_diagrams(
     sizes = VERTICAL if vertical else HORIZONTAL
     if len(ribbons) > MANY:
         sizes = replace(sizes, lane_gap=1.0)
-    ends = [node for ribbon in ribbons for node in _ends(ribbon.edge)]
-    columns = sorted({layer_of(node) for node in (*ends, graph.inputs[0], "logits")})
+    ends = [node for ribbon in ribbons for node in ribbon.edge.ends]
+    columns = sorted({node.depth for node in (*ends, graph.nodes[0], graph.nodes[-1])})
     figure, offset = go.Figure(), 0.0
     for position in sorted({ribbon.position for ribbon in ribbons}):
         some = [ribbon for ribbon in ribbons if ribbon.position == position]
@@ -94,11 +95,6 @@ def draw_nothing(title: str, small: str) -> go.Figure:
     place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
     figure.add_annotation(text="no edge to draw", showarrow=False, **place)
     return look.dress(figure, title, small, height=240, width=LEAST_WIDTH)
-
-
-def _ends(edge: str) -> tuple[str, str]:
-    source, destination = split_edge(edge)
-    return source, destination_node(destination)
 
 
 def _draw_ribbon(ribbon: Ribbon, layout: Layout, frame: Frame, theme: str) -> go.Scatter:
@@ -160,17 +156,17 @@ def _draw_nodes(ribbons: Sequence[Ribbon], layout: Layout, frame: Frame) -> list
     return traces
 
 
-def _sums(node: str, ribbons: Sequence[Ribbon]) -> str:
+def _sums(node: Node, ribbons: Sequence[Ribbon]) -> str:
     """A node's name with what goes in, by destination, and out."""
     into: dict[str, float] = {}
     out = 0.0
     for ribbon in ribbons:
-        source, destination = split_edge(ribbon.edge)
-        if destination_node(destination) == node:
+        source, destination = ribbon.edge.source, ribbon.edge.destination
+        if destination.node == node:
             into[destination] = into.get(destination, 0.0) + ribbon.value
         out += ribbon.value * (source == node)
     lines = [f"<b>{node}</b>", *(f"into {name}: {value:.4g}" for name, value in into.items())]
-    return "<br>".join([*lines, f"out: {out:.4g}"] if node != "logits" else lines)
+    return "<br>".join([*lines, f"out: {out:.4g}"] if node.kind != "logits" else lines)
 
 
 def _name(figure: go.Figure, frame: Frame, name: str) -> None:

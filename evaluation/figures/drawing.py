@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.evaluation.figures.pictures import FIGURES, check_ending, save_figure
 from knowncircuits.exchange import graph_file, write_graph_file
-from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Destination, Edge, Node
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -26,18 +29,17 @@ def circuit_text(circuit: Circuit) -> str:
 
     Edges that carry constants alone are marked `?`; what is out is only counted.
     """
-    into: dict[str, list[str]] = {}
-    for edge in circuit.graph.edges:
-        if circuit.label(edge) == Label.IN or edge in circuit.carries:
-            into.setdefault(split_edge(edge)[1], []).append(edge)
-    lines = []
+    into: dict[Destination, list[Edge]] = {}
+    for edge in _shown(circuit):
+        into.setdefault(edge.destination, []).append(edge)
+    lines: list[str] = []
     for destination, shown in into.items():
         lines.append(destination)
-        width = max(len(split_edge(e)[0]) for e in shown)
+        width = max(len(edge.source) for edge in shown)
         for edge in shown:
             mark = "<-" if circuit.label(edge) == Label.IN else "<?"
             what = ", ".join(circuit.carries.get(edge, ()))
-            lines.append(f"  {mark} {split_edge(edge)[0]:{width}}  {what}".rstrip())
+            lines.append(f"  {mark} {edge.source:{width}}  {what}".rstrip())
     counts = {label: len(circuit.edges(label)) for label in Label}
     lines.append(
         f"{circuit.graph.n_edges} edges: {counts[Label.IN]} in (<-), "
@@ -56,7 +58,7 @@ CLEARANCE = 0.07
 class Stroke:
     """How one edge is drawn."""
 
-    edge: str
+    edge: Edge
     colour: str
     group: str = ""  # its name in the legend, which has each once; "" has none
     width: float = 2
@@ -80,13 +82,13 @@ def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:
 def circuit_strokes(circuit: Circuit) -> list[Stroke]:
     """How `circuit_figure` draws the edges that are in, and those on which constants are read."""
     strokes = []
-    for edge in circuit.graph.edges:
+    for edge in _shown(circuit):
         carried = ", ".join(circuit.carries.get(edge, ()))
-        letter = _letter(edge)
+        letter = edge.destination.letter
         if circuit.label(edge) == Label.IN:
             colour, group = QKV_COLOURS[letter], letter or "MLP, logits"
             strokes.append(Stroke(edge, colour, group, text=carried, hover=carried))
-        elif edge in circuit.carries:
+        else:
             look = COLOURS[Label.UNDETERMINED], "constants only", 1, "dot"
             strokes.append(Stroke(edge, *look, hover=carried))
     return strokes
@@ -96,9 +98,9 @@ def circuit_strokes(circuit: Circuit) -> list[Stroke]:
 class Layout:
     """Where nodes and edges are drawn: x from left to right, y upwards, a row of nodes at each."""
 
-    nodes: Mapping[str, tuple[float, float]]
+    nodes: Mapping[Node, tuple[float, float]]
     lines: tuple[tuple[list[float], list[float]], ...]  # x and y of each stroke
-    members: frozenset[str]  # nodes at which edges of the circuit begin or end
+    members: frozenset[Node]  # nodes at which edges of the circuit begin or end
 
 
 def lay_out(circuit: Circuit, strokes: Sequence[Stroke]) -> Layout:
@@ -106,20 +108,16 @@ def lay_out(circuit: Circuit, strokes: Sequence[Stroke]) -> Layout:
     places = _places(circuit.graph, [stroke.edge for stroke in strokes])
     lines = []
     for stroke in strokes:
-        source, destination = split_edge(stroke.edge)
-        ends = places[source], places[destination_node(destination)]
-        lines.append(_curve(*ends, "qkv".find(_letter(stroke.edge)), places.values()))
-    members = {
-        node
-        for edge in circuit.edges()
-        for node in (split_edge(edge)[0], destination_node(split_edge(edge)[1]))
-    }
+        start, end = (places[node] for node in stroke.edge.ends)
+        lane = "qkv".find(stroke.edge.destination.letter)
+        lines.append(_curve(start, end, lane, places.values()))
+    members = {node for edge in circuit.edges() for node in edge.ends}
     return Layout(places, tuple(lines), frozenset(members))
 
 
-def label_place(edge: str) -> int:
+def label_place(edge: Edge) -> int:
     """The point of an edge's line at which its text is, so that lanes do not hide each other."""
-    return {"q": 8, "k": 16}.get(_letter(edge), 12)  # of 24 steps
+    return {"q": 8, "k": 16}.get(edge.destination.letter, 12)  # of 24 steps
 
 
 def draw_edges(
@@ -211,19 +209,21 @@ def save_circuit(circuit: Circuit, path: Path, *, title: str = "", d_model: int 
         save_figure(circuit_figure(circuit, title=title), path)
 
 
-def _letter(edge: str) -> str:
-    """Which of a head's inputs an edge feeds: q, k or v; "" for an MLP, logits or a whole head."""
-    return split_edge(edge)[1].partition("<")[2][:1]
+def _shown(circuit: Circuit) -> list[Edge]:
+    """The edges that are in or carry something, in the graph's order."""
+    shown = circuit.labels == Label.IN
+    shown[[circuit.graph.index(edge) for edge in circuit.carries]] = True
+    return [circuit.graph.edge(i) for i in np.flatnonzero(shown).tolist()]
 
 
-def _places(graph: Graph, edges: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _places(graph: Graph, edges: Iterable[Edge]) -> dict[Node, tuple[float, float]]:
     """A row for each depth that occurs, its nodes spread evenly, next to each other in order."""
-    used = {node for e in edges for node in (split_edge(e)[0], destination_node(split_edge(e)[1]))}
-    rows: dict[float, list[str]] = {}
+    used = {node for edge in edges for node in edge.ends}
+    rows: dict[float, list[Node]] = {}
     for node in graph.nodes:
-        if node in used or node == "logits":
-            rows.setdefault(layer_of(node), []).append(node)
-    places: dict[str, tuple[float, float]] = {}
+        if node in used or node.kind == "logits":
+            rows.setdefault(node.depth, []).append(node)
+    places: dict[Node, tuple[float, float]] = {}
     for y, depth in enumerate(sorted(rows)):
         nodes = rows[depth]
         # Single nodes take turns left and right, and so do rows of heads, of which every other row

@@ -20,6 +20,7 @@ from knowncircuits.evaluation.figures.pictures import (
     save_figure,
 )
 from knowncircuits.files.writing import write_text
+from knowncircuits.names import is_edge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def draw_effects(
         UnknownNameError: for another name or theme.
     """
     if figure is None:
-        edges = frame["node"].str.contains("->").all() and circuit is not None
+        edges = frame["node"].map(is_edge).all() and circuit is not None
         one = frame["scale"].nunique() == 1 and frame["ablation"].nunique() == 1
         by_edges = "circuit" if edges and one else "curves"
         figure = "heatmap" if "position" in frame else by_edges

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from knowncircuits.names import Edge
+
 # Blue and red, for scores above and below 0, by theme; missed edges have no sign.
 SIGNS = {"default": ("#2468b0", "#c23b3b"), "colourblind": ("#0072B2", "#D55E00")}
 MISSED = "#666666"
@@ -41,7 +43,7 @@ STYLES: dict[Kind, Style] = {
 class Ribbon:
     """An edge to be drawn."""
 
-    edge: str
+    edge: Edge
     position: int
     value: float
     kind: Kind

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Edge, Node
 
 SWEEPS = 6  # over the columns, each of which draws nodes and lanes towards what they are tied to
 FIRM = 4.0  # how much less a node gives way than a lane
@@ -46,8 +47,8 @@ class Box:
 class Layout:
     """Boxes of nodes, and of each ribbon the middle line; across runs from 0 to `extent`."""
 
-    boxes: Mapping[str, Box]
-    lines: Mapping[str, tuple[Point, ...]]
+    boxes: Mapping[Node, Box]
+    lines: Mapping[Edge, tuple[Point, ...]]
     extent: float
 
 
@@ -63,13 +64,13 @@ class _Item:
 
 
 def arrange(
-    graph: Graph, widths: Mapping[str, float], columns: Sequence[float], sizes: Sizes
+    graph: Graph, widths: Mapping[Edge, float], columns: Sequence[float], sizes: Sizes
 ) -> Layout:
-    """Lay out edges of these widths, in columns of these depths (see `layer_of`)."""
+    """Lay out edges of these widths, in columns of these depths (see `Node.depth`)."""
     place = {depth: i for i, depth in enumerate(columns)}
     nodes = {
-        name: _Item(place[layer_of(name)], max(sizes.least, size), FIRM)
-        for name, size in _node_sizes(graph, widths).items()
+        node: _Item(place[node.depth], max(sizes.least, size), FIRM)
+        for node, size in _node_sizes(graph, widths).items()
     }
     chains = {edge: _chain(edge, width, nodes) for edge, width in widths.items()}
     rows: list[list[_Item]] = [[] for _ in columns]
@@ -91,23 +92,21 @@ def arrange(
     return _draw(nodes, chains, widths, rows, sizes)
 
 
-def _node_sizes(graph: Graph, widths: Mapping[str, float]) -> dict[str, float]:
+def _node_sizes(graph: Graph, widths: Mapping[Edge, float]) -> dict[Node, float]:
     """What ribbons take at each node that has some, where they leave or where they enter."""
     out, into = dict.fromkeys(graph.nodes, 0.0), dict.fromkeys(graph.nodes, 0.0)
     for edge, width in widths.items():
-        source, destination = split_edge(edge)
-        out[source] += width
-        into[destination_node(destination)] += width
-    for destination in {split_edge(edge)[1] for edge in widths}:
-        into[destination_node(destination)] += BETWEEN_LETTERS
+        out[edge.source] += width
+        into[edge.target] += width
+    for destination in {edge.destination for edge in widths}:
+        into[destination.node] += BETWEEN_LETTERS
     sizes = {node: max(out[node], into[node] - BETWEEN_LETTERS) for node in graph.nodes}
     return {node: size for node, size in sizes.items() if size > 0}
 
 
-def _chain(edge: str, width: float, nodes: Mapping[str, _Item]) -> list[_Item]:
+def _chain(edge: Edge, width: float, nodes: Mapping[Node, _Item]) -> list[_Item]:
     """Source, a lane for each column between, target; tied to each other."""
-    source, destination = split_edge(edge)
-    ends = nodes[source], nodes[destination_node(destination)]
+    ends = nodes[edge.source], nodes[edge.target]
     lanes = [_Item(c, width, 1.0) for c in range(ends[0].column + 1, ends[1].column)]
     chain = [ends[0], *lanes, ends[1]]
     for before, behind in pairwise(chain):
@@ -135,9 +134,9 @@ def _stack(row: Sequence[_Item], wanted: Sequence[float], sizes: Sizes) -> None:
 
 
 def _draw(
-    nodes: Mapping[str, _Item],
-    chains: Mapping[str, Sequence[_Item]],
-    widths: Mapping[str, float],
+    nodes: Mapping[Node, _Item],
+    chains: Mapping[Edge, Sequence[_Item]],
+    widths: Mapping[Edge, float],
     rows: Sequence[Sequence[_Item]],
     sizes: Sizes,
 ) -> Layout:
@@ -151,7 +150,7 @@ def _draw(
     def start(item: _Item) -> float:
         return item.column * (sizes.thickness + sizes.gap)
 
-    lines: dict[str, tuple[Point, ...]] = {}
+    lines: dict[Edge, tuple[Point, ...]] = {}
     for edge, chain in chains.items():
         line: list[Point] = []
         here = start(chain[0]) + sizes.thickness, leaves[edge]
@@ -161,28 +160,29 @@ def _draw(
             here = start(item) + sizes.thickness, across
         lines[edge] = tuple(line)
     boxes = {
-        name: Box(
+        node: Box(
             (start(item), start(item) + sizes.thickness),
             (item.centre - item.size / 2, item.centre + item.size / 2),
         )
-        for name, item in nodes.items()
+        for node, item in nodes.items()
     }
     return Layout(boxes, lines, high - low)
 
 
 def _ports(
-    nodes: Mapping[str, _Item], chains: Mapping[str, Sequence[_Item]], widths: Mapping[str, float]
-) -> tuple[dict[str, float], dict[str, float]]:
+    nodes: Mapping[Node, _Item],
+    chains: Mapping[Edge, Sequence[_Item]],
+    widths: Mapping[Edge, float],
+) -> tuple[dict[Edge, float], dict[Edge, float]]:
     """Where each ribbon leaves and enters: sorted by where it comes from; q, k and v apart."""
-    leaves: dict[str, float] = {}
-    enters: dict[str, float] = {}
-    out: dict[str, list[tuple[float, str]]] = {}
-    into: dict[str, list[tuple[int, float, str]]] = {}
+    leaves: dict[Edge, float] = {}
+    enters: dict[Edge, float] = {}
+    out: dict[Node, list[tuple[float, Edge]]] = {}
+    into: dict[Node, list[tuple[int, float, Edge]]] = {}
     for edge, chain in chains.items():
-        source, destination = split_edge(edge)
-        letter = "qkv".find(destination.partition("<")[2][:1] or "-")
-        out.setdefault(source, []).append((chain[1].centre, edge))
-        into.setdefault(destination_node(destination), []).append((letter, chain[-2].centre, edge))
+        lane = "qkv".find(edge.destination.letter)
+        out.setdefault(edge.source, []).append((chain[1].centre, edge))
+        into.setdefault(edge.target, []).append((lane, chain[-2].centre, edge))
     for node, links in out.items():
         order = [(0, edge) for _, edge in sorted(links, key=lambda link: link[0])]
         _spread(order, nodes[node].centre, widths, leaves)
@@ -193,10 +193,10 @@ def _ports(
 
 
 def _spread(
-    order: Sequence[tuple[int, str]],
+    order: Sequence[tuple[int, Edge]],
     centre: float,
-    widths: Mapping[str, float],
-    ports: dict[str, float],
+    widths: Mapping[Edge, float],
+    ports: dict[Edge, float],
 ) -> None:
     """Ribbons side by side, around the middle of a node."""
     groups = len({letter for letter, _ in order})

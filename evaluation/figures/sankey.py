@@ -16,7 +16,7 @@ from knowncircuits.evaluation.figures.diagram import MANY, draw_diagrams, draw_n
 from knowncircuits.evaluation.figures.kinds import Kind, Ribbon
 from knowncircuits.evaluation.scoring.ranking import at_resolution
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.graph import Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -166,23 +166,21 @@ def _ribbons(
         if truth is not None:
             kind = KINDS[Label(int(truth.labels[place]))]
         width = max(thinnest, abs(value) * unit)
-        ribbons.append(Ribbon(graph.edges[place], position, value, kind, width))
+        ribbons.append(Ribbon(graph.edge(place), position, value, kind, width))
     if truth is not None and values.shape[1] == 1:  # a truth says nothing of positions
         for place in np.flatnonzero(true_circuit(truth) & ~chosen[:, 0]).tolist():
             value = float(values[place, 0])
-            ribbons.append(Ribbon(graph.edges[place], 0, value, "missed", MISSED))
+            ribbons.append(Ribbon(graph.edge(place), 0, value, "missed", MISSED))
     return ribbons
 
 
 def _unit(graph: Graph, values: Values) -> float:
     """Pixels for a score of 1: no ribbon and no node may grow too large."""
     sizes = np.abs(values)
-    flows: dict[tuple[str, bool], np.ndarray] = {}
-    for edge, size in zip(graph.edges, sizes, strict=True):
-        source, destination = split_edge(edge)
-        for key in ((source, True), (destination_node(destination), False)):
-            flows[key] = flows.get(key, 0) + size
-    most = max((float(flow.max()) for flow in flows.values()), default=0.0)
+    flows = np.zeros((2, len(graph.nodes), sizes.shape[1]))  # out of nodes, and into them
+    for flow, nodes in zip(flows, (graph.source_of_edge, graph.target_of_edge), strict=True):
+        np.add.at(flow, nodes, sizes)
+    most = float(flows.max())
     return min(THICKEST / sizes.max(), BROADEST / most) if most else 0.0
 
 

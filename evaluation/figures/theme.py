@@ -10,6 +10,7 @@ from knowncircuits.checks.arguments import expect
 from knowncircuits.circuit import Label
 from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.figures.drawing import COLOURS
+from knowncircuits.names import is_edge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,10 +115,11 @@ def at_scale(frame: pd.DataFrame, scale: float | None) -> pd.DataFrame:
 
 def check_edges(frame: pd.DataFrame) -> None:
     """Raise ResultError for effects that are not of edges, one of each."""
-    if not frame["node"].str.contains("->").all():
+    edges = frame["node"].map(is_edge)
+    if not edges.all():
         raise ResultError(
             "expected effects of edges (granularity='edge'), got one of "
-            f"{frame.loc[~frame['node'].str.contains('->'), 'node'].iloc[0]}"
+            f"{frame.loc[~edges, 'node'].iloc[0]}"
         )
     if frame["node"].duplicated().any():
         raise ResultError("expected one effect of each edge, got several")

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate
 from knowncircuits.evaluation.task import Task
-from knowncircuits.graph import Graph, destination_node, layer_of
+from knowncircuits.graph import Graph
 from knowncircuits.work.progress import reported
 
 # Half decades over what a metric may lie between, from noise to nats.
@@ -69,7 +69,7 @@ def acdc(
 
 def removal_order(graph: Graph) -> Int[np.ndarray, " edge"]:
     """The edges in the order in which ACDC tries them."""
-    layers = [layer_of(source) for source in graph.sources]
+    layers = [source.depth for source in graph.sources]
     source, destination = graph.source_of_edge, graph.destination_of_edge
     keys = [(-d, -layers[s], s) for s, d in zip(source, destination, strict=True)]
     return np.array(sorted(range(graph.n_edges), key=keys.__getitem__))
@@ -89,11 +89,10 @@ class _Trials:
         self._idle = np.append(still, [False] * (len(self.graph.sources) - n_inputs))[
             self.graph.source_of_edge
         ]
-        targets = np.array([destination_node(d) for d in self.graph.destinations])
-        into = targets[self.graph.destination_of_edge]
+        source, target = self.graph.source_of_edge, self.graph.target_of_edge
         self._around = [
-            (self.graph.edges_from(node), np.flatnonzero(into == node))
-            for node in reversed(self.graph.sources[n_inputs:])
+            (np.flatnonzero(source == node), np.flatnonzero(target == node))
+            for node in reversed(range(n_inputs, len(self.graph.sources)))
         ]
 
     def measure(self, states: States) -> list[float]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.evaluation.methods.method import Control, Seed
-from knowncircuits.graph import Graph, destination_node, layer_of
+from knowncircuits.graph import Graph
 
 Edges = Float[np.ndarray, " edge"]
 
@@ -102,7 +102,7 @@ CONTROLS: dict[str, Control] = {
 
 def _layers(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     """How deep each edge's source and destination are; `logits` one layer after the last."""
-    sources = np.array([layer_of(node) for node in graph.sources])
-    destinations = np.array([layer_of(destination_node(d)) for d in graph.destinations])
+    sources = np.array([node.depth for node in graph.sources])
+    destinations = np.array([d.node.depth for d in graph.destinations])
     destinations[np.isinf(destinations)] = graph.n_layers
     return sources[graph.source_of_edge], destinations[graph.destination_of_edge]

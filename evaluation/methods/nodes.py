@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from knowncircuits.evaluation.choices import RankBy
-from knowncircuits.graph import Graph, destination_node
+from knowncircuits.graph import Graph
 
 
 def sum_by_source(graph: Graph, edges: Float[np.ndarray, " edge"]) -> dict[str, float]:
@@ -32,6 +32,6 @@ def spread(
 
     best = max(nodes.values(), key=rank)
     source = [nodes.get(name, best) for name in graph.sources]
-    target = [nodes.get(destination_node(name), best) for name in graph.destinations]
+    target = [nodes.get(name.node, best) for name in graph.destinations]
     ends = zip(graph.source_of_edge, graph.destination_of_edge, strict=True)
     return np.array([min(source[s], target[d], key=rank) for s, d in ends])

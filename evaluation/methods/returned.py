@@ -14,7 +14,8 @@ from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.methods.nodes import spread
 from knowncircuits.exchange import GraphFile, parse_graph, read_graph_file
-from knowncircuits.graph import Graph, check_edge_vector, split_edge
+from knowncircuits.graph import Graph, check_edge_vector
+from knowncircuits.names import is_edge
 
 
 def edge_scores(
@@ -48,7 +49,7 @@ def edge_scores(
     named = named_values(result, f"scores of {name}")
     if named is not None:
         numbers = {key: _number(value, key, name) for key, value in named.items()}
-        if numbers and not any("->" in key for key in numbers):
+        if numbers and not any(map(is_edge, numbers)):
             return spread(graph, _node_scores(numbers, graph, name), rank_by)
         vector = graph.vector(_split_inputs(numbers, graph))
     else:
@@ -61,7 +62,7 @@ def _node_scores(numbers: Mapping[str, float], graph: Graph, name: str) -> Mappi
     if "input" in numbers and "input" not in graph.sources:
         numbers = {**dict.fromkeys(graph.inputs, numbers["input"]), **numbers}
         del numbers["input"]
-    problems = {
+    problems: dict[str, list[str]] = {
         "unknown": [node for node in numbers if node not in graph.nodes],
         "missing": [node for node in graph.sources if node not in numbers],
         "NaN or infinite": [node for node, score in numbers.items() if not np.isfinite(score)],
@@ -80,8 +81,7 @@ def _split_inputs(numbers: Mapping[str, float], graph: Graph) -> Mapping[str, fl
     found: dict[str, float] = {}
     for edge, score in numbers.items():
         if edge.startswith("input->"):
-            _, destination = split_edge(edge)
-            found |= {f"{node}->{destination}": score for node in graph.inputs}
+            found |= {edge.replace("input", node, 1): score for node in graph.inputs}
         else:
             found[edge] = score
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -10,7 +12,8 @@ from torch import Tensor
 from knowncircuits.evaluation.methods.masks import train_masks
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
 from knowncircuits.evaluation.task import Task
-from knowncircuits.graph import QKV, Graph
+from knowncircuits.graph import Graph
+from knowncircuits.names import QKV, Destination, Node
 
 
 def sp(
@@ -47,11 +50,11 @@ def sp(
     """
     graph = task.graph
     names = [d for d in graph.destinations if d != "logits"]
-    place = {name: i for i, name in enumerate(names)}
+    place: dict[str, int] = {name: i for i, name in enumerate(names)}
     always = len(names)  # the place of what has no mask
     # A head's output has no mask of its own, and an MLP's one mask is on its output.
     written = [place.get(source, always) for source in graph.sources]
-    read = [place[name] if "<" in name else always for name in graph.destinations]
+    read = [place[name] if name.letter else always for name in graph.destinations]
     source, destination = graph.source_of_edge, graph.destination_of_edge
     device = task.clean.device
     first = torch.tensor(written, device=device)[torch.from_numpy(source).to(device)]
@@ -79,12 +82,12 @@ def sp(
     )
 
 
-def edges_between(graph: Graph, chances: dict[str, float]) -> Float[np.ndarray, " edge"]:
+def edges_between(graph: Graph, chances: Mapping[str, float]) -> Float[np.ndarray, " edge"]:
     """The lesser chance of every edge's ends: of MLPs, and of heads' q, k and v; all others 1."""
 
-    def written(node: str) -> float:
-        if node.startswith("a"):
-            return max(chances[f"{node}<{letter}>"] for letter in QKV)
+    def written(node: Node) -> float:
+        if node.kind == "head":
+            return max(chances[Destination.of(node, letter)] for letter in QKV)
         return chances.get(node, 1.0)
 
     sources = np.array([written(node) for node in graph.sources])

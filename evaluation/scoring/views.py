@@ -48,7 +48,9 @@ def _projected(granularity: Granularity, circuit: Circuit) -> View:
 
 def _without_embed(circuit: Circuit) -> View:
     graph = circuit.graph
-    others = ~np.isin(np.array(graph.sources), ("embed", "input"))[graph.source_of_edge]
+    others = np.array([s.kind not in ("embed", "input") for s in graph.sources])[
+        graph.source_of_edge
+    ]
     places = np.cumsum(others) - 1
     return _view(places, circuit.labels[others], circuit.determined & others)
 

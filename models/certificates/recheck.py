@@ -12,11 +12,11 @@ from torch import Tensor
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.graph import destination_node, split_edge
 from knowncircuits.models.certificates.agreement import BATCH, Agreement, measure, says_none
 from knowncircuits.models.certificates.certificate import Certificate, certificate_pairs, edge_set
 from knowncircuits.models.certificates.identity import compiled_hash
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
+from knowncircuits.names import Edge
 from knowncircuits.transformer import Transformer, weights_hash
 from knowncircuits.work.progress import reported
 
@@ -71,7 +71,10 @@ def recheck(
     everywhere = says_none(compiled, model.config.d_vocab_out)
     low_clean, high_clean = answers(low, None), answers(high, None)
     for edge in reported(edges):
-        low_patched, high_patched = answers(low, edge), answers(high, _image(edge, correspondence))
+        low_patched, high_patched = (
+            answers(low, edge),
+            answers(high, _image(Edge(edge), correspondence)),
+        )
         rows = zip(low_patched, high_patched, low_clean, high_clean, strict=True)
         got = sum((_count(*row, certificate.atol, everywhere) for row in rows), Agreement())
         if got != expected[edge]:
@@ -90,14 +93,12 @@ def _choose(certificate: Certificate, n_edges: int) -> tuple[str, ...]:
     return (*inside[:n_inside], *outside[: n_edges - len(inside[:n_inside])])
 
 
-def _image(edge: str, correspondence: Correspondence) -> str | None:
+def _image(edge: Edge, correspondence: Correspondence) -> Edge | None:
     """The compiled edge that a low-level edge stands for, by their names."""
     high_of = {low: high for high, low in correspondence.nodes.items()}
-    source, destination = split_edge(edge)
-    node = destination_node(destination)
-    if source not in high_of or node not in high_of:
+    if not high_of.keys() >= set(edge.ends):
         return None
-    image = f"{high_of[source]}->{destination.replace(node, high_of[node])}"
+    image = edge.placed(high_of)
     return image if image in correspondence.high.carries else None
 
 

@@ -13,7 +13,8 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
-from knowncircuits.graph import Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Node
 from knowncircuits.transformer import Run, check_run
 
 Hook = Callable[[Tensor, HookPoint], Tensor | None]
@@ -44,9 +45,9 @@ def run_patched(
     """
     graph = graph or hooked.graph
     check_run(graph, hooked.cfg.n_ctx, hooked.cfg.d_model, tokens, alternative, mask)
-    written: dict[str, Tensor] = {}
+    written: dict[Node, Tensor] = {}
 
-    def record(sources: tuple[str, ...]) -> Hook:
+    def record(sources: tuple[Node, ...]) -> Hook:
         def hook_fn(value: Tensor, hook: HookPoint) -> None:
             written.update(zip(sources, split_heads(value), strict=True))
 
@@ -78,32 +79,31 @@ def split_heads(value: Float[Tensor, "batch seq *head d_model"]) -> tuple[Tensor
     return value.unbind(2) if value.ndim == 4 else (value,)
 
 
-def source_hooks(graph: Graph) -> Mapping[str, tuple[str, ...]]:
+def source_hooks(graph: Graph) -> Mapping[str, tuple[Node, ...]]:
     """The hooks through which the graph's sources write, and the source or heads of each."""
-    hooks: dict[str, tuple[str, ...]] = {
-        f"hook_{name}".replace("pos", "pos_embed"): (name,) for name in graph.inputs
-    }
-    for layer in range(graph.n_layers):
-        heads = tuple(f"a{layer}.h{head}" for head in range(graph.n_heads))
-        hooks[f"blocks.{layer}.attn.hook_result"] = heads
-        if graph.mlp:
-            hooks[f"blocks.{layer}.hook_mlp_out"] = (f"m{layer}",)
+    hooks: dict[str, tuple[Node, ...]] = {}
+    for node in graph.sources:
+        if node.kind == "head":
+            hook = f"blocks.{node.layer}.attn.hook_result"
+        elif node.kind == "mlp":
+            hook = f"blocks.{node.layer}.hook_mlp_out"
+        else:
+            hook = f"hook_{node}".replace("pos", "pos_embed")
+        hooks[hook] = (*hooks.get(hook, ()), node)
     return hooks
 
 
 @cache
 def destination_hooks(graph: Graph) -> Mapping[str, Int[np.ndarray, "head source"]]:
     """The hooks through which the graph's destinations read, and the edges into each head there."""
-    edges: dict[str, dict[str, list[int]]] = {}
-    for i, edge in enumerate(graph.edges):
-        _, destination = split_edge(edge)
-        node = destination_node(destination)
-        layer = node[1:].partition(".")[0]
-        if node == "logits":
+    edges: dict[str, Int[np.ndarray, "head source"]] = {}
+    for block in graph.blocks:
+        first = block.destinations[0]
+        if first.node.kind == "logits":
             hook = f"blocks.{graph.n_layers - 1}.hook_resid_post"
-        elif node.startswith("m"):
-            hook = f"blocks.{layer}.hook_mlp_in"
+        elif first.node.kind == "mlp":
+            hook = f"blocks.{first.node.layer}.hook_mlp_in"
         else:
-            hook = f"blocks.{layer}.hook_{destination[-2]}_input"
-        edges.setdefault(hook, {}).setdefault(destination, []).append(i)
-    return {hook: np.array(list(heads.values())) for hook, heads in edges.items()}
+            hook = f"blocks.{first.node.layer}.hook_{first.letter}_input"
+        edges[hook] = np.arange(block.start, block.stop).reshape(-1, block.n_sources)
+    return edges

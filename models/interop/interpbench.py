@@ -20,17 +20,27 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.reading import read_json
-from knowncircuits.graph import QKV, Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
 from knowncircuits.models.interop.lens import from_lens_config, from_lens_state_dict
 from knowncircuits.models.interop.pickles import Record, read_pickle
 from knowncircuits.models.interop.state_dicts import read_state_dict
 from knowncircuits.models.interop.tensors import check_sizes
+from knowncircuits.names import QKV, Destination, Edge, Letter, Node
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.transformer import Transformer
 
 FILES = ("ll_model.pth", "ll_model_cfg.pkl", "edges.pkl", "meta.json")
 TRACR_BOS, TRACR_PAD = "BOS", "PAD"  # what InterpBench calls them
 CARRIED = {"embed": ("tokens",), "pos": ("indices",)}
+HEAD_HOOKS: dict[str, Letter] = {
+    **{letter: letter for letter in QKV},
+    **{f"{letter}_input": letter for letter in QKV},
+    "result": "",
+    "z": "",
+}
+MLP_HOOKS = ("mlp_in", "mlp_out", "post")
+# The last of tracr's last layer, where the trained model has more.
+WHOLE = {"hook_embed": "embed", "hook_pos_embed": "pos", "resid_post": "logits"}
 HOOK = re.compile(r"blocks\.(\d+)\.(?:attn\.|mlp\.)?hook_(\w+)(?:\[(\d+)\])?")
 
 
@@ -172,30 +182,32 @@ def _read_circuit(path: Path, graph: Graph) -> Circuit:
     recorded = read_pickle(path)
     if not isinstance(recorded, list | tuple | set | frozenset):
         raise ModelError(f"expected a list of edges in {path}, got {type(recorded).__name__}")
-    edges: dict[str, None] = {}
+    edges: dict[Edge, None] = {}
     for pair in recorded:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise ModelError(f"expected pairs of hooks in {path}, got {type(pair).__name__}")
         source, destination = (_place(_hook_name(hook)) for hook in pair)
-        if destination_node(source) == destination_node(destination):
+        if source.node == destination.node:
             continue
-        for edge in _edges(source, destination):
-            if edge not in graph.edge_index:
-                hooks = " -> ".join(map(_hook_name, pair))
-                raise ModelError(f"expected edges of {graph.summary()} in {path}, got {hooks}")
-            edges[edge] = None
-    carries = {e: CARRIED[s] for e in edges if (s := split_edge(e)[0]) in CARRIED}
+        found = [] if source.letter else _edges(source.node, destination)
+        if not found or not graph.edge_index.keys() >= set(found):
+            hooks = " -> ".join(map(_hook_name, pair))
+            raise ModelError(f"expected edges of {graph.summary()} in {path}, got {hooks}")
+        edges |= dict.fromkeys(found)
+    carries: dict[str, tuple[str, ...]] = {
+        edge: CARRIED[edge.source] for edge in edges if edge.source in CARRIED
+    }
     out_of_pos = [graph.edges[i] for i in graph.edges_from("pos")]
-    inside = [edge for edge in edges if not edge.startswith("pos->")]
+    inside = [edge for edge in edges if edge.source.kind != "pos"]
     return Circuit(graph, circuit_from_edges(graph, inside, out_of_pos).labels, carries)
 
 
-def _edges(source: str, destination: str) -> list[str]:
+def _edges(source: Node, destination: Destination) -> list[Edge]:
     """Our edges between two places: `input` is both embeddings, a head alone its three inputs."""
-    sources = ("embed", "pos") if source == "input" else (source,)
-    is_head = "." in destination and "<" not in destination
-    destinations = [f"{destination}<{x}>" for x in QKV] if is_head else [destination]
-    return [f"{s}->{d}" for s in sources for d in destinations]
+    sources = [Node("embed"), Node("pos")] if source.kind == "input" else [source]
+    is_head = destination.node.kind == "head" and not destination.letter
+    destinations = [Destination.of(destination.node, x) for x in QKV] if is_head else [destination]
+    return [Edge.between(s, d) for s in sources for d in destinations]
 
 
 def _hook_name(hook: Any) -> str:
@@ -208,24 +220,16 @@ def _hook_name(hook: Any) -> str:
     return hook
 
 
-def _place(hook: str) -> str:
+def _place(hook: str) -> Destination:
     """A hook's node in our names; its input `a1.h2<q>` where the hook is of one of a head's."""
     match = HOOK.fullmatch(hook)
-    layer, kind, head = match.groups() if match else ("", hook, None)
-    if head is not None and kind in ("result", "z"):
-        return f"a{layer}.h{head}"
-    if head is not None and kind in (*QKV, "q_input", "k_input", "v_input"):
-        return f"a{layer}.h{head}<{kind[0]}>"
-    whole = {
-        "hook_embed": "embed",
-        "hook_pos_embed": "pos",
-        "mlp_in": f"m{layer}",
-        "mlp_out": f"m{layer}",
-        "post": f"m{layer}",
-        "resid_post": "logits",  # of tracr's last layer, where the trained model has more
-    }
+    layer, kind, head = match.groups() if match else (None, hook, None)
+    if layer is not None and head is not None and kind in HEAD_HOOKS:
+        return Destination.of(Node.of_head(int(layer), int(head)), HEAD_HOOKS[kind])
     if layer == "0" and kind == "resid_pre":
-        return "input"
-    if head is not None or kind not in whole:
+        return Destination("input")
+    if layer is not None and head is None and kind in MLP_HOOKS:
+        return Destination(Node.of_mlp(int(layer)))
+    if head is not None or kind not in WHOLE:
         raise ModelError(f"expected a hook of a node in an edge, got {hook[:80]!r}")
-    return whole[kind]
+    return Destination(WHOLE[kind])

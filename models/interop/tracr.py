@@ -20,7 +20,7 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import ModelError
-from knowncircuits.graph import layer_of
+from knowncircuits.names import Destination, Letter, Node
 from knowncircuits.rasp.expressions import Encoding, Value
 from knowncircuits.transformer import Transformer, TransformerConfig
 from knowncircuits.vocabulary import BOS, Vocabulary
@@ -231,7 +231,7 @@ def _trace(
         inputs, out = _weights(model, node)
         if not out.any():
             continue
-        is_head = node.startswith("a")
+        is_head = node.kind == "head"
         writes: dict[str, Variable] = {}
         for name, place in places.items():
             units = out[:, list(place.directions)].any(1)
@@ -254,24 +254,24 @@ def _trace(
     return variables, components
 
 
-def _weights(model: Transformer, node: str) -> tuple[dict[str, Tensor], Tensor]:
+def _weights(model: Transformer, node: Node) -> tuple[dict[str, Tensor], Tensor]:
     """A node's input weights [d_model, any] by destination, and its output weights [any, d_model].
 
     A head's q only acts through its k and the other way round, so each stands with the other.
     """
-    layer = int(layer_of(node))
-    if node.startswith("m"):
+    layer = node.layer
+    if node.kind == "mlp":
         return {node: model.W_in[layer]}, model.W_out[layer]
-    head = int(node.partition(".h")[2])
+    head = node.head
     q, k, v = model.W_QKV[layer, :, head]
     b_q, b_k, _ = model.b_QKV[layer, :, head]
     out = model.W_O[layer, head]
-    inputs = {
+    inputs: dict[Letter, Tensor] = {
         "q": q @ torch.cat([k, b_k[None]]).T,
         "k": k @ torch.cat([q, b_q[None]]).T,
         "v": v @ out,
     }
-    return {f"{node}<{letter}>": weights for letter, weights in inputs.items()}, out
+    return {Destination.of(node, letter): weights for letter, weights in inputs.items()}, out
 
 
 def _reads(weights: Tensor, variables: Mapping[str, Variable]) -> tuple[Read, ...]:

@@ -11,7 +11,7 @@ are compared with.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
@@ -251,7 +251,7 @@ def draw_uniform(
     return torch.rand(shape, generator=generator, dtype=dtype, device="cpu")
 
 
-def _node_masks(graph: Graph, nodes: list[str]) -> Float[Tensor, "node 1 edge"]:
+def _node_masks(graph: Graph, nodes: Sequence[str]) -> Float[Tensor, "node 1 edge"]:
     """For each node the mask that patches it, shared by a batch: all edges out of it."""
     masks = torch.zeros(len(nodes), 1, graph.n_edges, dtype=torch.float32, device="cpu")
     for mask, node in zip(masks, nodes, strict=True):

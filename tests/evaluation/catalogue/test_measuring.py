@@ -28,7 +28,7 @@ from knowncircuits.evaluation.catalogue.measuring import (
 from knowncircuits.evaluation.methods.controls import BLIND
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.task import make_task
-from knowncircuits.graph import Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
 from programs import TWELVE
 
 REMEASURED = ("reverse", "mean_of_first_and_last", "sum_last_two_digits", "is_prime", *TWELVE)
@@ -49,14 +49,14 @@ def test_the_stored_cases_are_all_cases() -> None:
 def test_the_stored_sizes_of_every_case_are_those_of_its_circuit(family: str) -> None:
     for name in list_cases(family=family):
         stored, circuit = load_difficulty(name), load_case(name).compile().circuit
-        true = [split_edge(edge) for edge in circuit.edges()]
-        merged = {(source, destination_node(destination)) for source, destination in true}
+        true = circuit.edges()
+        merged = {edge.ends for edge in true}
         determined = int(circuit.determined.sum())
-        attention = any(source.startswith("a") for source, _ in true)
+        attention = any(edge.source.kind == "head" for edge in true)
         assert stored.edges == circuit.graph.n_edges == determined + stored.undetermined_edges
         assert stored.true_edges == len(true)
         assert stored.true_head_edges == len(merged)
-        assert stored.true_nodes == len({source for source, _ in true})
+        assert stored.true_nodes == len({edge.source for edge in true})
         assert stored.degenerate == (len(true) < 3 or not attention)
         assert stored.auroc == control_aurocs(circuit)
         read_in_vain = {e for e in circuit.carries if circuit.label(e) == Label.UNDETERMINED}

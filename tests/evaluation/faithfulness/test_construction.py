@@ -11,7 +11,8 @@ from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.faithfulness.construction import edge_order, greedy, prune, top_n
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.graph import Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Edge
 
 GRAPHS = st.builds(
     Graph,
@@ -41,31 +42,26 @@ def test_scores_nearer_than_the_resolution_are_in_the_graphs_order() -> None:
     assert edge_order(scores, resolution=0)[:3].tolist() == [5, 9, 0]
 
 
-def ends(edge: str) -> tuple[str, str]:
-    source, destination = split_edge(edge)
-    return source, destination_node(destination)
-
-
 def plain_greedy(scores: Scores, n: int) -> set[str]:
     """Look at all edges anew for every one that is taken."""
     chosen: list[str] = []
-    nodes = {"logits"}
+    nodes: set[str] = {"logits"}
     ranked = [
         (r, -i, e) for i, (r, e) in enumerate(zip(scores.ranking, scores.graph.edges, strict=True))
     ]
     for _ in range(n):
-        open_edges = [x for x in ranked if ends(x[2])[1] in nodes and x[2] not in chosen]
+        open_edges = [x for x in ranked if Edge(x[2]).target in nodes and x[2] not in chosen]
         chosen.append(max(open_edges)[2])
-        nodes.add(ends(chosen[-1])[0])
+        nodes.add(Edge(chosen[-1]).source)
     return set(chosen)
 
 
 def plain_prune(graph: Graph, edges: set[str]) -> set[str]:
     """Remove edges that begin or end in nothing until none is left."""
     while True:
-        read = {ends(edge)[1] for edge in edges} | set(graph.inputs)
-        wrote = {ends(edge)[0] for edge in edges} | {"logits"}
-        kept = {e for e in edges if ends(e)[0] in read and ends(e)[1] in wrote}
+        read = {Edge(edge).target for edge in edges} | set(graph.inputs)
+        wrote = {Edge(edge).source for edge in edges} | {"logits"}
+        kept = {e for e in edges if Edge(e).source in read and Edge(e).target in wrote}
         if kept == edges:
             return kept
         edges = kept
@@ -98,7 +94,7 @@ def test_what_holds_of_every_circuit(scores: Scores, data: st.DataObject) -> Non
         assert build(scores, large).sum() == large
         assert build(scores, graph.n_edges, pruned=True).all()
     edges = named(graph, greedy(scores, large))
-    assert {ends(e)[1] for e in edges} <= {ends(e)[0] for e in edges} | {"logits"}
+    assert {Edge(e).ends[1] for e in edges} <= {Edge(e).ends[0] for e in edges} | {"logits"}
 
 
 @settings(max_examples=50)

@@ -21,7 +21,8 @@ from knowncircuits.evaluation.figures.kinds import SIGNS, STYLES
 from knowncircuits.evaluation.figures.ribbons import Layout, arrange
 from knowncircuits.evaluation.figures.sankey import shown_edges
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.graph import Graph, destination_node, layer_of, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Node
 
 GRAPH = Graph(2, 2)
 VALUES = {
@@ -136,7 +137,7 @@ def test_nodes_are_aligned_by_layer(vertical: bool) -> None:
     along = "y" if vertical else "x"
     starts = {node: min(getattr(trace, along)) for node, trace in drawn.items()}
     depths = sorted(starts, key=lambda node: starts[node])
-    assert [layer_of(node) for node in depths] == sorted(layer_of(node) for node in starts)
+    assert [Node(name).depth for name in depths] == sorted(Node(name).depth for name in starts)
     assert starts["embed"] == starts["pos"]
     assert starts["a0.h0"] == starts["a0.h1"]
     assert "into m0" in drawn["m0"].text
@@ -209,8 +210,8 @@ def test_layouts_of_random_circuits(layers: int, heads: int, seed: int, vertical
     graph = Graph(layers, heads)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(graph.n_edges, rng.integers(1, graph.n_edges), replace=False)
-    widths = {graph.edges[i]: float(rng.uniform(1, 20)) for i in sorted(chosen)}
-    columns = sorted({layer_of(node) for node in graph.nodes})
+    widths = {graph.edge(i): float(rng.uniform(1, 20)) for i in sorted(chosen.tolist())}
+    columns = sorted({node.depth for node in graph.nodes})
     sizes = VERTICAL if vertical else HORIZONTAL
     layout = arrange(graph, widths, columns, sizes)
     assert overlapping(layout) == []
@@ -218,12 +219,11 @@ def test_layouts_of_random_circuits(layers: int, heads: int, seed: int, vertical
         row = [
             layout.boxes[n].across[0]
             for n in graph.nodes
-            if layer_of(n) == column and n in layout.boxes
+            if n.depth == column and n in layout.boxes
         ]
         assert row == sorted(row)
     for edge, line in layout.lines.items():
-        source, destination = split_edge(edge)
-        start, end = layout.boxes[source], layout.boxes[destination_node(destination)]
+        start, end = (layout.boxes[node] for node in edge.ends)
         assert (line[0][0], line[-1][0]) == pytest.approx((start.along[1], end.along[0]))
         for box, (_, across) in ((start, line[0]), (end, line[-1])):
             assert box.across[0] - 1e-6 <= across - widths[edge] / 2

@@ -10,19 +10,18 @@ from hypothesis import strategies as st
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
-from knowncircuits.graph import Graph, destination_node, split_edge
+from knowncircuits.graph import Graph
+from knowncircuits.names import Edge
 
 GRAPHS = (Graph(1, 2), Graph(2, 1, inputs=("input",)), Graph(1, 1, mlp=False))
 
 
 def item_of(edge: str, view: str) -> str | None:
     """What an edge is part of; None where the view leaves it out."""
-    source, destination = split_edge(edge)
+    source, target = Edge(edge).ends
     if view == "no-embed":
         return None if source in ("embed", "input") else edge
-    return {"edge": edge, "head": f"{source}->{destination_node(destination)}", "node": source}[
-        view
-    ]
+    return {"edge": edge, "head": f"{source}->{target}", "node": source}[view]
 
 
 @given(st.sampled_from(GRAPHS), st.sampled_from(list(VIEWS)), st.integers(0, 10_000))

@@ -29,6 +29,7 @@ from knowncircuits.models.certificates.certificate import (
     read_certificate,
 )
 from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.names import Node
 from knowncircuits.transformer import Transformer, weights_hash
 from knowncircuits.vocabulary import Vocabulary
 from strategies import random_model
@@ -62,12 +63,12 @@ def transplant(
     with torch.no_grad():
         for name in ("W_E", "W_pos", "W_U", "b_U"):
             getattr(low, name).copy_(getattr(high, name))
-        for node, place in correspondence.nodes.items():
-            if node.startswith("m"):
+        for node, place in ((Node(n), Node(p)) for n, p in correspondence.nodes.items()):
+            if node.kind == "mlp":
                 for name in ("W_in", "b_in", "W_out", "b_out"):
-                    getattr(low, name)[int(place[1:])] = getattr(high, name)[int(node[1:])]
-            elif node.startswith("a"):
-                (i, h), (j, k) = (map(int, n[1:].split(".h")) for n in (node, place))
+                    getattr(low, name)[place.layer] = getattr(high, name)[node.layer]
+            elif node.kind == "head":
+                (i, h), (j, k) = ((n.layer, n.head) for n in (node, place))
                 low.W_QKV[j, :, k], low.b_QKV[j, :, k] = high.W_QKV[i, :, h], high.b_QKV[i, :, h]
                 low.W_O[j, k] = high.W_O[i, h]
     return low, correspondence

@@ -16,10 +16,10 @@ from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.graph import destination_node
 from knowncircuits.models.interop import load_interpbench
 from knowncircuits.models.interop.hooked import lens_state_dict
 from knowncircuits.models.interop.interpbench import FILES, tracr_order
+from knowncircuits.names import Edge, Node
 from knowncircuits.transformer import Transformer, TransformerConfig
 from strategies import random_model, random_tokens
 
@@ -364,19 +364,19 @@ def test_every_node_has_edges_in_the_release(release: Release) -> None:
     """Each of our edges at Q/K/V granularity has a name in the release's."""
     graph = release.model.graph
 
-    def hook(place: str, *, reads: bool) -> str:
-        if place in ("embed", "pos", "logits"):
-            names = {"embed": "hook_embed", "pos": "hook_pos_embed"}
-            return names.get(place, "blocks.1.hook_resid_post")
-        layer = f"blocks.{place[1]}."
-        if place[0] == "m":
-            return layer + ("hook_mlp_in" if reads else "hook_mlp_out")
-        head = destination_node(place)[-1]
-        kind = f"hook_{place[-2]}_input" if reads else "attn.hook_result"
-        return f"{layer}{kind}[{head}]"
+    def hook(node: Node, of_head: str, of_mlp: str) -> str:
+        if node.kind == "head":
+            return f"blocks.{node.layer}.{of_head}[{node.head}]"
+        if node.kind == "mlp":
+            return f"blocks.{node.layer}.{of_mlp}"
+        names = {"embed": "hook_embed", "pos": "hook_pos_embed"}
+        return names.get(node, "blocks.1.hook_resid_post")
 
-    pairs = [edge.split("->") for edge in graph.edges]
-    release.dump("edges.pkl", [(hook(a, reads=False), hook(b, reads=True)) for a, b in pairs])
+    def hooks(edge: Edge) -> tuple[str, str]:
+        read = hook(edge.target, f"hook_{edge.destination.letter}_input", "hook_mlp_in")
+        return hook(edge.source, "attn.hook_result", "hook_mlp_out"), read
+
+    release.dump("edges.pkl", [hooks(Edge(edge)) for edge in graph.edges])
     circuit = load_interpbench(3, release.root).circuit
     determined = [edge for edge in graph.edges if not edge.startswith("pos->")]
     assert list(circuit.edges()) == determined
