@@ -69,8 +69,9 @@ class Correspondence:
         Raises GraphError if none is found: the low-level graph is too shallow or too narrow.
         """
         rng = np.random.default_rng(seed)
-        for _ in range(ATTEMPTS):
-            nodes = _place(circuit, low, rng)
+        latest = _latest(circuit, low)
+        for _ in range(ATTEMPTS if latest else 0):
+            nodes = _place(circuit, low, latest, rng)
             if nodes is not None:
                 return cls(circuit, low, nodes)
         raise GraphError(
@@ -120,19 +121,29 @@ def carrying_nodes(circuit: Circuit) -> list[Node]:
     return [node for node in circuit.graph.nodes if node in found]
 
 
-def _place(circuit: Circuit, low: Graph, rng: np.random.Generator) -> dict[str, Node] | None:
+def _latest(circuit: Circuit, low: Graph) -> dict[Node, float]:
+    """The greatest depth that leaves room for what reads a node; nothing if one has no room."""
+    edges = carried_edges(circuit)
+    latest = {Node("logits"): float("inf")}
+    for node in reversed(carrying_nodes(circuit)):
+        if node not in FIXED:
+            before = min(latest[edge.target] for edge in edges if edge.source == node)
+            depths = [place.depth for place in _kind(low, node) if place.depth < before]
+            if not depths:
+                return {}
+            latest[node] = max(depths)
+    return latest
+
+
+def _place(
+    circuit: Circuit, low: Graph, latest: Mapping[Node, float], rng: np.random.Generator
+) -> dict[str, Node] | None:
     """One attempt: nodes in order, each anywhere after its inputs that leaves room for the rest."""
     ends = [edge.ends for edge in carried_edges(circuit)]
-    order = [node for node in carrying_nodes(circuit) if node not in FIXED]
-    latest = {Node("logits"): float("inf")}
-    for node in reversed(order):
-        before = min(latest[target] for source, target in ends if source == node)
-        fitting = [place.depth for place in _kind(low, node) if place.depth < before]
-        if not fitting:
-            return None
-        latest[node] = max(fitting)
     places: dict[str, Node] = {n: n for n in carrying_nodes(circuit) if n in FIXED}
-    for node in order:
+    for node in carrying_nodes(circuit):
+        if node in FIXED:
+            continue
         after = max(places[source].depth for source, target in ends if target == node)
         free = [
             place
