@@ -19,7 +19,7 @@ from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
-from knowncircuits.models.certificates.agreement import says_none
+from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.trained import Trained
 from knowncircuits.transformer import Patchable, Run, Transformer
 

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from typing import Literal
 
-ObjectiveName = Literal[
-    "edges", "guided", "nodes", "behaviour"
-]  # what a step of training minimises
+# What a step of training minimises.
+ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import whole_folder, write_bytes, write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, weight_shapes
 from knowncircuits.transformer import Transformer, TransformerConfig
 
@@ -50,12 +51,25 @@ MAX_CONFIG = 2**20  # bytes
 class Trained:
     """An ordinary transformer that was trained to share a compiled model's circuit."""
 
-    model: Transformer
-    compiled: Compiled
-    correspondence: Correspondence
+    placed: Placed
     certificate: Certificate | None = None  # what was measured of these very weights
     # How it was made, as plain data: `config`, TrainingConfig's fields, and the `steps` it took.
     training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Transformer:
+        """The transformer that was trained."""
+        return self.placed.model
+
+    @property
+    def compiled(self) -> Compiled:
+        """The compiled model that it is to be like."""
+        return self.placed.compiled
+
+    @property
+    def correspondence(self) -> Correspondence:
+        """Which of its edges stand for which compiled ones."""
+        return self.placed.correspondence
 
     @property
     def case(self) -> Case:
@@ -65,7 +79,7 @@ class Trained:
     @property
     def circuit(self) -> Circuit:
         """The circuit that it was trained to have."""
-        return self.correspondence.circuit
+        return self.placed.circuit
 
     def to_transformer_lens(self) -> TransformerBridge:
         """A native TransformerLens bridge; see `knowncircuits.models.interop.bridge`."""
@@ -124,14 +138,14 @@ def load_trained(folder: str | Path, *, certified: bool = True) -> Trained:
         compiled = load_case(description.case).compile(dtype=TRAINED_DTYPE)
         model = _model(description.transformer, read_safetensors(folder / WEIGHTS))
         correspondence = Correspondence(compiled.circuit, model.graph, description.placement)
+        placed = Placed(model.requires_grad_(False), compiled, correspondence)
     except (GraphError, ModelError, ResultError) as error:
         raise ResultError(f"{folder}: expected the folder of a trained model: {error}") from error
     certificate = None
     if certified and (folder / CERTIFICATE).exists():
         certificate = read_certificate(folder / CERTIFICATE)
-        _check_identity(certificate, identity(model, compiled, correspondence), folder)
-    training = description.training
-    return Trained(model.requires_grad_(False), compiled, correspondence, certificate, training)
+        _check_identity(certificate, identity(placed), folder)
+    return Trained(placed, certificate, description.training)
 
 
 class FolderConfig(BaseModel):
@@ -197,15 +211,11 @@ def _check_identity(certificate: Certificate, found: Mapping[str, str], folder: 
             )
 
 
-def as_trained(
-    model: Transformer,
-    compiled: Compiled,
-    correspondence: Correspondence,
-    training: Mapping[str, Any] | None = None,
-) -> Trained:
+def as_trained(placed: Placed, training: Mapping[str, Any] | None = None) -> Trained:
     """A model that is done training: on the CPU and without gradients."""
+    model = placed.model
     frozen = Transformer(model.config, dtype=model.dtype)
     with torch.no_grad():
         frozen.load_state_dict(model.state_dict())
     frozen.requires_grad_(False)
-    return Trained(frozen, compiled, correspondence, training=training or {})
+    return Trained(replace(placed, model=frozen), training=training or {})

@@ -14,7 +14,8 @@ from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors, recorded_gradients
 from knowncircuits.models.certificates.recheck import recheck
-from knowncircuits.models.training.trainer import Trainer, TrainingConfig
+from knowncircuits.models.training.config import TrainingConfig
+from knowncircuits.models.training.trainer import Trainer
 from strategies import random_task
 
 FEW = {"sp": {"steps": 3}, "edge-sp": {"steps": 3}, "acdc": {"thresholds": [0.01, 0.1]}}
@@ -94,24 +95,23 @@ def test_a_model_cast_in_inference_mode(scores: dict[str, list[float]]) -> None:
 def measure() -> dict[str, list[float]]:
     """What is measured of a model that is loaded, and of one that is trained, in a few steps."""
     trained = kc.load_model("fraction_of_x")
-    parts = trained.model, trained.compiled, trained.correspondence
     task = kc.make_task(trained, n_pairs=3)
     effects = kc.causal_effects(trained, scales=[0, 1], n_inputs=4, granularity="node")
-    certificate = kc.certify(*parts, n_pairs=4)
+    certificate = kc.certify(trained.placed, n_pairs=4)
     circuits = np.stack([trained.circuit.labels == Label.IN])
     config = TrainingConfig(steps=2, n_inputs=40, n_validation=10, batch_size=4, balanced=0.5)
-    trainer = Trainer(*parts[1:], trained.model.config, config)
+    trainer = Trainer(trained.compiled, trained.correspondence, trained.model.config, config)
     trainer.step()
-    trainer.judge(trainer.validate())
+    trainer.ending.judge(trainer.ending.validate(), trainer.n_steps)
     trainer.step()
     return {
         "effects": effects["effect"].tolist(),
         "certificate": [float(a.agreeing) for a in certificate.edges.values()],
-        "recheck": [float(len(recheck(*parts, certificate, n_edges=2)))],
+        "recheck": [float(len(recheck(trained.placed, certificate, n_edges=2)))],
         "faithfulness": circuit_faithfulness(task, circuits).tolist(),
         "hooked": trained.to_hooked()(task.clean).flatten().tolist(),
         "bridge": trained.to_transformer_lens()(task.clean).flatten().tolist(),
-        "weights": [float(p.detach().sum()) for p in trainer.model.parameters()],
+        "weights": [float(p.detach().sum()) for p in trainer.placed.model.parameters()],
     }
 
 

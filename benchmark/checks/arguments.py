@@ -59,6 +59,7 @@ WAYS: Mapping[str, Mapping[str, str]] = {
         "Transformer": "model.graph",
     },
     "GraphFile": {"Scores": "graph_file(scores.graph, scores=scores.values)"},
+    "Placed": {"Trained": "trained.placed"},
     "Result": {"Path": "read_results(folder)", "str": "read_results(folder)"},
     "SOp": {"Case": "case.program"},
     "Scores": {

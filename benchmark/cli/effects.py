@@ -179,18 +179,18 @@ def realism(
 
 def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
     """The natural model of a folder, or one that is trained and written there."""
+    import json
     from dataclasses import asdict
 
     from knowncircuits.errors import ResultError
     from knowncircuits.evaluation.effects.realism import natural_trainer
     from knowncircuits.files.writing import check_writable
     from knowncircuits.models.trained import load_trained, save_trained
-    from knowncircuits.models.training.trainer import from_json
     from knowncircuits.models.zoo.produce import freeze
 
     if (folder / "config.json").exists():
         found = load_trained(folder)
-        if from_json(found.training.get("config", {})) != asdict(config):
+        if found.training.get("config") != json.loads(json.dumps(asdict(config))):
             raise ResultError(
                 f"{folder}: expected a natural model of these settings, got another; "
                 "name another folder with --natural"

@@ -79,14 +79,14 @@ def train(
 
     from knowncircuits.files.writing import check_replaceable, check_writable
     from knowncircuits.models.trained import save_trained
-    from knowncircuits.models.training import trainer as training
+    from knowncircuits.models.training.config import SIIT
     from knowncircuits.models.training.training_log import track
     from knowncircuits.models.zoo.produce import freeze, plan_model
 
     check_tracking(wandb, wandb_mode)
     plan = replace(plan_model(case), shuffle=shuffle)
     if objective == "nodes":
-        plan = replace(plan, config=training.SIIT)
+        plan = replace(plan, config=SIIT)
     elif objective:
         plan = plan.changed({"objective": objective})
     settings = {
@@ -144,9 +144,7 @@ def certify(
     trained = load_trained(folder, certified=False)
     certificate = run_certificate(trained, pairs, seed, "certify").certificate
     with show_progress("certify"):
-        edges = recheck(
-            trained.model, trained.compiled, trained.correspondence, certificate, n_pairs=500
-        )
+        edges = recheck(trained.placed, certificate, n_pairs=500)
     certificate.write(folder / CERTIFICATE)
     print(f"computed again through hooks: {', '.join(edges)}")
     raise typer.Exit(0 if certificate.passed else 1)
@@ -154,11 +152,11 @@ def certify(
 
 def run_training(trainer: Any, checkpoint: Path, tracker: Any, command: str = "train") -> None:
     """Train, telling the tracker, if there is one, of all that happens."""
-    from knowncircuits.models.training import trainer as training
+    from knowncircuits.models.training.trainer import train
 
     told = {"on_step": tracker.step, "on_validation": tracker.validation} if tracker else {}
     with show_progress(command):
-        training.train(trainer, checkpoint=checkpoint, **told)
+        train(trainer, checkpoint=checkpoint, **told)
 
 
 def run_certificate(trained: Any, pairs: int, seed: int, command: str = "train") -> Any:

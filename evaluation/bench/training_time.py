@@ -13,13 +13,9 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.models.certificates.certificate import certify
 from knowncircuits.models.certificates.summary import Summary
-from knowncircuits.models.training.trainer import (
-    SIIT,
-    Trainer,
-    TrainingConfig,
-    low_level_config,
-    train,
-)
+from knowncircuits.models.training.config import SIIT, TrainingConfig
+from knowncircuits.models.training.sizes import low_level_config
+from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.work.threads import threads
 
 CASES = ("fraction_of_x", "histogram")
@@ -90,9 +86,7 @@ def _measure(
     trainer = Trainer(compiled, placement, low, config)
     train(trainer)
     trained = perf_counter()
-    certificate = certify(
-        trainer.model, trainer.compiled, placement, n_pairs=n_pairs, ablations=["resample"]
-    )
+    certificate = certify(trainer.placed, n_pairs=n_pairs, ablations=["resample"])
     end = perf_counter()
     found = Summary.of(certificate)
     return {

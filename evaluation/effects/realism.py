@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from knowncircuits.models.certificates.certificate import (
     edge_set,
 )
 from knowncircuits.models.trained import Trained
-from knowncircuits.models.training.trainer import Losses, Trainer, TrainingConfig, from_json, train
+from knowncircuits.models.training.config import TrainingConfig
+from knowncircuits.models.training.stepping import Losses
+from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.zoo.produce import freeze
 from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.names import Node
@@ -53,8 +55,8 @@ def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
         )
     of_trained = trained.training.get("config", {})
     settings = {name: value for name, value in of_trained.items() if name in names}
-    settings |= fit_all(changes, TrainingConfig, ModelError)
-    return replace(TrainingConfig(**from_json(settings)), objective="behaviour")
+    settings |= {**changes, "objective": "behaviour"}
+    return TrainingConfig(**fit_all(settings, TrainingConfig, ModelError))
 
 
 def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> Trainer:
@@ -224,9 +226,7 @@ def _behaviour(name: str, model: Trained, n_pairs: int, seed: int) -> pd.DataFra
     rows = []
     for ablation in ABLATIONS:
         found = measure(
-            model.model,
-            model.compiled,
-            model.correspondence,
+            model.placed,
             pairs.base,
             pairs.source,
             sets,

@@ -14,7 +14,7 @@ from knowncircuits.checks.arguments import advice
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError
-from knowncircuits.models.certificates.agreement import says_none
+from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
 from knowncircuits.rasp.expressions import Value

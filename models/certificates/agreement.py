@@ -4,7 +4,7 @@ Both are run on base with a set E of edges reading the source's run: the low-lev
 compiled one with the images of E under the correspondence, edges without an image being dropped.
 They agree at a position if their answers are equal: the likeliest token, or the same number within
 a tolerance. What counts are the positions at which the compiled model's output is defined; all
-positions for a low-level model that has an answer "none" of its own, `says_none`.
+positions for a low-level model that has an answer "none" of its own, `Placed.says_none`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
-from knowncircuits.errors import ModelError
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.patching import SinglePatches
 from knowncircuits.transformer import Transformer
 
@@ -89,9 +89,7 @@ class Agreement:
 
 
 def measure(
-    model: Transformer,
-    compiled: Compiled,
-    correspondence: Correspondence,
+    placed: Placed,
     base: Int[Tensor, "pair pos"],
     source: Int[Tensor, "pair pos"],
     sets: Mapping[str, Sets],
@@ -104,9 +102,7 @@ def measure(
     """The agreement of two models for each of several sets of edges, by name.
 
     Args:
-        model: the low-level model.
-        compiled: the high-level one.
-        correspondence: which low-level edge stands for which compiled one.
+        placed: the models, and which low-level edge stands for which compiled one.
         base: ids to run on.
         source: ids of the run that edges read instead.
         sets: for each name, the edges that read it: a row for all pairs, or one row per pair.
@@ -115,13 +111,9 @@ def measure(
         atol: how far numbers may differ and be equal; tokens are equal or not.
         batch_size: pairs at a time.
         progress: told of the pairs that are done, batch by batch.
-
-    Raises:
-        ModelError: if the models and the correspondence do not belong together.
     """
-    check_models(model, compiled, correspondence)
+    model, compiled, correspondence = placed.model, placed.compiled, placed.correspondence
     found = dict.fromkeys(sets, Agreement())
-    everywhere = says_none(compiled, model.config.d_vocab_out)
     single = [name for name, rows in sets.items() if len(rows) == 1 and rows.sum() == 1]
     edges = np.array([sets[name].argmax() for name in single], dtype=np.int64)
     several = [name for name in sets if name not in set(single)]
@@ -136,7 +128,7 @@ def measure(
             for i in range(0, len(edges), EDGES):
                 some = edges[i : i + EDGES]
                 patched = low.edges(some), high.edges(correspondence.image[some])
-                counts = _counts(*patched, low.clean, high.clean, atol, everywhere)
+                counts = _counts(*patched, low.clean, high.clean, atol, placed.says_none)
                 for name, agreement in zip(single[i : i + EDGES], counts, strict=True):
                     found[name] += agreement
             for name in several:
@@ -145,41 +137,10 @@ def measure(
                     low.edge_set(rows)[None],
                     high.edge_set(_images(rows, correspondence))[None],
                 )
-                (agreement,) = _counts(*patched, low.clean, high.clean, atol, everywhere)
+                (agreement,) = _counts(*patched, low.clean, high.clean, atol, placed.says_none)
                 found[name] += agreement
             progress(len(base[batch]))
     return found
-
-
-def check_models(model: Transformer, compiled: Compiled, correspondence: Correspondence) -> None:
-    """Raise ModelError, with expected and got, for what cannot be compared."""
-    low, high = model.config, compiled.model.config
-    outputs = low.d_vocab_out - says_none(compiled, low.d_vocab_out)
-    pairs: list[tuple[str, object, object]] = [
-        ("a correspondence into the model's graph", model.graph, correspondence.low),
-        ("a correspondence from the compiled circuit", compiled.circuit, correspondence.high),
-        ("a model of as many tokens as the compiled one", high.d_vocab, low.d_vocab),
-        ("a model of as many outputs as the compiled one", high.d_vocab_out, outputs),
-    ]
-    for what, expected, got in pairs:
-        if expected != got:
-            raise ModelError(f"expected {what}, {_describe(expected)}, got {_describe(got)}")
-    if low.n_ctx < high.n_ctx:
-        raise ModelError(f"expected a context of at least {high.n_ctx}, got {low.n_ctx}")
-
-
-def _describe(value: Any) -> str:
-    graph = getattr(value, "graph", value)
-    return graph.summary() if hasattr(graph, "summary") else str(value)
-
-
-def says_none(compiled: Compiled, d_vocab_out: int) -> bool:
-    """Whether a low-level model of so many outputs can answer "none".
-
-    Its last output then stands for that, after those for the compiled model's values. Where the
-    compiled model says None so must it, and all positions count.
-    """
-    return not compiled.output.numerical and d_vocab_out == compiled.model.config.d_vocab_out + 1
 
 
 # What a model says after BOS: tokens or numbers; None is the token NONE.

@@ -26,7 +26,6 @@ from knowncircuits.cases.sampling import enumerate_inputs, most_inputs
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
@@ -37,11 +36,10 @@ from knowncircuits.models.certificates.agreement import (
     Ablation,
     Agreement,
     Sets,
-    check_models,
     measure,
 )
 from knowncircuits.models.certificates.identity import identity
-from knowncircuits.transformer import Transformer
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.work.progress import part, report
 
 # What a model has to reach, as shares of positions at which the two models agree.
@@ -184,11 +182,9 @@ class QuickAgreement:
         return not self.failures
 
 
-@takes(model=Transformer, compiled=Compiled, correspondence=Correspondence)
+@takes(placed=Placed)
 def certify(
-    model: Transformer,
-    compiled: Compiled,
-    correspondence: Correspondence,
+    placed: Placed,
     *,
     n_pairs: int = 20_000,
     seed: int = 0,
@@ -201,9 +197,7 @@ def certify(
     """Measure a low-level model's circuit against the compiled model's, edge by edge.
 
     Args:
-        model: the low-level model.
-        compiled: the high-level one.
-        correspondence: which low-level edge stands for which compiled one.
+        placed: the models, and which low-level edge stands for which compiled one.
         n_pairs: how many pairs of inputs. All pairs, where there are no more. Else pairs of test
             inputs; where there are too few of these, different pairs of all inputs.
         seed: of the pairs and of the random sets.
@@ -214,24 +208,24 @@ def certify(
         progress: called with the pairs that are done and with all, each ablation counted.
 
     Raises:
-        ModelError: if the models and the correspondence do not belong together.
+        ModelError: for a number of pairs or ablations that there are not.
         GraphError: for an unknown edge.
     """
-    check_models(model, compiled, correspondence)
     if not 1 <= n_pairs <= MAX_PAIRS:
         raise ModelError(f"expected at least one pair and at most {MAX_PAIRS}, got {n_pairs}")
     if "resample" not in ablations or not set(ablations) <= set(ABLATIONS):
         raise ModelError(
             f"expected resample and perhaps mean and zero ablation, got {', '.join(ablations)}"
         )
-    graph = correspondence.low
+    graph, compiled = placed.model.graph, placed.compiled
     pairs = certificate_pairs(compiled, n_pairs, seed)
     total = len(pairs.base)
     rng = np.random.default_rng([seed, total])
     single = {edge: edge_set(graph, [graph.index(edge)]) for edge in edges or graph.edges}
-    inside = {edge: single[edge] for edge in single if correspondence.inside[graph.index(edge)]}
+    is_inside = placed.correspondence.inside
+    inside = {edge: rows for edge, rows in single.items() if is_inside[graph.index(edge)]}
     nodes = {node: edge_set(graph, graph.edges_from(node)) for node in graph.sources}
-    sets = _outside(correspondence) | _random_sets(correspondence, total, rng)
+    sets = _outside(placed.circuit) | _random_sets(placed.circuit, total, rng)
     everything = {NOTHING: edge_set(graph, []), **single, **nodes, **sets}
     done = 0
 
@@ -245,12 +239,10 @@ def certify(
     with part(f"certificate of {compiled.name}"):
         found: dict[str, dict[str, Agreement]] = {
             kind: measure(
-                model,
-                compiled,
-                correspondence,
+                placed,
                 pairs.base,
                 pairs.source,
-                everything if kind == "resample" else _outside(correspondence) | inside,
+                everything if kind == "resample" else _outside(placed.circuit) | inside,
                 ablation=kind,
                 atol=atol,
                 batch_size=batch_size,
@@ -266,9 +258,9 @@ def certify(
         n_inputs=len(np.unique(torch.cat([pairs.base, pairs.source]).cpu().numpy(), axis=0)),
         seed=seed,
         atol=atol,
-        **identity(model, compiled, correspondence),
+        **identity(placed),
         versions={"knowncircuits": version("knowncircuits"), "torch": str(torch.__version__)},
-        labels=label_names(correspondence.circuit),
+        labels=label_names(placed.circuit),
         accuracy=main[NOTHING],
         edges={edge: main[edge] for edge in single},
         nodes={node: main[node] for node in nodes},
@@ -278,9 +270,7 @@ def certify(
 
 
 def quick_agreement(
-    model: Transformer,
-    compiled: Compiled,
-    correspondence: Correspondence,
+    placed: Placed,
     base: Int[Tensor, "pair pos"],
     source: Int[Tensor, "pair pos"],
     generator: torch.Generator,
@@ -290,44 +280,38 @@ def quick_agreement(
     """The certificate's quick form: inside edges one by one, outside edges dealt out over pairs.
 
     Args:
-        model: the low-level model.
-        compiled: the high-level one.
-        correspondence: which low-level edge stands for which compiled one.
+        placed: the models, and which low-level edge stands for which compiled one.
         base: ids to run on, BOS first.
         source: ids of the runs that edges read instead.
         generator: of the random sets.
         atol: how far numbers may differ and be equal.
-
-    Raises ModelError if the models and the correspondence do not belong together.
     """
-    graph, n = correspondence.low, len(base)
+    graph, n = placed.model.graph, len(base)
     drawn = torch.randint(2**31, (1,), generator=generator, device=generator.device)
     rng = np.random.default_rng(int(drawn))
-    inside = {e: edge_set(graph, [graph.index(e)]) for e in correspondence.circuit.edges()}
-    sets = _outside(correspondence) | _random_sets(correspondence, n, rng)
-    outside = np.flatnonzero(correspondence.circuit.labels == Label.OUT)
+    inside = {e: edge_set(graph, [graph.index(e)]) for e in placed.circuit.edges()}
+    sets = _outside(placed.circuit) | _random_sets(placed.circuit, n, rng)
+    outside = np.flatnonzero(placed.circuit.labels == Label.OUT)
     if len(outside):
         dealt = np.zeros((n, graph.n_edges), dtype=bool)
         dealt[np.arange(n), np.resize(rng.permutation(outside), n)] = True
         sets[ONE_OUTSIDE] = dealt
     everything = {NOTHING: edge_set(graph, []), **inside, **sets}
-    found = measure(model, compiled, correspondence, base, source, everything, atol=atol)
+    found = measure(placed, base, source, everything, atol=atol)
     return QuickAgreement(
         found[NOTHING], {edge: found[edge] for edge in inside}, {name: found[name] for name in sets}
     )
 
 
 def accuracy_alone(
-    model: Transformer,
-    compiled: Compiled,
-    correspondence: Correspondence,
+    placed: Placed,
     tokens: Int[Tensor, "input pos"],
     *,
     atol: float = ATOL,
 ) -> QuickAgreement:
     """The quick form for a model that need not have the circuit: nothing is patched."""
-    nothing = {NOTHING: edge_set(correspondence.low, [])}
-    found = measure(model, compiled, correspondence, tokens, tokens, nothing, atol=atol)
+    nothing = {NOTHING: edge_set(placed.model.graph, [])}
+    found = measure(placed, tokens, tokens, nothing, atol=atol)
     return QuickAgreement(found[NOTHING], {}, {})
 
 
@@ -398,19 +382,19 @@ def edge_set(graph: Graph, edges: Sequence[int] | np.ndarray) -> Sets:
     return members
 
 
-def _outside(correspondence: Correspondence) -> Group:
+def _outside(circuit: Circuit) -> Group:
     """All outside edges at once, if there are any."""
-    outside = correspondence.circuit.labels == Label.OUT
+    outside = circuit.labels == Label.OUT
     return {OUTSIDE: outside[None]} if outside.any() else {}
 
 
-def _random_sets(correspondence: Correspondence, n_pairs: int, rng: np.random.Generator) -> Group:
+def _random_sets(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Group:
     """Another set of edges for each pair, of random density but never empty."""
-    labels = correspondence.circuit.labels
+    labels = circuit.labels
     sets = {}
     for name, among in zip(
         RANDOM,
-        (labels == Label.IN, labels == Label.OUT, correspondence.circuit.determined),
+        (labels == Label.IN, labels == Label.OUT, circuit.determined),
         strict=True,
     ):
         if among.any():

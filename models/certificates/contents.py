@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from knowncircuits.circuit import Label
+from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.correspondence import Correspondence
 from knowncircuits.models.certificates.agreement import ATOL, Agreement
 from knowncircuits.models.certificates.certificate import (
     ABLATIONS,
@@ -23,25 +22,24 @@ from knowncircuits.models.certificates.certificate import (
     certificate_pairs,
     label_names,
 )
+from knowncircuits.models.certificates.placed import Placed
 
 
-def contradictions(
-    certificate: Certificate, compiled: Compiled, correspondence: Correspondence
-) -> list[str]:
+def contradictions(certificate: Certificate, placed: Placed) -> list[str]:
     """Everything in a certificate that is not what `certify` would have put there.
 
     The counts themselves are not measured again; see `knowncircuits.models.certificates.recheck`.
     """
     return [
-        *_wrong_names(certificate, correspondence),
-        *_wrong_pairs(certificate, compiled),
-        *_wrong_counts(certificate, compiled.vocabulary.max_len),
+        *_wrong_names(certificate, placed.circuit),
+        *_wrong_pairs(certificate, placed.compiled),
+        *_wrong_counts(certificate, placed.compiled.vocabulary.max_len),
     ]
 
 
-def _wrong_names(certificate: Certificate, correspondence: Correspondence) -> Iterator[str]:
+def _wrong_names(certificate: Certificate, circuit: Circuit) -> Iterator[str]:
     """Edges, nodes and sets that are missing, or that there are not."""
-    graph, circuit = correspondence.low, correspondence.circuit
+    graph = circuit.graph
     among = (circuit.labels == Label.IN, circuit.labels == Label.OUT, circuit.determined)
     outside = [OUTSIDE] if among[1].any() else []
     sets = [*outside, *(name for name, edges in zip(RANDOM, among, strict=True) if edges.any())]

@@ -11,23 +11,21 @@ import torch
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.correspondence import Correspondence
-from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.transformer import TransformerConfig, weights_hash
 
 # Of trained models, and of the compiled ones that they follow and are certified against.
 TRAINED_DTYPE = torch.float32
 
 
-def identity(
-    model: Transformer, compiled: Compiled, correspondence: Correspondence
-) -> dict[str, str]:
+def identity(placed: Placed) -> dict[str, str]:
     """A hash for each part, by the names of the certificate's fields."""
     return {
-        "weights": weights_hash(model),
-        "configuration": configuration_hash(model.config),
-        "placement": _digest(dict(correspondence.nodes)),
-        "circuit": circuit_hash(correspondence.circuit),
-        "compiled_weights": compiled_hash(compiled),
+        "weights": weights_hash(placed.model),
+        "configuration": configuration_hash(placed.model.config),
+        "placement": _digest(dict(placed.correspondence.nodes)),
+        "circuit": circuit_hash(placed.circuit),
+        "compiled_weights": compiled_hash(placed.compiled),
     }
 
 

@@ -12,12 +12,13 @@ from torch import Tensor
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.models.certificates.agreement import BATCH, Agreement, measure, says_none
+from knowncircuits.models.certificates.agreement import BATCH, Agreement, measure
 from knowncircuits.models.certificates.certificate import Certificate, certificate_pairs, edge_set
 from knowncircuits.models.certificates.identity import compiled_hash
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.names import Edge
-from knowncircuits.transformer import Transformer, weights_hash
+from knowncircuits.transformer import weights_hash
 from knowncircuits.work.progress import reported
 
 # The answers to every input: a token or number at each position, None where there is none.
@@ -25,9 +26,7 @@ Answers = list[list[Any]]
 
 
 def recheck(
-    model: Transformer,
-    compiled: Compiled,
-    correspondence: Correspondence,
+    placed: Placed,
     certificate: Certificate,
     *,
     n_edges: int = 6,
@@ -36,9 +35,7 @@ def recheck(
     """Recompute a certificate's counts for some of its edges, and compare.
 
     Args:
-        model: the low-level model.
-        compiled: the high-level one.
-        correspondence: as for `certify`.
+        placed: as for `certify`.
         certificate: made of these models.
         n_edges: how many, half of them inside where there are enough; drawn with the certificate's
             seed.
@@ -51,6 +48,7 @@ def recheck(
     Raises:
         ModelError: if the weights are not those of the certificate, or any count differs.
     """
+    model, compiled, correspondence = placed.model, placed.compiled, placed.correspondence
     hashes = weights_hash(model), compiled_hash(compiled)
     if hashes != (certificate.weights, certificate.compiled_weights):
         raise ModelError("expected the weights that the certificate is of, got others")
@@ -61,14 +59,13 @@ def recheck(
     if len(base) < certificate.n_pairs:
         graph, atol = correspondence.low, certificate.atol
         sets = {edge: edge_set(graph, [graph.index(edge)]) for edge in edges}
-        expected = measure(model, compiled, correspondence, base, source, sets, atol=atol)
+        expected = measure(placed, base, source, sets, atol=atol)
     low, high = to_hooked(model), to_hooked(compiled.model)
 
     def answers(twin: HookedTwin, edge: str | None) -> Answers:
         logits = _logits(twin, base, source, edge)
         return compiled.decode(logits) if twin is high else _decode_low(logits, compiled)
 
-    everywhere = says_none(compiled, model.config.d_vocab_out)
     low_clean, high_clean = answers(low, None), answers(high, None)
     for edge in reported(edges):
         low_patched, high_patched = (
@@ -76,7 +73,7 @@ def recheck(
             answers(high, _image(Edge(edge), correspondence)),
         )
         rows = zip(low_patched, high_patched, low_clean, high_clean, strict=True)
-        got = sum((_count(*row, certificate.atol, everywhere) for row in rows), Agreement())
+        got = sum((_count(*row, certificate.atol, placed.says_none) for row in rows), Agreement())
         if got != expected[edge]:
             raise ModelError(f"{edge}: expected {expected[edge]}, got {got} by hooks")
     return edges

@@ -1,6 +1,3 @@
-from .trainer import (
-    SIIT as SIIT,
-    TrainingConfig as TrainingConfig,
-    low_level_config as low_level_config,
-    train as train,
-)
+from .config import SIIT as SIIT, TrainingConfig as TrainingConfig
+from .sizes import low_level_config as low_level_config
+from .trainer import Trainer as Trainer, train as train

@@ -21,15 +21,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.correspondence import FIXED, Correspondence
+from knowncircuits.correspondence import FIXED
 from knowncircuits.graph import Graph
-from knowncircuits.models.certificates.agreement import says_none
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.training.readout import unexplained
-from knowncircuits.transformer import Transformer
 
 Term = Literal["behaviour", "patched", "strict", "guide"]
+INTERCHANGES: tuple[Term, ...] = ("patched", "strict")  # terms that compare answers under them
 Tokens: TypeAlias = Int[Tensor, "pair pos"]
 
 
@@ -55,14 +54,16 @@ class Step:
 
 
 class Objective(ABC):
-    """Draws interchanges and compares the two models under them."""
+    """Draws interchanges and compares two models under them."""
+
+    placed: Placed  # the model that is trained, on the device of the compiled one
+    terms: tuple[Term, ...]  # that its losses are of, though not each of them in every step
 
     @abstractmethod
-    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
         """The losses of one step, to be minimised one after another.
 
         Args:
-            model: the low-level model.
             step: its pairs of inputs, and what else is drawn with.
 
         Yields:
@@ -83,28 +84,22 @@ class EdgeInterchanges(Objective):
     shows anything of them, the answer alone does not lead to them.
     """
 
-    def __init__(
-        self,
-        compiled: Compiled,
-        correspondence: Correspondence,
-        device: str | torch.device,
-        *,
-        guided: bool = False,
-    ) -> None:
-        """The compiled model must be on the device."""
-        self.compiled = compiled
+    def __init__(self, placed: Placed, *, guided: bool = False) -> None:
+        """Both models must be on one device."""
+        self.placed, correspondence, device = placed, placed.correspondence, placed.model.device
+        self.terms = ("behaviour", "patched", "guide") if guided else ("behaviour", "patched")
         nodes = {h: l for h, l in correspondence.nodes.items() if h not in FIXED}
         self.guided = guided and bool(nodes)
-        self.high_nodes = [compiled.model.graph.sources.index(node) for node in nodes]
+        self.high_nodes = [correspondence.high.graph.sources.index(node) for node in nodes]
         self.low_nodes = [correspondence.low.sources.index(node) for node in nodes.values()]
         inside = correspondence.inside
         self.inside = torch.from_numpy(inside.nonzero()[0]).to(device)
         self.images = torch.from_numpy(correspondence.image[inside]).to(device)
         self.outside = torch.from_numpy(~inside).to(device, torch.float32)
 
-    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on the source, agreement under a set of edges, and the guide, all at once."""
-        high = self.compiled.model
+        model, high = self.placed.model, self.placed.compiled.model
         inside, outside = self.draw(len(step.base), step.generator, step.emphasis)
         with torch.no_grad():
             high_source = high.run(step.source)
@@ -116,8 +111,8 @@ class EdgeInterchanges(Objective):
         mask[:, self.inside] = inside
         got = model.run(step.base, low_source.outputs, mask)
         losses: dict[Term, Tensor] = {
-            "behaviour": answer_loss(self.compiled, low_source.logits, high_source.logits),
-            "patched": answer_loss(self.compiled, got.logits, wanted.logits),
+            "behaviour": answer_loss(self.placed, low_source.logits, high_source.logits),
+            "patched": answer_loss(self.placed, got.logits, wanted.logits),
         }
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
@@ -161,21 +156,21 @@ class NodeInterchanges(Objective):
     0.4 acts as 0.16; here a weight acts once, as in the paper.
     """
 
-    def __init__(
-        self, compiled: Compiled, correspondence: Correspondence, device: str | torch.device
-    ) -> None:
-        """The compiled model must be on the device."""
-        self.compiled = compiled
-        high, low = compiled.model.graph, correspondence.low
-        placed = {h: l for h, l in correspondence.nodes.items() if h not in FIXED}
-        outside = [n for n in low.sources if n not in (*placed.values(), *FIXED)]
-        self.high_inside = _node_masks(high, list(placed)).to(device)
-        self.low_inside = _node_masks(low, list(placed.values())).to(device)
+    terms = ("patched", "strict", "behaviour")
+
+    def __init__(self, placed: Placed) -> None:
+        """Both models must be on one device."""
+        self.placed, correspondence, device = placed, placed.correspondence, placed.model.device
+        high, low = correspondence.high.graph, correspondence.low
+        nodes = {h: l for h, l in correspondence.nodes.items() if h not in FIXED}
+        outside = [n for n in low.sources if n not in (*nodes.values(), *FIXED)]
+        self.high_inside = _node_masks(high, list(nodes)).to(device)
+        self.low_inside = _node_masks(low, list(nodes.values())).to(device)
         self.low_outside = _node_masks(low, outside).to(device)
 
-    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+    def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
         """IIT as `patched`, then `strict`, then `behaviour`; without such nodes not the former."""
-        high = self.compiled.model
+        model, high = self.placed.model, self.placed.compiled.model
         with torch.no_grad():
             clean = high.run(step.base).logits
         if len(self.low_inside):
@@ -183,16 +178,17 @@ class NodeInterchanges(Objective):
             with torch.no_grad():
                 high_outputs = high.run(step.source).outputs
                 wanted = high.run(step.base, high_outputs, self.high_inside[node]).logits
-            got = self._interchange(model, step, self.low_inside[node])
-            yield {"patched": answer_loss(self.compiled, got, wanted)}
+            got = self._interchange(step, self.low_inside[node])
+            yield {"patched": answer_loss(self.placed, got, wanted)}
         if len(self.low_outside):
             node = _draw(len(self.low_outside), step.generator)
-            got = self._interchange(model, step, self.low_outside[node])
-            yield {"strict": answer_loss(self.compiled, got, clean)}
-        yield {"behaviour": answer_loss(self.compiled, model.run(step.base).logits, clean)}
+            got = self._interchange(step, self.low_outside[node])
+            yield {"strict": answer_loss(self.placed, got, clean)}
+        yield {"behaviour": answer_loss(self.placed, model.run(step.base).logits, clean)}
 
-    def _interchange(self, model: Transformer, step: Step, mask: Tensor) -> Tensor:
+    def _interchange(self, step: Step, mask: Tensor) -> Tensor:
         """Logits on base, with the mask's edges reading the run on the source."""
+        model = self.placed.model
         with torch.no_grad():
             outputs = model.run(step.source).outputs
         return model.run(step.base, outputs, mask).logits
@@ -201,23 +197,22 @@ class NodeInterchanges(Objective):
 class Behaviour(Objective):
     """`behaviour`: the compiled model's answers, by whatever circuit comes of it."""
 
-    def __init__(
-        self, compiled: Compiled, correspondence: Correspondence, device: str | torch.device
-    ) -> None:
-        """The compiled model must be on the device; the correspondence plays no part."""
-        self.compiled = compiled
+    terms = ("behaviour",)
 
-    def losses(self, model: Transformer, step: Step) -> Iterator[dict[Term, Tensor]]:
+    def __init__(self, placed: Placed) -> None:
+        """Both models must be on one device; the correspondence plays no part."""
+        self.placed = placed
+
+    def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on base and source: the inputs that the other objectives see."""
         tokens = torch.cat((step.base, step.source))
         with torch.no_grad():
-            wanted = self.compiled.model.run(tokens).logits
-        yield {"behaviour": answer_loss(self.compiled, model.run(tokens).logits, wanted)}
+            wanted = self.placed.compiled.model.run(tokens).logits
+        got = self.placed.model.run(tokens).logits
+        yield {"behaviour": answer_loss(self.placed, got, wanted)}
 
 
-OBJECTIVES: Mapping[
-    ObjectiveName, Callable[[Compiled, Correspondence, str | torch.device], Objective]
-] = {
+OBJECTIVES: Mapping[ObjectiveName, Callable[[Placed], Objective]] = {
     "edges": EdgeInterchanges,
     "guided": partial(EdgeInterchanges, guided=True),
     "nodes": NodeInterchanges,
@@ -226,7 +221,7 @@ OBJECTIVES: Mapping[
 
 
 def answer_loss(
-    compiled: Compiled,
+    placed: Placed,
     logits: Float[Tensor, "pair pos low_out"],
     wanted: Float[Tensor, "pair pos out"],
 ) -> Float[Tensor, ""]:
@@ -234,11 +229,12 @@ def answer_loss(
 
     A model that can say "none" is trained to where there is no answer.
     """
+    compiled = placed.compiled
     counts = compiled.defined(wanted)
     if compiled.output.numerical:
         return (logits - wanted)[counts].square().mean()
     answers = wanted.argmax(-1)
-    if says_none(compiled, logits.shape[-1]):
+    if placed.says_none:
         answers = answers.where(counts, logits.shape[-1] - 1)[:, 1:]
         return functional.cross_entropy(logits[:, 1:].flatten(0, 1), answers.flatten())
     return functional.cross_entropy(logits[counts], answers[counts])

@@ -16,21 +16,13 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement
 from knowncircuits.models.certificates.certificate import Certificate, QuickAgreement
-from knowncircuits.models.choices import ObjectiveName
-from knowncircuits.models.training.objectives import Term
-from knowncircuits.models.training.trainer import Losses, Trainer
+from knowncircuits.models.training.stepping import Losses
+from knowncircuits.models.training.trainer import Trainer
 from knowncircuits.work.tracking import Mode, start_run
 
 if TYPE_CHECKING:
     import wandb
 
-# The losses that an objective does not have.
-UNUSED: Mapping[ObjectiveName, tuple[Term, ...]] = {
-    "edges": ("strict", "guide"),
-    "guided": ("strict",),
-    "nodes": ("guide",),
-    "behaviour": ("patched", "strict", "guide"),
-}
 # The id of a run that is not done, beside the checkpoint that it goes on from.
 RUN_ID = "wandb-run-id"
 COLUMNS = (
@@ -60,10 +52,9 @@ class Tracker:
 
     def step(self, n: int, losses: Losses) -> None:
         """Log losses before weights, the gradient's norm before clipping, and the learning rate."""
-        logged = {f"train/{name}": value for name, value in asdict(losses).items()}
-        for name in UNUSED[self.trainer.config.objective]:
-            del logged[f"train/{name}"]
-        rate = self.trainer.optimizers[-1].param_groups[0]["lr"]  # Adam's
+        logged = {f"train/{term}": loss for term, loss in losses.terms.items()}
+        logged["train/gradient_norm"] = losses.gradient_norm
+        rate = self.trainer.stepper.optimizers[-1].param_groups[0]["lr"]  # Adam's
         self.run.log({"step": n, **logged, "train/learning_rate": rate})
 
     def validation(self, n: int, agreement: QuickAgreement) -> None:
@@ -171,17 +162,17 @@ def _start(trainer: Trainer, project: str, folder: Path, mode: Mode | None) -> w
         run_id = unfinished.read_text(encoding="utf-8").strip()
     else:
         run_id = secrets.token_hex(4)
-    name = f"{trainer.compiled.name} {trainer.config.objective} {trainer.config.seed}"
+    name = f"{trainer.placed.compiled.name} {trainer.config.objective} {trainer.config.seed}"
     return start_run(project, mode, name=name, config=_configuration(trainer), run_id=run_id)
 
 
 def _configuration(trainer: Trainer) -> Mapping[str, Any]:
     packages = ("knowncircuits", "torch", "wandb")
     return {
-        "case": trainer.compiled.name,
+        "case": trainer.placed.compiled.name,
         "training": asdict(trainer.config),
-        "transformer": asdict(trainer.model.config),
-        "placement": dict(trainer.correspondence.nodes),
-        "device": trainer.model.device.type,
+        "transformer": asdict(trainer.placed.model.config),
+        "placement": dict(trainer.placed.correspondence.nodes),
+        "device": trainer.placed.model.device.type,
         "versions": {package: version(package) for package in packages},
     }

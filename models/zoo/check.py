@@ -56,7 +56,7 @@ def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tupl
         problems.append(
             f"expected a certificate of {CERTIFIED_PAIRS} pairs, got {certificate.n_pairs}"
         )
-    problems += contradictions(certificate, trained.compiled, trained.correspondence)
+    problems += contradictions(certificate, trained.placed)
     if document != json.loads(json.dumps(certificate.to_dict())):
         problems.append("expected shares and failures in certificate.json as its counts give them")
     if stored != trained.circuit:
@@ -73,9 +73,7 @@ def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterato
     pairs = certificate_pairs(trained.compiled, certificate.n_pairs, seed)
     chosen = np.random.default_rng(seed).permutation(len(pairs.base))[:n_pairs]
     quick = quick_agreement(
-        trained.model,
-        trained.compiled,
-        trained.correspondence,
+        trained.placed,
         pairs.base[chosen],
         pairs.source[chosen],
         torch.Generator("cpu").manual_seed(seed),

@@ -20,12 +20,9 @@ from knowncircuits.files.writing import check_writable
 from knowncircuits.models.certificates.certificate import certify
 from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.trained import Trained, as_trained, save_trained
-from knowncircuits.models.training.trainer import (
-    Trainer,
-    TrainingConfig,
-    low_level_config,
-    train,
-)
+from knowncircuits.models.training.config import TrainingConfig
+from knowncircuits.models.training.sizes import low_level_config
+from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
 from knowncircuits.work.processes import run_jobs
@@ -113,7 +110,7 @@ def freeze(trainer: Trainer) -> Trained:
     training = {"config": asdict(trainer.config), "steps": trainer.n_steps}
     if trainer.start:
         training["start"] = trainer.start  # hash of the weights
-    return as_trained(trainer.model, trainer.compiled, trainer.correspondence, training)
+    return as_trained(trainer.placed, training)
 
 
 def with_certificate(
@@ -125,9 +122,7 @@ def with_certificate(
 ) -> Trained:
     """The same model with a new certificate, passed or failed; see `certify`."""
     certificate = certify(
-        trained.model,
-        trained.compiled,
-        trained.correspondence,
+        trained.placed,
         n_pairs=n_pairs,
         seed=seed,
         progress=progress,

@@ -44,6 +44,7 @@ from knowncircuits.leaderboard import (
 )
 from knowncircuits.models import save_trained
 from knowncircuits.models.certificates import read_certificate
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.interop import from_tracr, load_interpbench
 
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
@@ -92,9 +93,10 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
     "Transformer": kc.Transformer,
     "build_site": lambda x: None if isinstance(x, str | Path) else build_site(x, "site"),
     "causal_effects": lambda x: kc.causal_effects(x, n_inputs=3, scales=[1], nodes=["m0"]),
-    "certify model": lambda x: kc.certify(x, *MODELS[1:], n_pairs=1, edges=[]),
-    "certify compiled": lambda x: kc.certify(MODELS[0], x, MODELS[2], n_pairs=1, edges=[]),
-    "certify correspondence": lambda x: kc.certify(*MODELS[:2], x, n_pairs=1, edges=[]),
+    "Placed model": lambda x: Placed(x, *MODELS[1:]),
+    "Placed compiled": lambda x: Placed(MODELS[0], x, MODELS[2]),
+    "Placed correspondence": lambda x: Placed(*MODELS[:2], x),
+    "certify": lambda x: kc.certify(x, n_pairs=1, edges=[]),
     "circuit_effects_figure circuit": lambda x: circuit_effects_figure(x, pd.DataFrame()),
     "circuit_effects_figure frame": lambda x: circuit_effects_figure(CIRCUIT, x),
     "circuit_sankey": circuit_sankey,

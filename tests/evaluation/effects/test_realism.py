@@ -44,7 +44,7 @@ def test_a_natural_model_starts_where_the_other_did(trained: Trained) -> None:
     assert config.objective == "behaviour"
     assert config.seed == trained.training["config"]["seed"]
     trainer = natural_trainer(trained, natural_config(trained, n_inputs=100, n_validation=10))
-    assert trainer.model.config == trained.model.config
+    assert trainer.placed.model.config == trained.model.config
     with pytest.raises(ModelError, match="expected the objective behaviour, got edges"):
         natural_trainer(trained, dataclasses.replace(config, objective="edges"))
 
@@ -100,8 +100,8 @@ def test_norms_are_of_all_weights_of_a_node(trained: Trained) -> None:
 
 def test_models_of_other_places_are_not_compared(trained: Trained) -> None:
     nodes = dict(trained.correspondence.nodes) | {"a1.h0": "a1.h1"}
-    moved = dataclasses.replace(
-        trained, correspondence=dataclasses.replace(trained.correspondence, nodes=nodes)
-    )
+    correspondence = dataclasses.replace(trained.correspondence, nodes=nodes)
+    placed = dataclasses.replace(trained.placed, correspondence=correspondence)
+    moved = dataclasses.replace(trained, placed=placed)
     with pytest.raises(ModelError, match="expected models of one graph and placement"):
         realism(trained, moved)

@@ -28,6 +28,7 @@ from knowncircuits.models.certificates.certificate import (
     quick_agreement,
     read_certificate,
 )
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.names import Node
 from knowncircuits.transformer import Transformer, weights_hash
@@ -48,9 +49,7 @@ def small() -> Compiled:
     return compile_program(rasp.Map(lambda x: x + 1, rasp.tokens), Vocabulary((0, 1, 2), 2))
 
 
-def transplant(
-    compiled: Compiled, n_layers: int, n_heads: int, seed: int | None = None
-) -> tuple[Transformer, Correspondence]:
+def transplant(compiled: Compiled, n_layers: int, n_heads: int, seed: int | None = None) -> Placed:
     """The compiled weights in a larger model, their nodes in other places."""
     config = replace(compiled.model.config, n_layers=n_layers, n_heads=n_heads)
     circuit = compiled.circuit
@@ -71,19 +70,20 @@ def transplant(
                 (i, h), (j, k) = ((n.layer, n.head) for n in (node, place))
                 low.W_QKV[j, :, k], low.b_QKV[j, :, k] = high.W_QKV[i, :, h], high.b_QKV[i, :, h]
                 low.W_O[j, k] = high.W_O[i, h]
-    return low, correspondence
+    return Placed(low, compiled, correspondence)
 
 
-def increments(weight: float = 2.0) -> tuple[Transformer, Compiled, Correspondence]:
+def increments(weight: float = 2.0) -> Placed:
     """x + 1, where the output also reads it from the embedding: a detour past the MLP."""
     compiled = small()
-    low, correspondence = transplant(compiled, 2, 2)
+    placed = transplant(compiled, 2, 2)
     tokens = compiled.variables["tokens"]
     with torch.no_grad():
         for value, direction in tokens.direction_of.items():
             assert isinstance(value, int)
-            low.W_U[direction, compiled.output.values.index(value + 1)] += weight
-    return low, compiled, correspondence
+            column = compiled.output.values.index(value + 1)
+            placed.model.W_U[direction, column] += weight
+    return placed
 
 
 def named(certificate: Certificate | QuickAgreement) -> set[str]:
@@ -100,7 +100,8 @@ def effective(certificate: Certificate) -> set[str]:
 def test_a_compiled_model_is_certified_against_itself(name: str) -> None:
     compiled = compiled_case(name)
     correspondence = Correspondence.same_names(compiled.circuit, compiled.model.graph)
-    found = certify(compiled.model, compiled, correspondence, n_pairs=N_PAIRS)
+    placed = Placed(compiled.model, compiled, correspondence)
+    found = certify(placed, n_pairs=N_PAIRS)
     assert found.passed
     assert not found.failures
     everything = (found.accuracy, *found.edges.values(), *found.nodes.values())
@@ -117,18 +118,20 @@ def test_a_compiled_model_is_certified_against_itself(name: str) -> None:
 def test_so_is_one_whose_nodes_are_elsewhere(name: str, seed: int) -> None:
     compiled = compiled_case(name)
     n_layers = compiled.model.config.n_layers + 1
-    low, correspondence = transplant(compiled, n_layers, 3, seed)
-    assert certify(low, compiled, correspondence, n_pairs=60, ablations=("resample",)).passed
-    wrong = Correspondence.shuffled(compiled.circuit, low.graph, seed + 10)
-    assert wrong.nodes != correspondence.nodes
-    failures = named(certify(low, compiled, wrong, n_pairs=60, ablations=("resample",)))
+    placed = transplant(compiled, n_layers, 3, seed)
+    assert certify(placed, n_pairs=60, ablations=("resample",)).passed
+    wrong = Correspondence.shuffled(compiled.circuit, placed.model.graph, seed + 10)
+    assert wrong.nodes != placed.correspondence.nodes
+    failures = named(
+        certify(replace(placed, correspondence=wrong), n_pairs=60, ablations=("resample",))
+    )
     assert any(failure.startswith("inside edge") for failure in failures)
     assert "accuracy" not in failures
 
 
 def test_an_outside_edge_with_an_effect_is_named() -> None:
-    low, compiled, correspondence = increments()
-    found = certify(low, compiled, correspondence)
+    placed = increments()
+    found = certify(placed)
     assert found.accuracy.share == 1
     assert not found.passed
     random = {"random outside edges", "random mixed edges"}
@@ -142,11 +145,11 @@ def test_an_outside_edge_with_an_effect_is_named() -> None:
 
 def test_only_the_edge_with_a_small_weight_has_an_effect() -> None:
     compiled = compiled_case("fraction_of_x")
-    low, correspondence = transplant(compiled, 2, 4)
+    placed = transplant(compiled, 2, 4)
     (is_x,) = compiled.variables["is_x"].directions
     with torch.no_grad():
-        low.W_U[is_x] += 0.06
-    found = certify(low, compiled, correspondence, n_pairs=N_PAIRS)
+        placed.model.W_U[is_x] += 0.06
+    found = certify(placed, n_pairs=N_PAIRS)
     assert "outside edge m0->logits" in named(found)
     assert "all outside edges at once" in named(found)
     assert effective(found) == {"m0->logits"}
@@ -155,23 +158,23 @@ def test_only_the_edge_with_a_small_weight_has_an_effect() -> None:
 
 def test_leaks_that_cancel_are_named_though_the_joint_patch_is_perfect() -> None:
     compiled = compiled_case("fraction_of_x")
-    low, correspondence = transplant(compiled, 2, 4)
+    placed = transplant(compiled, 2, 4)
     (is_x,) = compiled.variables["is_x"].directions
     x = compiled.variables["tokens"].direction_of["x"]
     with torch.no_grad():
-        low.W_U[is_x] += 0.1
-        low.W_U[x] -= 0.1
-    found = certify(low, compiled, correspondence, n_pairs=N_PAIRS)
+        placed.model.W_U[is_x] += 0.1
+        placed.model.W_U[x] -= 0.1
+    found = certify(placed, n_pairs=N_PAIRS)
     assert found.accuracy.share == found.sets["outside"].share == 1
     assert {"outside edge m0->logits", "outside edge embed->logits"} <= named(found)
     assert effective(found) == {"m0->logits", "embed->logits"}
 
 
 def test_an_inside_edge_that_is_not_read_is_named() -> None:
-    low, compiled, correspondence = increments(1.0)
+    placed = increments(1.0)
     with torch.no_grad():
-        low.W_in.zero_()
-    found = certify(low, compiled, correspondence)
+        placed.model.W_in.zero_()
+    found = certify(placed)
     assert found.accuracy.share == 1
     assert {"inside edge embed->m0", "inside edge m0->logits"} <= named(found)
     assert found.edges["embed->m0"].low_effect == 0 < found.edges["embed->m0"].high_effect
@@ -183,7 +186,8 @@ def test_an_inside_edge_has_to_be_used_even_where_all_answers_agree() -> None:
     """Where the compiled model says None nothing counts, so an edge that decides it can be idle."""
     compiled = compiled_case("drop_repeated_neighbour")
     correspondence = Correspondence.same_names(compiled.circuit, compiled.model.graph)
-    good = certify(compiled.model, compiled, correspondence, n_pairs=N_PAIRS)
+    placed = Placed(compiled.model, compiled, correspondence)
+    good = certify(placed, n_pairs=N_PAIRS)
     edge = "embed->a0.h0<v>"
     used = good.edges[edge]
     assert good.passed
@@ -201,13 +205,13 @@ def test_an_inside_edge_has_to_be_used_even_where_all_answers_agree() -> None:
 
 def test_edges_left_out_are_named() -> None:
     compiled = small()
-    low, correspondence = transplant(compiled, 1, 1)
-    found = certify(low, compiled, correspondence, edges=["embed->m0"])
+    placed = transplant(compiled, 1, 1)
+    found = certify(placed, edges=["embed->m0"])
     assert list(found.edges) == ["embed->m0"]
     assert not found.passed
     assert "m0->logits" in found.failures[0]
     with pytest.raises(GraphError, match="unknown edge"):
-        certify(low, compiled, correspondence, edges=["m0->embed"])
+        certify(placed, edges=["m0->embed"])
 
 
 def test_pairs_are_all_there_are_or_test_inputs() -> None:
@@ -237,6 +241,7 @@ def test_counts_are_those_of_a_loop(sets: str, seed: int) -> None:
     config = replace(compiled.model.config, n_layers=2, n_heads=2, activation="gelu")
     model = random_model(config, dtype=torch.float32)
     correspondence = Correspondence.same_names(compiled.circuit, model.graph)
+    placed = Placed(model, compiled, correspondence)
     pairs = certificate_pairs(compiled, 20, 0)
     rng = np.random.default_rng(seed)
     n, edge = model.graph.n_edges, int(rng.choice(np.flatnonzero(correspondence.inside)))
@@ -250,7 +255,11 @@ def test_counts_are_those_of_a_loop(sets: str, seed: int) -> None:
         ),
     }[sets]
     found = measure(
-        model, compiled, correspondence, pairs.base, pairs.source, {"sets": rows}, batch_size=7
+        placed,
+        pairs.base,
+        pairs.source,
+        {"sets": rows},
+        batch_size=7,
     )["sets"]
     agreeing = positions = 0
     rows = np.broadcast_to(rows, (20, n))
@@ -273,24 +282,24 @@ def test_counts_are_those_of_a_loop(sets: str, seed: int) -> None:
 @pytest.mark.parametrize("name", ["fraction_of_x", "histogram"])
 def test_mean_and_zero_ablation_are_reported(name: str) -> None:
     compiled = compiled_case(name)
-    low, correspondence = transplant(compiled, 2, 2)
-    found = certify(low, compiled, correspondence, n_pairs=N_PAIRS)
+    placed = transplant(compiled, 2, 2)
+    found = certify(placed, n_pairs=N_PAIRS)
     assert list(found.ablations) == ["mean", "zero"]
     for group in found.ablations.values():
-        assert set(group) == {"outside", *correspondence.circuit.edges()}
+        assert set(group) == {"outside", *placed.circuit.edges()}
         assert group["outside"].share == 1
         assert all(a.agreeing == a.positions for a in group.values())
     with pytest.raises(ModelError, match="expected resample"):
-        certify(low, compiled, correspondence, ablations=("mean",))
+        certify(placed, ablations=("mean",))
 
 
 def test_numbers_are_equal_within_the_tolerance() -> None:
     compiled = compiled_case("fraction_of_x")
-    low, correspondence = transplant(compiled, 2, 1)
+    placed = transplant(compiled, 2, 1)
     with torch.no_grad():
-        low.b_U += 0.04
-    assert certify(low, compiled, correspondence, n_pairs=N_PAIRS).passed
-    strict = certify(low, compiled, correspondence, n_pairs=N_PAIRS, atol=0.03)
+        placed.model.b_U += 0.04
+    assert certify(placed, n_pairs=N_PAIRS).passed
+    strict = certify(placed, n_pairs=N_PAIRS, atol=0.03)
     assert strict.accuracy.agreeing == 0
     assert "accuracy" in named(strict)
 
@@ -299,8 +308,9 @@ def test_equal_seeds_give_equal_certificates_whatever_the_batch() -> None:
     compiled = compiled_case("fraction_of_x")
     model = random_model(replace(compiled.model.config, n_heads=2), dtype=torch.float32)
     correspondence = Correspondence.same_names(compiled.circuit, model.graph)
+    placed = Placed(model, compiled, correspondence)
     first, second, other = (
-        certify(model, compiled, correspondence, n_pairs=N_PAIRS, seed=seed, batch_size=size)
+        certify(placed, n_pairs=N_PAIRS, seed=seed, batch_size=size)
         for seed, size in ((3, 1024), (3, 77), (4, 1024))
     )
     assert replace(first, ablations={}) == replace(second, ablations={})
@@ -308,20 +318,20 @@ def test_equal_seeds_give_equal_certificates_whatever_the_batch() -> None:
 
 
 def test_a_certificate_is_of_the_weights() -> None:
-    low, compiled, correspondence = increments()
-    before = certify(low, compiled, correspondence)
-    assert before.weights == weights_hash(low) != before.compiled_weights
+    placed = increments()
+    before = certify(placed)
+    assert before.weights == weights_hash(placed.model) != before.compiled_weights
     assert before.versions["torch"] == torch.__version__
     with torch.no_grad():
-        low.W_E[0, 0] += 1e-3
-    assert certify(low, compiled, correspondence).weights != before.weights
+        placed.model.W_E[0, 0] += 1e-3
+    assert certify(placed).weights != before.weights
     with pytest.raises(ModelError, match="weights"):
-        recheck(low, compiled, correspondence, before)
+        recheck(placed, before)
 
 
 def test_certificates_are_written_and_read(tmp_path: Path) -> None:
-    low, compiled, correspondence = increments()
-    found = certify(low, compiled, correspondence)
+    placed = increments()
+    found = certify(placed)
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["passed"] is False
     assert document["edges"]["embed->logits"]["share"] < 1
@@ -341,58 +351,51 @@ def test_hooks_find_the_same(name: str) -> None:
     config = replace(compiled.model.config, n_layers=2, n_heads=2, d_head=4, activation="gelu")
     model = random_model(config, dtype=torch.float32)
     correspondence = Correspondence.shuffled(compiled.circuit, model.graph, 0)
-    found = certify(model, compiled, correspondence, n_pairs=50, ablations=("resample",))
+    placed = Placed(model, compiled, correspondence)
+    found = certify(placed, n_pairs=50, ablations=("resample",))
     n_determined = int(correspondence.circuit.determined.sum())
-    assert len(recheck(model, compiled, correspondence, found, n_edges=14)) == min(14, n_determined)
-    checked = recheck(model, compiled, correspondence, found, n_edges=4, n_pairs=20)
+    assert len(recheck(placed, found, n_edges=14)) == min(14, n_determined)
+    checked = recheck(placed, found, n_edges=4, n_pairs=20)
     assert sorted(found.labels[edge] for edge in checked) == ["in", "in", "out", "out"]
 
 
 def test_a_wrong_certificate_is_found_out() -> None:
-    low, compiled, correspondence = increments()
-    found = certify(low, compiled, correspondence)
+    placed = increments()
+    found = certify(placed)
     claimed = replace(found.edges["embed->logits"], agreeing=found.accuracy.positions)
     forged = replace(found, edges={**found.edges, "embed->logits": claimed})
     with pytest.raises(ModelError, match="embed->logits: expected"):
-        recheck(low, compiled, correspondence, forged, n_edges=1000)
+        recheck(placed, forged, n_edges=1000)
 
 
-def quick(low: Transformer, compiled: Compiled, correspondence: Correspondence) -> QuickAgreement:
-    pairs = certificate_pairs(compiled, 256, 1)
+def quick(placed: Placed) -> QuickAgreement:
+    pairs = certificate_pairs(placed.compiled, 256, 1)
     generator = torch.Generator().manual_seed(0)
-    return quick_agreement(low, compiled, correspondence, pairs.base, pairs.source, generator)
+    return quick_agreement(placed, pairs.base, pairs.source, generator)
 
 
 def test_the_quick_form_finds_the_same_failures() -> None:
     compiled = compiled_case("fraction_of_x")
-    low, correspondence = transplant(compiled, 2, 4)
-    found = quick(low, compiled, correspondence)
+    placed = transplant(compiled, 2, 4)
+    found = quick(placed)
     assert found.passed
     assert found.worst_inside[1] == 1
-    assert set(found.inside) == set(correspondence.circuit.edges())
-    leaky = quick(*increments())
+    assert set(found.inside) == set(placed.circuit.edges())
+    leaky = quick(increments())
     assert named(leaky) >= {"single outside edges", "all outside edges at once"}
     assert leaky.worst_inside[1] < 1
-    assert quick(*increments()) == leaky
+    assert quick(increments()) == leaky
 
 
 def test_what_does_not_belong_together_is_refused() -> None:
     compiled, other = compiled_case("fraction_of_x"), compiled_case("histogram")
-    low, correspondence = transplant(compiled, 2, 4)
-    smaller, small_correspondence = transplant(compiled, 2, 2)
-    pairs = certificate_pairs(compiled, 5, 0)
+    low, correspondence = (placed := transplant(compiled, 2, 4)).model, placed.correspondence
     attempts: list[tuple[str, Callable[[], object]]] = [
-        ("model's graph", lambda: certify(smaller, compiled, correspondence)),
-        ("compiled circuit", lambda: certify(low, other, correspondence)),
-        ("context", lambda: certify(shrunk(low, n_ctx=3), compiled, correspondence)),
-        ("tokens", lambda: certify(shrunk(low, d_vocab=3), compiled, correspondence)),
-        ("outputs", lambda: certify(shrunk(low, d_vocab_out=3), compiled, correspondence)),
-        (
-            "model's graph",
-            lambda: quick_agreement(
-                low, compiled, small_correspondence, pairs.base, pairs.source, torch.Generator()
-            ),
-        ),
+        ("model's graph", lambda: replace(placed, model=transplant(compiled, 2, 2).model)),
+        ("compiled circuit", lambda: Placed(low, other, correspondence)),
+        ("context", lambda: replace(placed, model=shrunk(low, n_ctx=3))),
+        ("tokens", lambda: replace(placed, model=shrunk(low, d_vocab=3))),
+        ("outputs", lambda: replace(placed, model=shrunk(low, d_vocab_out=3))),
     ]
     for message, attempt in attempts:
         with pytest.raises(ModelError, match=f"expected .*{message}.*, got "):
@@ -404,12 +407,10 @@ def shrunk(model: Transformer, **sizes: int) -> Transformer:
 
 
 def test_progress_is_told_to_the_end() -> None:
-    low, compiled, correspondence = increments()
+    placed = increments()
     told: list[tuple[int, int]] = []
     certify(
-        low,
-        compiled,
-        correspondence,
+        placed,
         batch_size=50,
         progress=lambda done, total: told.append((done, total)),
     )

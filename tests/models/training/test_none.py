@@ -13,9 +13,10 @@ from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.training.objectives import answer_loss
-from knowncircuits.models.training.trainer import low_level_config
+from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.transformer import Transformer
 
 N_PAIRS = 150
@@ -46,15 +47,17 @@ def test_all_positions_count_and_every_change_is_followed(compiled: Compiled) ->
     """Without the answer, a change to None counts nowhere and one from None only half."""
     same = Correspondence.same_names(compiled.circuit, compiled.model.graph)
     low = with_none(compiled, 0.5)
-    found = certify(low, compiled, same, n_pairs=N_PAIRS, ablations=["resample"])
-    without = certify(compiled.model, compiled, same, n_pairs=N_PAIRS, ablations=["resample"])
+    found = certify(Placed(low, compiled, same), n_pairs=N_PAIRS, ablations=["resample"])
+    without = certify(
+        Placed(compiled.model, compiled, same), n_pairs=N_PAIRS, ablations=["resample"]
+    )
     assert found.passed
     assert found.accuracy.positions == N_PAIRS * load_case(compiled.name).max_len
     assert found.accuracy.positions > without.accuracy.positions
     for edge in same.circuit.edges():
         assert found.edges[edge].low_changed == found.edges[edge].high_changed > 0
         assert without.edges[edge].low_changed < without.edges[edge].high_changed
-    recheck(low, compiled, same, found, n_edges=4)  # through hooks, in plain Python
+    recheck(Placed(low, compiled, same), found, n_edges=4)  # through hooks, in plain Python
 
 
 @pytest.mark.parametrize("logit", [-1.0, 2.0])
@@ -63,13 +66,15 @@ def test_answering_where_there_is_none_and_the_reverse_fail(
 ) -> None:
     same = Correspondence.same_names(compiled.circuit, compiled.model.graph)
     low = with_none(compiled, logit)
-    found = certify(low, compiled, same, n_pairs=N_PAIRS, ablations=["resample"])
-    defined = certify(compiled.model, compiled, same, n_pairs=N_PAIRS, ablations=["resample"])
+    found = certify(Placed(low, compiled, same), n_pairs=N_PAIRS, ablations=["resample"])
+    defined = certify(
+        Placed(compiled.model, compiled, same), n_pairs=N_PAIRS, ablations=["resample"]
+    )
     answered = defined.accuracy.positions
     wrong = found.accuracy.positions - answered if logit < 0 else answered
     assert found.accuracy.agreeing == found.accuracy.positions - wrong
     assert found.failures[0].startswith("accuracy")
-    recheck(low, compiled, same, found, n_edges=4)
+    recheck(Placed(low, compiled, same), found, n_edges=4)
 
 
 def test_the_loss_is_that_of_a_class_more(compiled: Compiled) -> None:
@@ -83,7 +88,9 @@ def test_the_loss_is_that_of_a_class_more(compiled: Compiled) -> None:
     ]
     terms = [-log_p[i, 1 + j, k] for i, row in enumerate(answers) for j, k in enumerate(row)]
     expected = sum(terms) / len(terms)
-    assert answer_loss(compiled, logits, wanted).item() == pytest.approx(float(expected), rel=1e-5)
+    same = Correspondence.same_names(compiled.circuit, compiled.model.graph)
+    placed = Placed(with_none(compiled, 0.0), compiled, same)
+    assert answer_loss(placed, logits, wanted).item() == pytest.approx(float(expected), rel=1e-5)
     assert any(-1 in row for row in answers)
 
 

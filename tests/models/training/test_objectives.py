@@ -15,6 +15,7 @@ from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.agreement import Agreement, measure
 from knowncircuits.models.certificates.certificate import edge_set
 from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.training.config import SIIT, TrainingConfig
 from knowncircuits.models.training.objectives import (
     Behaviour,
     EdgeInterchanges,
@@ -22,13 +23,8 @@ from knowncircuits.models.training.objectives import (
     NodeInterchanges,
     Step,
 )
-from knowncircuits.models.training.trainer import (
-    SIIT,
-    Trainer,
-    TrainingConfig,
-    low_level_config,
-    train,
-)
+from knowncircuits.models.training.sizes import low_level_config
+from knowncircuits.models.training.trainer import Trainer, train
 
 FEW = {"n_inputs": 2000, "n_validation": 200}
 
@@ -42,35 +38,35 @@ def trainer(config: TrainingConfig, name: str = "fraction_of_x") -> Trainer:
 
 def test_edges_are_drawn_as_described() -> None:
     drawn = trainer(TrainingConfig(**FEW))
-    assert isinstance(drawn.objective, EdgeInterchanges)
-    inside, outside = drawn.objective.draw(3000, drawn.generator)
+    assert isinstance(drawn.stepper.objective, EdgeInterchanges)
+    inside, outside = drawn.stepper.objective.draw(3000, drawn.generator)
     per_pair = inside.sum(1)
     assert 0.3 < (per_pair == 0).float().mean() < 0.55  # a third, and empty subsets
-    assert (outside.sum(1) == drawn.objective.outside.sum()).float().mean() >= 0.5
-    assert not outside[:, torch.from_numpy(drawn.correspondence.inside)].any()
+    assert (outside.sum(1) == drawn.stepper.objective.outside.sum()).float().mean() >= 0.5
+    assert not outside[:, torch.from_numpy(drawn.placed.correspondence.inside)].any()
 
 
 def test_edges_that_lag_are_patched_more_often() -> None:
     drawn = trainer(TrainingConfig(**FEW, lagging=0.5))
-    assert isinstance(drawn.objective, EdgeInterchanges)
-    n_inside = len(drawn.objective.inside)
+    assert isinstance(drawn.stepper.objective, EdgeInterchanges)
+    n_inside = len(drawn.stepper.objective.inside)
     assert drawn.emphasis == Emphasis()  # nothing is validated yet
-    agreement = drawn.validate()
-    drawn.judge(agreement)
+    agreement = drawn.ending.validate()
+    drawn.ending.judge(agreement, drawn.n_steps)
     lags = 1 - torch.tensor([found.share for found in agreement.inside.values()])
     expected = 0.5 / n_inside + 0.5 * lags / lags.sum()
     chances = drawn.emphasis.inside
     assert chances is not None
     assert torch.allclose(chances, expected)
-    edges = [drawn.model.graph.edges[i] for i in drawn.objective.inside]
+    edges = [drawn.placed.model.graph.edges[i] for i in drawn.stepper.objective.inside]
     assert edges == list(agreement.inside)  # the same order
     edge, *others = agreement.inside
     nothing_counts = {edge: Agreement(), **{other: agreement.inside[other] for other in others}}
-    drawn.judge(dataclasses.replace(agreement, inside=nothing_counts))
+    drawn.ending.judge(dataclasses.replace(agreement, inside=nothing_counts), drawn.n_steps)
     assert drawn.emphasis.inside is not None
     assert drawn.emphasis.inside[0] == pytest.approx(0.5 / n_inside)
     one = Emphasis(torch.eye(n_inside)[2])
-    inside, _ = drawn.objective.draw(3000, drawn.generator, one)
+    inside, _ = drawn.stepper.objective.draw(3000, drawn.generator, one)
     alone = inside[inside.sum(1) == 1].mean(0)
     assert alone.argmax() == 2
     assert alone[2] > 0.7  # the others are random subsets of one edge
@@ -78,11 +74,11 @@ def test_edges_that_lag_are_patched_more_often() -> None:
 
 def test_outside_edges_come_in_slowly() -> None:
     drawn = trainer(TrainingConfig(**FEW, quiet=2, ramp=4, steps=8))
-    assert isinstance(drawn.objective, EdgeInterchanges)
+    assert isinstance(drawn.stepper.objective, EdgeInterchanges)
     strengths = []
     for _ in range(8):
         strengths.append(drawn.emphasis.outside)
-        _, outside = drawn.objective.draw(8, drawn.generator, drawn.emphasis)
+        _, outside = drawn.stepper.objective.draw(8, drawn.generator, drawn.emphasis)
         assert set(outside.unique().tolist()) <= {0.0, strengths[-1]}
         drawn.step()
     assert strengths == [0, 0, 0, 0.25, 0.5, 0.75, 1, 1]
@@ -108,17 +104,19 @@ def replaced(model: torch.nn.Module, node: str, base: Tensor, source: Tensor) ->
 def test_node_losses_are_those_of_hooks() -> None:
     """Each is the squared error between whole outputs of one node, in both models or in one."""
     drawn = trainer(dataclasses.replace(SIIT, **FEW))
-    assert isinstance(drawn.objective, NodeInterchanges)
-    (base, source), high = drawn.validation, drawn.compiled.model
-    nodes = {h: l for h, l in drawn.correspondence.nodes.items() if h[0] in "am"}
+    assert isinstance(drawn.stepper.objective, NodeInterchanges)
+    (base, source), high = drawn.inputs.validation, drawn.placed.compiled.model
+    nodes = {h: l for h, l in drawn.placed.correspondence.nodes.items() if h[0] in "am"}
     assert nodes == {"m0": "m0", "a1.h0": nodes["a1.h0"]}
-    others = [n for n in drawn.model.graph.sources if n[0] in "am" and n not in nodes.values()]
+    others = [
+        n for n in drawn.placed.model.graph.sources if n[0] in "am" and n not in nodes.values()
+    ]
 
     def loss(got: Tensor, wanted: Tensor) -> float:
-        counts = drawn.compiled.defined(wanted)
+        counts = drawn.placed.compiled.defined(wanted)
         return (got - wanted)[counts].square().mean().item()
 
-    model = drawn.model
+    model = drawn.placed.model
     inside = {
         loss(replaced(model, l, base, source), replaced(high, h, base, source))
         for h, l in nodes.items()
@@ -126,7 +124,7 @@ def test_node_losses_are_those_of_hooks() -> None:
     outside = {loss(replaced(model, node, base, source), high(base)) for node in others}
     seen: dict[str, set[float]] = {"patched": set(), "strict": set(), "behaviour": set()}
     for _ in range(60):  # so that every node is drawn
-        steps = list(drawn.objective.losses(model, Step(base, source, drawn.generator)))
+        steps = list(drawn.stepper.objective.losses(Step(base, source, drawn.generator)))
         assert [list(step) for step in steps] == [["patched"], ["strict"], ["behaviour"]]
         for step in steps:
             for name, value in step.items():
@@ -157,18 +155,19 @@ def test_nodes_agree_where_nodes_are_trained_and_edges_do_not() -> None:
     first = done.step()
     agreement = train(done)
     last = [done.step() for _ in range(10)]
-    for name in ("behaviour", "patched", "strict"):
-        assert max(getattr(losses, name) for losses in last) < getattr(first, name) / 20
-    graph = done.model.graph
+    assert set(first.terms) == {"behaviour", "patched", "strict"}
+    for term, loss in first.terms.items():
+        assert max(losses.terms[term] for losses in last) < loss / 20
+    graph = done.placed.model.graph
     nodes = measure(
-        done.model,
-        done.compiled,
-        done.correspondence,
-        *done.validation,
+        done.placed,
+        *done.inputs.validation,
         {node: edge_set(graph, graph.edges_from(node)) for node in graph.sources},
     )
     assert all(
-        nodes[node].share > 0.99 for node in done.correspondence.nodes.values() if node in nodes
+        nodes[node].share > 0.99
+        for node in done.placed.correspondence.nodes.values()
+        if node in nodes
     )
     assert min(found.share for found in nodes.values()) > 0.9
     assert agreement.accuracy.share > 0.99
@@ -179,33 +178,35 @@ def test_nodes_agree_where_nodes_are_trained_and_edges_do_not() -> None:
 def test_objectives_differ() -> None:
     config = TrainingConfig(**FEW, batch_size=8)
     first, second = trainer(config), trainer(dataclasses.replace(config, objective="nodes"))
-    assert torch.equal(first.model.W_E, second.model.W_E)
-    assert first.step().strict == 0.0
-    assert second.step().strict > 0.0
-    assert not torch.equal(first.model.W_E, second.model.W_E)
+    assert torch.equal(first.placed.model.W_E, second.placed.model.W_E)
+    assert list(first.step().terms) == ["behaviour", "patched"]
+    assert second.step().terms["strict"] > 0.0
+    assert not torch.equal(first.placed.model.W_E, second.placed.model.W_E)
 
 
 def test_natural_models_learn_the_answers_and_another_circuit() -> None:
     """Training ends where accuracy says so; what lies outside the circuit is not looked at."""
     config = TrainingConfig(**FEW, objective="behaviour", steps=1500)
     done = trainer(config)
-    assert isinstance(done.objective, Behaviour)
-    (base, source), high = done.validation, done.compiled.model
+    assert isinstance(done.stepper.objective, Behaviour)
+    (base, source), high = done.inputs.validation, done.placed.compiled.model
     step = Step(base, source, done.generator)
-    ((term, loss),) = next(done.objective.losses(done.model, step)).items()
+    ((term, loss),) = next(done.stepper.objective.losses(step)).items()
     both = torch.cat((base, source))
-    errors = (done.model(both) - high(both))[done.compiled.defined(high(both))].square()
+    errors = (done.placed.model(both) - high(both))[
+        done.placed.compiled.defined(high(both))
+    ].square()
     assert (term, loss.item()) == ("behaviour", pytest.approx(errors.mean().item(), rel=1e-5))
     first = done.step()
-    assert (first.patched, first.strict) == (0.0, 0.0)
+    assert list(first.terms) == ["behaviour"]
     agreement = train(done)
     assert done.n_steps < config.steps
     assert agreement.accuracy.share >= 0.999
     assert agreement.worst_inside == ("", 1.0)  # not measured
-    graph = done.model.graph
-    outside = ~done.correspondence.inside & (done.correspondence.circuit.determined)
+    graph = done.placed.model.graph
+    outside = ~done.placed.correspondence.inside & (done.placed.correspondence.circuit.determined)
     sets = {"outside": outside[None], "nothing": edge_set(graph, [])}
-    found = measure(done.model, done.compiled, done.correspondence, base, source, sets)
+    found = measure(done.placed, base, source, sets)
     assert found["outside"].share < 0.7 < 0.999 <= found["nothing"].share
 
 

@@ -17,14 +17,12 @@ from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.trained import as_trained, load_trained, save_trained
-from knowncircuits.models.training.trainer import (
-    Trainer,
-    TrainingConfig,
-    low_level_config,
-    start_from,
-    train,
-)
+from knowncircuits.models.training.config import TrainingConfig
+from knowncircuits.models.training.sizes import low_level_config
+from knowncircuits.models.training.start import start_from
+from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.zoo import load_model
 from knowncircuits.transformer import Transformer, weights_hash
 
@@ -44,7 +42,7 @@ def trainer(
 
 
 def weights(trainer: Trainer) -> list[torch.Tensor]:
-    return [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    return [parameter.detach().clone() for parameter in trainer.placed.model.parameters()]
 
 
 def test_weights_do_not_depend_on_the_compiled_dtype() -> None:
@@ -54,17 +52,17 @@ def test_weights_do_not_depend_on_the_compiled_dtype() -> None:
     found = []
     for followed in (compiled, load_case("fraction_of_x").compile(dtype=torch.float32)):
         trainer = Trainer(followed, placement, low, SHORT)
-        assert trainer.compiled.model.dtype == trainer.model.dtype == torch.float32
+        assert trainer.placed.compiled.model.dtype == trainer.placed.model.dtype == torch.float32
         train(trainer)
-        found.append(weights_hash(trainer.model))
+        found.append(weights_hash(trainer.placed.model))
     assert found[0] == found[1]
 
 
 def test_weights_of_any_dtype_are_saved_and_loaded(tmp_path: Path) -> None:
     compiled = load_case("fraction_of_x").compile()
     placement = Correspondence.same_names(compiled.circuit, compiled.model.graph)
-    certificate = certify(compiled.model, compiled, placement, n_pairs=100)
-    trained = as_trained(compiled.model, compiled, placement)
+    certificate = certify(Placed(compiled.model, compiled, placement), n_pairs=100)
+    trained = as_trained(Placed(compiled.model, compiled, placement))
     save_trained(dataclasses.replace(trained, certificate=certificate), tmp_path)
     assert load_trained(tmp_path).model.dtype == torch.float64
 
@@ -74,8 +72,8 @@ def test_a_model_is_trained_certified_saved_and_scored(tmp_path: Path) -> None:
     done = trainer(TrainingConfig(steps=1000), seed=3)
     agreement = train(done)
     assert agreement.passed, agreement.failures
-    trained = as_trained(done.model, done.compiled, done.correspondence)
-    certificate = certify(trained.model, trained.compiled, trained.correspondence, n_pairs=1000)
+    trained = as_trained(done.placed)
+    certificate = certify(trained.placed, n_pairs=1000)
     assert certificate.passed, certificate.failures
     save_trained(dataclasses.replace(trained, certificate=certificate), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -133,7 +131,9 @@ def test_the_model_is_the_average_of_the_weights_that_are_stepped() -> None:
         plain.step()
         kept = min(0.7, step / (step + 9))
         mean = [kept * m + (1 - kept) * w for m, w in zip(mean, weights(plain), strict=True)]
-    assert all(map(torch.equal, averaged.moving.parameters(), plain.model.parameters()))
+    assert all(
+        map(torch.equal, averaged.stepper.moving.parameters(), plain.placed.model.parameters())
+    )
     assert all(map(torch.allclose, weights(averaged), mean))
     assert not any(map(torch.equal, weights(averaged), weights(plain)))
 
@@ -145,8 +145,8 @@ def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
     other = load_model("sort")
     low = low_level_config(compiled, n_heads=2, d_model=96, d_head=96)
     placement = Correspondence.same_names(compiled.circuit, low.graph)
-    drawn = Trainer(compiled, placement, low, SHORT).model
-    started = Trainer(compiled, placement, low, SHORT, start=other).model
+    drawn = Trainer(compiled, placement, low, SHORT).placed.model
+    started = Trainer(compiled, placement, low, SHORT, start=other).placed.model
     assert torch.equal(started.W_E, other.model.W_E)
     assert torch.equal(started.W_QKV[:3], other.model.W_QKV)
     assert torch.equal(started.W_in[3], drawn.W_in[3])
@@ -159,7 +159,7 @@ def test_tokens_have_the_embeddings_that_they_had() -> None:
     compiled, other = load_case("sort_unique_numbers").compile(), load_model("sort")
     low = low_level_config(compiled, n_heads=2, d_model=96, d_head=96)
     placement = Correspondence.same_names(compiled.circuit, low.graph)
-    model = Trainer(compiled, placement, low, SHORT, start=other).model
+    model = Trainer(compiled, placement, low, SHORT, start=other).placed.model
     for tokens in ([0], [9, 3, 1]):
         (ids,), (known,) = (c.encode([tokens]) for c in (compiled, other.compiled))
         assert torch.equal(model.W_E[ids], other.model.W_E[known])
@@ -169,9 +169,9 @@ def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
     trained = load_model("fraction_of_x")
     parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
     started = Trainer(*parts, start=trained)
-    assert started.validate().passed
-    assert not Trainer(*parts).validate().passed
-    assert all(p.requires_grad for p in started.model.parameters())
+    assert started.ending.validate().passed
+    assert not Trainer(*parts).ending.validate().passed
+    assert all(p.requires_grad for p in started.placed.model.parameters())
 
 
 @pytest.mark.parametrize("cooldown", [0, 100])
@@ -180,13 +180,13 @@ def test_training_ends_where_validation_passes_or_cools_down_first(cooldown: int
     config = dataclasses.replace(SHORT, cooldown=cooldown)
     parts = trained.compiled, trained.correspondence, trained.model.config, config
     started = Trainer(*parts, start=trained)
-    started.judge(started.validate())
+    started.ending.judge(started.ending.validate(), started.n_steps)
     assert started.done == (cooldown == 0)
-    assert (started.cooling_since is None) == (cooldown == 0)
+    assert (started.ending.cooling_since is None) == (cooldown == 0)
     drawn = Trainer(*parts)
-    drawn.judge(drawn.validate())
+    drawn.ending.judge(drawn.ending.validate(), drawn.n_steps)
     assert not drawn.done
-    assert drawn.cooling_since is None
+    assert drawn.ending.cooling_since is None
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ def test_models_that_are_no_start(name: str, sizes: dict[str, int], message: str
 
 def test_models_with_norms_do_not_start_from_others() -> None:
     normed = trainer(SHORT)
-    low = dataclasses.replace(normed.model.config, layer_norm=True)
+    low = dataclasses.replace(normed.placed.model.config, layer_norm=True)
     model = Transformer(low)
-    trained = as_trained(model, normed.compiled, normed.correspondence)
+    trained = as_trained(Placed(model, normed.placed.compiled, normed.placed.correspondence))
     with pytest.raises(ModelError, match="without norms"):
-        start_from(model, normed.compiled, trained)
+        start_from(model, normed.placed.compiled, trained)
 
 
 def test_checkpoints_of_another_start_are_refused(tmp_path: Path) -> None:
@@ -260,18 +260,21 @@ def test_a_cosine_begins_where_the_one_before_has_ended() -> None:
 
 def test_inputs_are_split() -> None:
     drawn = trainer(SHORT)
-    n_tokens = len(drawn.compiled.vocabulary.tokens)
-    for inputs, split in ((drawn.inputs, "train"), (torch.cat(drawn.validation), "test")):
+    n_tokens = len(drawn.placed.compiled.vocabulary.tokens)
+    for inputs, split in (
+        (drawn.inputs.train, "train"),
+        (torch.cat(drawn.inputs.validation), "test"),
+    ):
         assert in_split(inputs[:, 1:].numpy() - 1, n_tokens, split).all()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "steps above 0"),
-        ({"learning_rate": -1.0}, "learning_rate above 0"),
-        ({"lagging": 1.5}, "lagging from 0 to 1"),
-        ({"quiet": -1}, "quiet of at least 0"),
+        ({"steps": 0}, "steps to be greater than 0, got 0"),
+        ({"learning_rate": -1.0}, "learning_rate to be greater than 0"),
+        ({"lagging": 1.5}, "lagging to be less than or equal to 1"),
+        ({"quiet": -1}, "quiet to be greater than or equal to 0"),
         ({"restarts": (9, 9)}, "restarts at rising steps"),
     ],
 )
@@ -291,8 +294,11 @@ def test_sizes_that_do_not_fit() -> None:
         True,
     )
     placement = Correspondence.same_names(compiled.circuit, low.graph)
-    with pytest.raises(ModelError, match="expected graph, n_ctx"):
+    with pytest.raises(ModelError, match="expected a correspondence into the model's graph"):
         Trainer(compiled, placement, low_level_config(compiled), SHORT)
+    longer = dataclasses.replace(low, n_ctx=low.n_ctx + 1)
+    with pytest.raises(ModelError, match=r"expected n_ctx and causality \(5, True\), got \(6, "):
+        Trainer(compiled, placement, longer, SHORT)
 
 
 def test_divergence_is_an_error() -> None:
@@ -304,11 +310,9 @@ def test_broken_folders(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="folder of a trained model"):
         load_trained(tmp_path)
     done = trainer(SHORT)
-    trained = as_trained(done.model, done.compiled, done.correspondence)
+    trained = as_trained(done.placed)
     certificate = certify(
-        trained.model,
-        trained.compiled,
-        trained.correspondence,
+        trained.placed,
         n_pairs=20,
         edges=["embed->m0"],
         ablations=("resample",),
@@ -316,7 +320,7 @@ def test_broken_folders(tmp_path: Path) -> None:
     save_trained(dataclasses.replace(trained, certificate=certificate), tmp_path)
     assert load_trained(tmp_path).certificate == certificate
     train(done)
-    other = as_trained(done.model, done.compiled, done.correspondence)
+    other = as_trained(done.placed)
     save_trained(other, tmp_path)
     assert load_trained(tmp_path).certificate is None  # the old one is not of these weights
     certificate.write(tmp_path / "certificate.json")

@@ -17,13 +17,10 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import TrackingError
 from knowncircuits.models.certificates.certificate import Certificate, certify
 from knowncircuits.models.trained import as_trained, save_trained
-from knowncircuits.models.training.trainer import (
-    Losses,
-    Trainer,
-    TrainingConfig,
-    low_level_config,
-    train,
-)
+from knowncircuits.models.training.config import TrainingConfig
+from knowncircuits.models.training.sizes import low_level_config
+from knowncircuits.models.training.stepping import Losses
+from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.training.training_log import COLUMNS, RUN_ID, certificate_rows, track
 from offline_wandb import runs
 
@@ -39,9 +36,7 @@ def trainer(config: TrainingConfig = SHORT) -> Trainer:
 
 
 def small_certificate(trained_by: Trainer) -> Certificate:
-    return certify(
-        trained_by.model, trained_by.compiled, trained_by.correspondence, n_pairs=20, batch_size=20
-    )
+    return certify(trained_by.placed, n_pairs=20, batch_size=20)
 
 
 def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> None:
@@ -55,7 +50,7 @@ def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> 
 
         agreement = train(done, on_step=step, on_validation=tracker.validation)
         certificate = small_certificate(done)
-        trained = as_trained(done.model, done.compiled, done.correspondence)
+        trained = as_trained(done.placed)
         save_trained(dataclasses.replace(trained, certificate=certificate), folder)
         (folder / "checkpoint.pt").touch()
         tracker.certified(certificate, folder)
@@ -64,13 +59,13 @@ def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> 
     assert run.exit_code == 0
     assert run.config["case"] == "fraction_of_x"
     assert run.config["training"]["batch_size"] == 8
-    assert run.config["transformer"]["d_model"] == done.model.config.d_model
-    assert run.config["placement"] == dict(done.correspondence.nodes)
+    assert run.config["transformer"]["d_model"] == done.placed.model.config.d_model
+    assert run.config["placement"] == dict(done.placed.correspondence.nodes)
     assert set(run.config["versions"]) == {"knowncircuits", "torch", "wandb"}
 
     steps = [row for row in run.history if "train/behaviour" in row]
     assert [row["step"] for row in steps] == [1, 2, 3, 4]
-    assert [row["train/patched"] for row in steps] == [losses.patched for losses in seen]
+    assert [row["train/patched"] for row in steps] == [losses.terms["patched"] for losses in seen]
     assert [row["train/gradient_norm"] for row in steps] == [x.gradient_norm for x in seen]
     assert 0 < steps[0]["train/learning_rate"] < steps[1]["train/learning_rate"]  # warming up
     assert "train/strict" not in steps[0]

@@ -19,7 +19,7 @@ from groups import alive
 from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError, UnknownNameError
-from knowncircuits.models.training.trainer import TrainingConfig
+from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.zoo import (
     Outcome,
     Plan,
@@ -65,9 +65,9 @@ def test_recipes_say_what_departs_from_the_defaults(tmp_path: Path) -> None:
     plan = plan_model(NAME, "shuffled", path)
     assert plan.config == TrainingConfig(seed=2, betas=(0.8, 0.9), restarts=(3, 7))
     trainer = plan.trainer()
-    low = trainer.model.config
+    low = trainer.placed.model.config
     assert (low.n_layers, low.n_heads, low.d_model, low.d_head) == (3, 5, 20, 7)
-    placed = trainer.correspondence.nodes
+    placed = trainer.placed.correspondence.nodes
     assert any(place != node for node, place in placed.items())
 
 
@@ -77,10 +77,10 @@ def test_a_shuffled_placement_moves_something() -> None:
     for seed in range(8):
         plan = Plan("identity", TrainingConfig(**SHORT), shuffle=seed)
         trainer = plan.trainer()
-        nodes = trainer.correspondence.nodes
+        nodes = trainer.placed.correspondence.nodes
         assert any(place != node for node, place in nodes.items())
-        found = trainer.correspondence.shuffled(
-            load_case("identity").compile().circuit, trainer.correspondence.low, seed
+        found = trainer.placed.correspondence.shuffled(
+            load_case("identity").compile().circuit, trainer.placed.correspondence.low, seed
         )
         usual += found.nodes == {node: node for node in found.nodes}
     assert usual
@@ -91,7 +91,7 @@ def test_a_shuffled_placement_moves_something() -> None:
     [
         ({"stepps": 3}, "got stepps"),
         ({"seed": 3}, "expected no seed"),
-        ({"steps": 0}, "steps above 0"),
+        ({"steps": 0}, "steps to be greater than 0"),
         ({"start": 3}, "expected the name of a case to start from, got 3"),
         ({"start": "balanced_words"}, "shipped model to start from, got balanced_words"),
         ({"steps": "many"}, "no recipe for seed0"),

@@ -1,0 +1,81 @@
+"""When training ends: after its last step, or early, where every edge passes."""
+
+from __future__ import annotations
+
+import torch
+
+from knowncircuits.models.certificates.certificate import (
+    QuickAgreement,
+    accuracy_alone,
+    certify,
+    quick_agreement,
+)
+from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.training.config import ENDING, TrainingConfig
+from knowncircuits.models.training.inputs import Pairs
+
+
+class Ending:
+    """Validations, the cool-down after one that passes, and the certificate that has the last word.
+
+    Training for behaviour is judged by behaviour.
+    """
+
+    def __init__(self, placed: Placed, config: TrainingConfig, validation: Pairs) -> None:
+        """The model is judged as it is at each call, on pairs that are never trained on."""
+        self.placed, self.config, self.validation = placed, config, validation
+        self.natural = config.objective == "behaviour"
+        self.lags: list[float] = []  # of the inside edges, in the last validation
+        self.cooling_since: int | None = None  # the step at which a validation passed
+        self.done = False
+
+    @property
+    def _cooled(self) -> int | None:
+        """The step at which the present cool-down ends."""
+        return None if self.cooling_since is None else self.cooling_since + self.config.cooldown
+
+    def due(self, n_steps: int) -> bool:
+        """Whether it is time to validate."""
+        c = self.config
+        return n_steps % c.validate_every == 0 or n_steps in (c.steps, self._cooled)
+
+    def validate(self) -> QuickAgreement:
+        """The certificate's quick form."""
+        base, source = self.validation
+        if self.natural:
+            return accuracy_alone(self.placed, base)
+        generator = torch.Generator("cpu").manual_seed(self.config.seed)
+        return quick_agreement(self.placed, base, source, generator)
+
+    def judge(self, agreement: QuickAgreement, n_steps: int) -> None:
+        """Cool down after a validation that passes; after that, end if every edge passes, or go on.
+
+        Validation sees outside edges dealt out over its pairs, too few for each to be certain.
+        """
+        # An edge under which no position counts cannot lag.
+        self.lags = [1 - a.share if a.positions else 0.0 for a in agreement.inside.values()]
+        if self.cooling_since is None and agreement.passed:
+            self.cooling_since = n_steps
+        if n_steps == self._cooled:
+            self.done = agreement.passed and (self.natural or self._every_edge_passes())
+            self.cooling_since = None
+        self.done |= n_steps >= self.config.steps
+
+    def _every_edge_passes(self) -> bool:
+        """By a certificate of few pairs, not those of the model's own.
+
+        Inside edges come first, on as many pairs as are asked for: there are few, and it is they
+        that fall short.
+        """
+        c, inside = self.config, self.placed.circuit.edges()
+        others = [edge for edge in self.placed.circuit.graph.edges if edge not in inside]
+        return all(
+            not certify(
+                self.placed,
+                n_pairs=n_pairs,
+                edges=edges,
+                seed=c.seed + 1,
+                ablations=("resample",),
+            ).misses
+            for edges, n_pairs in ((inside, c.ending_pairs), (others, min(c.ending_pairs, ENDING)))
+        )
