@@ -89,9 +89,8 @@ def _answers(
         while waiting or workers:
             while waiting and free:
                 with _signals_held():
-                    worker = _Worker[Job](work, free.popleft())
+                    worker = _Worker(work, waiting.popleft(), free.popleft())
                     workers[worker.connection] = worker
-                worker.take(waiting.popleft())
             for connection in wait([worker.connection for worker in workers.values()]):
                 worker = workers[connection]
                 message = worker.receive()
@@ -114,10 +113,10 @@ def _answers(
 
 
 class _Worker(Generic[Job]):
-    """A process that does one job after another."""
+    """A process that does one job after another, from a first one on."""
 
-    def __init__(self, work: Callable[[Job], Any], number: int) -> None:
-        self.number, self.started = number, False
+    def __init__(self, work: Callable[[Job], Any], job: Job, number: int) -> None:
+        self.job, self.number, self.started = job, number, False
         context = get_context("spawn")  # threads do not survive a fork
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work))
@@ -141,7 +140,9 @@ class _Worker(Generic[Job]):
             if not self.started:
                 raise ResultError(f"a process ended with {by} before it could start") from None
             return KilledError(f"a process ended with {by}; start again to go on"), None
-        self.started = True
+        if not self.started:
+            self.started = True
+            self.take(self.job)  # not before: it may be more than the connection holds
         return message
 
     def end(self, seconds: float) -> None:
