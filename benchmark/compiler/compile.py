@@ -14,7 +14,7 @@ from knowncircuits.compiler.schedule import schedule
 from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import SOp
-from knowncircuits.rasp.meant import Meant, MeantInputs
+from knowncircuits.rasp.meant import Meant, MeantInputs, ProgramInputs
 from knowncircuits.rasp.validation import analyse
 from knowncircuits.vocabulary import Vocabulary
 
@@ -65,4 +65,12 @@ def compile_program(
     model = assemble(components, n_layers, layout, output, vocabulary, causal=causal, dtype=dtype)
     listed = components.listed()
     circuit = wire(model.graph, listed, output, layout.variables.values())
-    return Compiled(model, circuit, vocabulary, layout.variables, listed, output, meant=meant)
+    return Compiled(
+        model,
+        circuit,
+        vocabulary,
+        layout.variables,
+        listed,
+        output,
+        ProgramInputs(vocabulary, meant),
+    )

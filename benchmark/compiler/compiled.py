@@ -14,7 +14,7 @@ from torch import Tensor
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.variables import Component, Variable
-from knowncircuits.errors import InputError, ProgramError
+from knowncircuits.errors import ProgramError
 from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.meant import Meant
 from knowncircuits.transformer import Run, Transformer
@@ -23,7 +23,11 @@ from knowncircuits.vocabulary import BOS, Vocabulary
 
 @runtime_checkable
 class InputSource(Protocol):
-    """What a compiled model knows of its case: inputs can be drawn from it."""
+    """What a compiled model knows of its case, or of its program where that is no case."""
+
+    @property
+    def meant(self) -> Meant | None:
+        """The inputs that the program is meant for; None: all."""
 
     def draw(self, n: int, seed: int) -> Int[np.ndarray, "n length"]:
         """Random inputs as indices into the alphabet."""
@@ -40,12 +44,10 @@ class Compiled:
     variables: Mapping[str, Variable]
     components: tuple[Component, ...]
     output: Variable
+    case: InputSource = field(repr=False)  # that this was compiled from
     name: str = "program"
     # How far from one-hot a variable may be: rounding is far smaller, a mixture far larger.
     tolerance: float = 0.01
-    # The case that this was compiled from, where there is one.
-    case: InputSource | None = field(default=None, repr=False)
-    meant: Meant | None = field(default=None, repr=False)  # what it was compiled for; None: all
 
     def __call__(self, tokens: Sequence[Value]) -> list[Value]:
         """The model's answer for one input, decoded; it is checked that every variable is clean.
@@ -53,8 +55,8 @@ class Compiled:
         Raises InputError for tokens that the model has no ids for and for inputs that the program
         is not meant for, ProgramError where an aggregate mixed values of a categorical variable.
         """
-        if self.meant is not None:
-            self.meant.check([tokens])
+        if self.case.meant is not None:
+            self.case.meant.check([tokens])
         ids = self.encode([tokens])
         run = self.model.run(ids)
         self._check_unmixed(run, tokens)
@@ -79,27 +81,12 @@ class Compiled:
         return torch.from_numpy(ids).to(self.model.device)
 
     def draw_codes(self, n: int, seed: int) -> Int[np.ndarray, "n length"]:
-        """Random inputs as indices into the alphabet: the case's, or else uniform ones."""
-        if self.case is not None:
-            return self.case.draw(n, seed)
-        if self.meant is not None:
-            return self._draw_meant(n, seed, self.meant)
-        shape = (n, self.vocabulary.max_len)
-        return np.random.default_rng(seed).integers(len(self.vocabulary.tokens), size=shape)
+        """Random inputs as indices into the alphabet; of a program that is no case uniform ones."""
+        return self.case.draw(n, seed)
 
     def draw(self, n: int, seed: int) -> Int[Tensor, "n pos"]:
         """Random inputs as ids, BOS first; see `draw_codes`."""
         return self.to_ids(self.draw_codes(n, seed))
-
-    def _draw_meant(self, n: int, seed: int, meant: Meant) -> Int[np.ndarray, "n length"]:
-        length = self.vocabulary.max_len
-        drawn = meant.draw(np.random.default_rng(seed), n, length)
-        if len(drawn) < n:
-            raise InputError(
-                f"expected {n} inputs of {length} tokens that the program is meant for, got "
-                f"{len(drawn)} at random: list them as inputs, or compile a Case with a sampler"
-            )
-        return drawn
 
     def defined(self, logits: Float[Tensor, "batch pos d_vocab_out"]) -> Bool[Tensor, "batch pos"]:
         """Where the model has an answer: after BOS, and not where the program says None."""

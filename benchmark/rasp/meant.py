@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
@@ -71,6 +72,30 @@ class Meant:
             if len(found) >= n:
                 break
         return found[:n]
+
+
+@dataclass(frozen=True)
+class ProgramInputs:
+    """The inputs of a program that is no case: all are drawn alike."""
+
+    vocabulary: Vocabulary
+    meant: Meant | None = None  # those that it is meant for; None: all
+
+    def draw(self, n: int, seed: int) -> Codes:
+        """Random inputs of the greatest length, as indices into the alphabet.
+
+        Raises InputError where too few that are meant are met with at random.
+        """
+        rng, length = np.random.default_rng(seed), self.vocabulary.max_len
+        if self.meant is None:
+            return rng.integers(len(self.vocabulary.tokens), size=(n, length))
+        drawn = self.meant.draw(rng, n, length)
+        if len(drawn) < n:
+            raise InputError(
+                f"expected {n} inputs of {length} tokens that the program is meant for, got "
+                f"{len(drawn)} at random: list them as inputs, or compile a Case with a sampler"
+            )
+        return drawn
 
 
 def tried_inputs(vocabulary: Vocabulary, n: int, meant: Meant | None) -> Iterator[Codes]:

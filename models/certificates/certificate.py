@@ -40,6 +40,7 @@ from knowncircuits.models.certificates.agreement import (
 )
 from knowncircuits.models.certificates.identity import identity
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.rasp.meant import ProgramInputs
 from knowncircuits.work.progress import part, report
 
 # What a model has to reach, as shares of positions at which the two models agree.
@@ -346,7 +347,7 @@ def certificate_pairs(compiled: Compiled, n_pairs: int, seed: int) -> Certificat
     n_all = n_inputs * (n_inputs - 1)
     if n_pairs < 1 or not n_all:
         raise ModelError(f"expected at least one pair and two inputs, got {n_pairs}, {n_inputs}")
-    may_list = compiled.case is None or isinstance(compiled.case, Case)
+    may_list = isinstance(compiled.case, Case | ProgramInputs)
     inputs: Inputs
     if may_list and (n_all <= n_pairs or n_tests * (n_tests - 1) < n_pairs):
         inputs, chosen = "all pairs", np.arange(n_all)

@@ -22,6 +22,7 @@ from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import ModelError
 from knowncircuits.names import Destination, Letter, Node
 from knowncircuits.rasp.expressions import Encoding, Value
+from knowncircuits.rasp.meant import ProgramInputs
 from knowncircuits.transformer import Transformer, TransformerConfig
 from knowncircuits.vocabulary import BOS, Vocabulary
 
@@ -76,7 +77,14 @@ def from_tracr(
         transformer.b_U.fill_(0.5 - LEAST_ANSWER)
     circuit = wire(transformer.graph, components, output, variables.values())
     return Compiled(
-        transformer, circuit, vocabulary, variables, tuple(components), output, tolerance=1.0
+        transformer,
+        circuit,
+        vocabulary,
+        variables,
+        tuple(components),
+        output,
+        ProgramInputs(vocabulary),
+        tolerance=1.0,
     )
 
 
