@@ -27,7 +27,12 @@ class Slice:
     @property
     def key(self) -> str:
         """Its name, unlike that of a slice of another kind."""
-        return self.name if self.kind == "suite" else f"{self.kind}:{self.name}"
+        return slice_key(self.kind, self.name)
+
+
+def slice_key(kind: str, name: str) -> str:
+    """The key of the slice of a kind and a name."""
+    return name if kind == "suite" else f"{kind}:{name}"
 
 
 def level_of(case: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -123,6 +123,18 @@ def list_folders(folder: str | Path) -> list[Path]:
         if path.is_symlink() or path.is_dir()
         if not path.name.startswith(".")
     )
+
+
+def find_submissions(places: Iterable[Path]) -> list[Path]:
+    """Folders that are submissions themselves, and those in folders of submissions.
+
+    One that is not there stands for itself: reading it says so.
+    """
+    found: list[Path] = []
+    for place in places:
+        alone = (place / DESCRIPTION).exists() or not place.is_dir()
+        found += [place] if alone else list_folders(place)
+    return found
 
 
 def gather(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from knowncircuits.cli.groups import CaseOptions, grouped
 from knowncircuits.cli.layout import (
     Column,
     Row,
@@ -20,11 +21,7 @@ from knowncircuits.cli.layout import (
 )
 from knowncircuits.cli.options import (
     CaseArgument,
-    CasesOption,
-    FamilyOption,
     FormatOption,
-    SuiteOption,
-    choose_cases,
     pairs_option,
     seed_option,
     to_path,
@@ -36,14 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@grouped
 def cases(
+    chosen: CaseOptions,
     look: Annotated[
         Literal["list", "check"],
         typer.Argument(help="list: what they compute and how hard they are; check: the data."),
     ] = "list",
-    case: CasesOption = None,
-    suite: SuiteOption = None,
-    family: FamilyOption = None,
     pairs: Annotated[int, pairs_option("check: pairs for each case.")] = 1000,
     seed: Annotated[int, seed_option("check: seed of the pairs.")] = 0,
     form: FormatOption = "table",
@@ -52,7 +48,7 @@ def cases(
 
     `cases check` looks at inputs, pairs and outputs, and exits with 1 if anything is wrong.
     """
-    names = choose_cases(case, suite, family)
+    names = chosen.names()
     if look == "list":
         _print_cases(names, Output(form))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from knowncircuits.cli.options import (
     ThemeOption,
     VariantOption,
     inputs_option,
-    load_subject,
+    load_chosen,
     pairs_option,
     parse_options,
     parse_scales,
@@ -27,12 +27,13 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
-from knowncircuits.cli.training import run_training
 from knowncircuits.evaluation.choices import Ablated, EffectMetric, FigureName
 from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from knowncircuits.models.trained import Trained
 
 
 AblationOption = Annotated[
@@ -79,13 +80,19 @@ def effects(
     """
     import pandas as pd
 
-    from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
-    from knowncircuits.evaluation.figures.files import check_files, draw_effects, save_effects
+    from knowncircuits.evaluation.effects.causal import causal_effects, default_scales
+    from knowncircuits.evaluation.figures.files import (
+        check_files,
+        draw_effects,
+        save_effects,
+        wants_figure,
+    )
 
-    one = per_position or granularity == "edge"
-    chosen = SCALES if scales is None and not one else parse_scales(scales or "1")
-    subject, name = load_subject(case, variant, compiled, model)
-    check_files(save or ())
+    usual = default_scales(granularity, per_position)
+    chosen = usual if scales is None else parse_scales(scales)
+    subject, name = load_chosen(case, variant, compiled, model)
+    paths = save or []
+    check_files(paths)
     frames, kinds = [], ablation or ["resample"]
     with show_progress("effects", len(kinds)) as shown:
         for kind in kinds:
@@ -105,11 +112,11 @@ def effects(
             shown.advance()
     table = pd.concat(frames, ignore_index=True)
     drawn = None
-    if any(path.suffix not in (".csv", ".json") for path in save or ()):
+    if wants_figure(paths):
         drawn = draw_effects(table, subject.circuit, figure, theme=theme)
     to = Output(form)
     to.show(_effects_table(table), data=table)
-    for path in save or ():
+    for path in paths:
         save_effects(table, drawn, path)
         to.say(f"wrote {path}")
 
@@ -145,22 +152,25 @@ def realism(
     figures show the effects side by side.
     """
     from knowncircuits.evaluation.effects.causal import SCALES
-    from knowncircuits.evaluation.effects.realism import effects_of, natural_config
+    from knowncircuits.evaluation.effects.natural import natural_config, natural_model
+    from knowncircuits.evaluation.effects.realism import effects_of
     from knowncircuits.evaluation.effects.realism import realism as compare_with_natural
     from knowncircuits.evaluation.figures.curves import effects_figure
-    from knowncircuits.evaluation.figures.files import check_files, save_effects
+    from knowncircuits.evaluation.figures.files import check_files, save_effects, wants_figure
 
     chosen = SCALES if scales is None else parse_scales(scales)
-    trained, _ = load_subject(case, variant, False, model)
-    folder = natural or Path("natural") / case
+    trained, _ = load_chosen(case, variant, model=model)
+    folder, paths, to = natural or Path("natural") / case, save or [], Output(form)
     config = natural_config(trained, **parse_options(option))
-    check_files(save or ())
-    to = Output(form)
-    natural_model = _natural(trained, config, folder, to)
+    check_files(paths)
+
+    def say(found: Trained) -> None:
+        to.say(f"natural model: {found.training['steps']} steps, in {folder}")
+
     with show_progress("realism"):
         table = compare_with_natural(
             trained,
-            natural_model,
+            natural_model(trained, folder, config, on_trained=say),
             ablations=ablation or ["resample"],
             scales=chosen,
             n_inputs=inputs,
@@ -168,43 +178,13 @@ def realism(
             seed=seed,
         )
     to.show(*_realism_tables(table), data=table)
-    figure = None
-    if any(path.suffix not in (".csv", ".json") for path in save or ()):
+    drawn = None
+    if wants_figure(paths):
         title = f"Causal effects in {case}, trained with its circuit and naturally"
-        figure = effects_figure(effects_of(table), theme=theme, title=title)
-    for path in save or ():
-        save_effects(table, figure, path)
+        drawn = effects_figure(effects_of(table), theme=theme, title=title)
+    for path in paths:
+        save_effects(table, drawn, path)
         to.say(f"wrote {path}")
-
-
-def _natural(trained: Any, config: Any, folder: Path, to: Output) -> Any:
-    """The natural model of a folder, or one that is trained and written there."""
-    import json
-    from dataclasses import asdict
-
-    from knowncircuits.errors import ResultError
-    from knowncircuits.evaluation.effects.realism import natural_trainer
-    from knowncircuits.files.writing import check_writable
-    from knowncircuits.models.trained import load_trained, save_trained
-    from knowncircuits.models.zoo.produce import freeze
-
-    if (folder / "config.json").exists():
-        found = load_trained(folder)
-        if found.training.get("config") != json.loads(json.dumps(asdict(config))):
-            raise ResultError(
-                f"{folder}: expected a natural model of these settings, got another; "
-                "name another folder with --natural"
-            )
-        return found
-    check_writable(folder)
-    with show_progress("realism"):
-        trainer = natural_trainer(trained, config)
-    run_training(trainer, folder / "checkpoint.pt", None, "realism")
-    found = freeze(trainer)
-    save_trained(found, folder)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    to.say(f"natural model: {trainer.n_steps} steps, in {folder}")
-    return found
 
 
 def _effects_table(table: pd.DataFrame) -> Table:

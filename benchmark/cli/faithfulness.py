@@ -60,17 +60,13 @@ def faithfulness(
     """
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures.faithfulness import faithfulness_figure
-    from knowncircuits.evaluation.figures.files import check_files, save_effects
-    from knowncircuits.evaluation.runs.results import read_result, read_results
+    from knowncircuits.evaluation.figures.files import check_files, save_effects, wants_figure
+    from knowncircuits.evaluation.runs.results import read_results
     from knowncircuits.evaluation.scoring.ranking import check_resolution
 
     check_files(save or ())
     check_resolution(resolution)
-    found = [
-        result
-        for path in results
-        for result in ([read_result(path)] if path.is_file() else read_results(path))
-    ]
+    found = read_results(*results)
     tasks = {(result.case, result.variant, result.seed) for result in found}
     measured: list[str] = []
 
@@ -96,9 +92,7 @@ def faithfulness(
         )
     to = Output(form)
     _print_faithfulness(table, to)
-    figure = None
-    if any(path.suffix not in (".csv", ".json") for path in save or ()):
-        figure = faithfulness_figure(table, theme=theme)
+    figure = faithfulness_figure(table, theme=theme) if wants_figure(save or ()) else None
     for path in save or ():
         save_effects(table, figure, path)
         to.say(f"wrote {path}")

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from knowncircuits.cli.groups import TrackingOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
-    WandbModeOption,
-    WandbOption,
-    check_tracking,
     output_option,
     save_option,
     to_path,
@@ -106,13 +104,11 @@ def validate(
     Numbers that a submission claims are compared with what its scores come to.
     """
     from knowncircuits.leaderboard.board import Board
+    from knowncircuits.leaderboard.claims import refuted_claims
     from knowncircuits.leaderboard.exports import records
-    from knowncircuits.leaderboard.submission import DESCRIPTION, gather, list_folders
+    from knowncircuits.leaderboard.submission import find_submissions, gather
 
-    chosen = []
-    for folder in folders:
-        alone = (folder / DESCRIPTION).exists() or not folder.is_dir()
-        chosen += [folder] if alone else list_folders(folder)
+    chosen = find_submissions(folders)
     if not chosen:
         raise InputError(f"expected submissions in {', '.join(map(str, folders))}, got none")
     with show_progress("validate"):
@@ -120,15 +116,13 @@ def validate(
         rows = records(Board.of(read).standings()) if read else []
     for error in refused:
         print(error, file=sys.stderr)
+    claims = {submission.id: submission.description.claims for submission in read}
     for row in rows:
         areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
         models = f"{row['models']} of {row['of_models']} structural models"
         print(f"{row['method']}: fine; {models}, {areas}")
-        claims = next(s.description.claims for s in read if s.id == row["method"])
-        for claim, value in claims.items():
-            found = row.get(claim)
-            if isinstance(found, float) and not abs(found - value) < 5e-4:
-                print(f"  claims {claim} {value:g}; its scores come to {number_text(found)}")
+        for claim, value, found in refuted_claims(claims[row["method"]], row):
+            print(f"  claims {claim} {value:g}; its scores come to {number_text(found)}")
     raise typer.Exit(1 if refused else 0)
 
 
@@ -173,8 +167,10 @@ def serve(
 
 
 @leaderboard_app.command()
+@grouped
 def table(
     submissions: SubmissionsArgument,
+    tracking: TrackingOptions,
     suite: Annotated[
         str | None,
         typer.Option(help="Mean over: structural (default), all, interpbench or degenerate."),
@@ -193,8 +189,6 @@ def table(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
-    wandb: WandbOption = None,
-    wandb_mode: WandbModeOption = None,
 ) -> None:
     """Rank submissions and print the board."""
     from knowncircuits.evaluation.figures.pictures import check_targets
@@ -203,7 +197,6 @@ def table(
     from knowncircuits.leaderboard.exports import ENDINGS, FORMATS, save_board
     from knowncircuits.leaderboard.submission import read_submissions
 
-    check_tracking(wandb, wandb_mode)
     slice_key = _slice(suite, family, difficulty)
     check_targets(save or (), ENDINGS)
     _check_any(submissions)
@@ -219,21 +212,20 @@ def table(
         print(FORMATS[form](standings), end="")
     for path in save or ():
         save_board(standings, path)
-    if wandb:
-        log_board(board, wandb, slice_key=slice_key, view=view, mode=wandb_mode)
+    if project := tracking.wandb:
+        log_board(board, project, slice_key=slice_key, view=view, mode=tracking.wandb_mode)
     raise typer.Exit(1 if strict and refused else 0)
 
 
 def _slice(suite: str | None, family: str | None, difficulty: str | None) -> str:
-    """The key of the slice that options name; see `leaderboard/slices.py`."""
-    named = [
-        f"{kind}{name}"
-        for kind, name in (("", suite), ("family:", family), ("difficulty:", difficulty))
-        if name is not None
-    ]
+    """The key of the slice that options name."""
+    from knowncircuits.leaderboard.slices import HEADLINE, slice_key
+
+    options = {"suite": suite, "family": family, "difficulty": difficulty}
+    named = [slice_key(kind, name) for kind, name in options.items() if name is not None]
     if len(named) > 1:
         raise InputError("expected one of --suite, --family and --difficulty, got several")
-    return named[0] if named else "structural"
+    return named[0] if named else HEADLINE
 
 
 def _check_any(submissions: Path) -> None:

@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from knowncircuits.cli.groups import CaseOptions, VariantOptions, grouped
 from knowncircuits.cli.layout import Column, Row, Table, numbers, share_text, words
 from knowncircuits.cli.options import (
-    CasesOption,
     DeviceOption,
-    FamilyOption,
     FolderOption,
     FormatOption,
     JobsOption,
-    SuiteOption,
-    VariantsOption,
     check_device,
-    choose_cases,
-    choose_variants,
     output_option,
     pairs_option,
     to_path,
@@ -53,11 +48,10 @@ models_app = typer.Typer(
 
 
 @models_app.command("list")
+@grouped
 def models_list(
-    case: CasesOption = None,
-    suite: SuiteOption = None,
-    family: FamilyOption = None,
-    variant: VariantsOption = None,
+    cases: CaseOptions,
+    variants: VariantOptions,
     folder: FolderOption = None,
     form: FormatOption = "table",
 ) -> None:
@@ -67,9 +61,9 @@ def models_list(
     from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
-    names, variants = choose_cases(case, suite, family), choose_variants(variant, "all")
-    models = [_describe(zoo, *model) for model in _held(zoo, names, variants)]
-    missing = _missing(zoo, names, variants)
+    names, kinds = cases.names(), variants.chosen("all")
+    models = [_describe(zoo, *model) for model in _held(zoo, names, kinds)]
+    missing = _missing(zoo, names, kinds)
     to = Output(form)
     to.say(
         "sizes: layers x heads x d_model; edges: in/out. Agreement with the compiled model when\n"
@@ -83,11 +77,10 @@ def models_list(
 
 
 @models_app.command("check")
+@grouped
 def models_check(
-    case: CasesOption = None,
-    suite: SuiteOption = None,
-    family: FamilyOption = None,
-    variant: VariantsOption = None,
+    cases: CaseOptions,
+    variants: VariantOptions,
     folder: FolderOption = None,
     pairs: Annotated[int | None, pairs_option("New pairs for each model.")] = None,
     form: FormatOption = "table",
@@ -102,7 +95,7 @@ def models_check(
     from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
-    chosen = _held(zoo, choose_cases(case, suite, family), choose_variants(variant, "all"))
+    chosen = _held(zoo, cases.names(), variants.chosen("all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
     to = Output(form)
@@ -128,11 +121,10 @@ def models_check(
 
 
 @models_app.command("train")
+@grouped
 def models_train(
-    case: CasesOption = None,
-    suite: SuiteOption = None,
-    family: FamilyOption = None,
-    variant: VariantsOption = None,
+    cases: CaseOptions,
+    variants: VariantOptions,
     jobs: JobsOption = 1,
     output: Annotated[Path, output_option("Folder of the models and of missing.json.")] = Path(
         "zoo"
@@ -159,8 +151,8 @@ def models_train(
     from knowncircuits.models.zoo.shelf import Zoo
 
     check_device(device)
-    zoo, names = Zoo(output), choose_cases(case, suite, family)
-    chosen = [(name, kind) for kind in choose_variants(variant, "seed0") for name in names]
+    zoo, names = Zoo(output), cases.names()
+    chosen = [(name, kind) for kind in variants.chosen("seed0") for name in names]
 
     def say(outcome: Outcome) -> None:
         what = "certified" if outcome.certified else "not certified"

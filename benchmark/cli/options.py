@@ -10,7 +10,6 @@ import typer
 
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import ThemeName
-from knowncircuits.work.tracking import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,20 +60,9 @@ CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `
 CasesOption = Annotated[
     list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
 ]
-SuiteOption = Annotated[
-    str | None,
-    typer.Option("--suite", help="Of cases: all (default), interpbench, structural, degenerate."),
-]
-FamilyOption = Annotated[
-    str | None, typer.Option("--family", help="Only the cases of this family.")
-]
 VariantOption = Annotated[
     str | None,
     typer.Option("--variant", help="Of the trained models: seed0 (default), seed1, shuffled."),
-]
-VariantsOption = Annotated[
-    list[str] | None,
-    typer.Option("--variant", help="seed0, seed1, shuffled or all; may be repeated."),
 ]
 CompiledOption = Annotated[
     bool, typer.Option("--compiled", help="The compiled model, not a trained one.")
@@ -120,14 +108,6 @@ def inputs_option(text: str = "All ordered pairs of so many are taken.") -> Any:
 def setting_option(text: str) -> Any:
     """NAME=VALUE; see `parse_options`."""
     return typer.Option("--option", "-x", metavar="NAME=VALUE", help=f"{text}; may be repeated.")
-
-
-WandbOption = Annotated[
-    str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
-]
-WandbModeOption = Annotated[
-    Mode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
-]
 
 
 # As `evaluation.scoring.ranking.RESOLUTION`, which help must not import; a test compares them.
@@ -202,27 +182,14 @@ def check_device(device: str) -> None:
         raise InputError(f"expected device cpu, or cuda where there is one, got {device!r}")
 
 
-def load_subject(
-    case: str, variant: str | None, compiled: bool, model: Path | None
+def load_chosen(
+    case: str, variant: str | None, compiled: bool = False, model: Path | None = None
 ) -> tuple[Any, str]:
     """The compiled or trained model that options ask for, and its name."""
-    from knowncircuits.cases.registry import load_case
-    from knowncircuits.models.trained import load_trained
-    from knowncircuits.models.zoo.shelf import load_model
+    from knowncircuits.evaluation.runs.results import COMPILED
+    from knowncircuits.evaluation.runs.subjects import load_subject
 
     if sum((compiled, model is not None, variant is not None)) > 1:
         raise InputError("expected one of --variant, --compiled and --model, got several")
-    if compiled:
-        return load_case(case).compile(), f"{case} (compiled)"
-    if model is None:
-        return load_model(case, variant or "seed0"), f"{case} ({variant or 'seed0'})"
-    trained = load_trained(model)
-    if trained.compiled.name != case:
-        raise InputError(f"expected a model of {case} in {model}, got {trained.compiled.name}")
-    return trained, f"{case} ({model})"
-
-
-def check_tracking(wandb: str | None, mode: Mode | None) -> None:
-    """Raise InputError for a mode of W&B without a project."""
-    if mode and not wandb:
-        raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+    subject = COMPILED if compiled else model or variant or "seed0"
+    return load_subject(case, subject), f"{case} ({subject})"

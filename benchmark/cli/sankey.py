@@ -13,7 +13,7 @@ from knowncircuits.cli.options import (
     FormatOption,
     ThemeOption,
     VariantOption,
-    load_subject,
+    load_chosen,
     save_option,
 )
 from knowncircuits.cli.printing import Output
@@ -111,7 +111,7 @@ def _read(
     if path.suffix != ".json":
         if truth:
             raise InputError(f"expected a file of scores for --truth, got the case {subject}")
-        model, name = load_subject(subject, variant, compiled, None)
+        model, name = load_chosen(subject, variant, compiled)
         return model, None, f"The circuit of {name}"
     if compiled or variant:
         raise InputError("expected --compiled and --variant with a case, got a file")

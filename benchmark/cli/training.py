@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.cli.groups import TrackingOptions, grouped
 from knowncircuits.cli.options import (
     MAX_SEED,
     CaseArgument,
     DeviceOption,
-    WandbModeOption,
-    WandbOption,
     check_device,
-    check_tracking,
     output_option,
     pairs_option,
     parse_options,
@@ -26,47 +25,76 @@ from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.models.choices import ObjectiveName
 
+if TYPE_CHECKING:
+    from knowncircuits.models.zoo.produce import Plan
 
-def train(
-    case: CaseArgument,
-    output: Annotated[Path | None, output_option("Folder; by default trained/CASE.")] = None,
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What departs from the recipe of a case's shipped model."""
+
     objective: Annotated[
         ObjectiveName | None,
         typer.Option(
             help="Interchanges of sets of edges, the same with a guide for deep chains, of single "
             "nodes (SIIT as published), or none. By default the recipe's."
         ),
-    ] = None,
+    ] = None
     steps: Annotated[
         int | None, typer.Option(min=1, help="At most; fewer where the certificate passes before.")
-    ] = None,
-    option: Annotated[
-        list[str] | None, setting_option("Of TrainingConfig, as batch_size=128")
-    ] = None,
-    seed: Annotated[int, seed_option("Of weights, inputs and drawn edges.")] = 0,
+    ] = None
+    option: Annotated[list[str] | None, setting_option("Of TrainingConfig, as batch_size=128")] = (
+        None
+    )
+    seed: Annotated[int, seed_option("Of weights, inputs and drawn edges.")] = 0
     shuffle: Annotated[
         int | None,
         typer.Option(
             min=0, max=MAX_SEED, help="Seed of a random placement, instead of the same names."
         ),
-    ] = None,
-    layers: Annotated[
-        int | None, typer.Option(min=1, max=128, help="By default the recipe's.")
-    ] = None,
-    heads: Annotated[
-        int | None, typer.Option(min=1, max=128, help="By default the recipe's.")
-    ] = None,
+    ] = None
+    layers: Annotated[int | None, typer.Option(min=1, max=128, help="By default the recipe's.")] = (
+        None
+    )
+    heads: Annotated[int | None, typer.Option(min=1, max=128, help="By default the recipe's.")] = (
+        None
+    )
     d_model: Annotated[
         int | None, typer.Option(min=1, max=4096, help="By default the recipe's.")
-    ] = None,
+    ] = None
     d_head: Annotated[
         int | None, typer.Option(min=1, max=4096, help="By default the recipe's.")
-    ] = None,
-    layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False,
+    ] = None
+    layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False
+
+    def plan(self, case: str) -> Plan:
+        """The recipe with what is said; raises ModelError for settings that there are not."""
+        from knowncircuits.models.zoo.produce import plan_model
+
+        plan = replace(plan_model(case), shuffle=self.shuffle)
+        if self.objective:
+            plan = plan.trained_by(self.objective)
+        settings = {
+            "seed": self.seed,
+            "steps": self.steps,
+            "layers": self.layers,
+            "heads": self.heads,
+            "d_model": self.d_model,
+            "d_head": self.d_head,
+            "layer_norm": self.layer_norm or None,
+            **parse_options(self.option),
+        }
+        return plan.changed({name: value for name, value in settings.items() if value is not None})
+
+
+@grouped
+def train(
+    case: CaseArgument,
+    planned: PlanOptions,
+    logged: TrackingOptions,
+    output: Annotated[Path | None, output_option("Folder; by default trained/CASE.")] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificate.")] = 20_000,
     device: DeviceOption = "cpu",
-    wandb: WandbOption = None,
-    wandb_mode: WandbModeOption = None,
 ) -> None:
     """Train a transformer to share a case's circuit, by interchanges, and certify it.
 
@@ -75,31 +103,13 @@ def train(
     killed goes on where it last validated.
     """
     from contextlib import nullcontext
-    from dataclasses import replace
 
     from knowncircuits.files.writing import check_replaceable, check_writable
     from knowncircuits.models.trained import save_trained
-    from knowncircuits.models.training.config import SIIT
     from knowncircuits.models.training.training_log import track
-    from knowncircuits.models.zoo.produce import freeze, plan_model
+    from knowncircuits.models.zoo.produce import freeze
 
-    check_tracking(wandb, wandb_mode)
-    plan = replace(plan_model(case), shuffle=shuffle)
-    if objective == "nodes":
-        plan = replace(plan, config=SIIT)
-    elif objective:
-        plan = plan.changed({"objective": objective})
-    settings = {
-        "seed": seed,
-        "steps": steps,
-        "layers": layers,
-        "heads": heads,
-        "d_model": d_model,
-        "d_head": d_head,
-        "layer_norm": layer_norm or None,
-        **parse_options(option),
-    }
-    plan = plan.changed({name: value for name, value in settings.items() if value is not None})
+    plan = planned.plan(case)
     check_device(device)
     with show_progress("train"):
         trainer = plan.trainer(device)
@@ -108,8 +118,8 @@ def train(
     check_writable(folder)
     checkpoint = folder / "checkpoint.pt"
     tracking: Any = nullcontext()
-    if wandb:
-        tracking = track(trainer, wandb, folder, mode=wandb_mode)
+    if logged.wandb:
+        tracking = track(trainer, logged.wandb, folder, mode=logged.wandb_mode)
 
     def so_far() -> str:
         return (
@@ -119,7 +129,7 @@ def train(
 
     with stoppable(so_far), tracking as tracker:
         run_training(trainer, checkpoint, tracker)
-        trained = run_certificate(freeze(trainer), pairs, seed)
+        trained = run_certificate(freeze(trainer), pairs, planned.seed)
         save_trained(trained, folder)
         if tracker:
             tracker.certified(trained.certificate, folder)

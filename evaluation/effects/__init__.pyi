@@ -4,5 +4,6 @@ from .ablations import (
     NodeStatistics as NodeStatistics,
 )
 from .causal import SCALES as SCALES, causal_effects as causal_effects
-from .realism import realism as realism, train_natural as train_natural
+from .natural import natural_model as natural_model, train_natural as train_natural
+from .realism import realism as realism
 from .wide import wide_effects as wide_effects

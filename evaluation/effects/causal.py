@@ -34,6 +34,11 @@ COLUMNS = (
 )
 
 
+def default_scales(granularity: str, per_position: bool) -> Sequence[float]:
+    """All of `SCALES` for nodes; for edges and positions, which are many, 1 alone."""
+    return (1.0,) if per_position or granularity == "edge" else SCALES
+
+
 def causal_effects(
     model: Model,
     *,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,23 +12,18 @@ from jaxtyping import Float
 
 from knowncircuits.cases.case import Case
 from knowncircuits.checks.arguments import takes
-from knowncircuits.checks.values import fit_all
 from knowncircuits.circuit import Label
 from knowncircuits.errors import ModelError
 from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
+from knowncircuits.evaluation.effects.natural import train_natural
 from knowncircuits.models.certificates.agreement import measure
 from knowncircuits.models.certificates.certificate import (
     ABLATIONS,
     NOTHING,
-    QuickAgreement,
     certificate_pairs,
     edge_set,
 )
 from knowncircuits.models.trained import Trained
-from knowncircuits.models.training.config import TrainingConfig
-from knowncircuits.models.training.stepping import Losses
-from knowncircuits.models.training.trainer import Trainer, train
-from knowncircuits.models.zoo.produce import freeze
 from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.names import Node
 from knowncircuits.transformer import Transformer
@@ -38,63 +31,6 @@ from knowncircuits.work.progress import part
 
 COLUMNS = ["case", "measure", "of", "status", "ablation", "scale", "model", "value"]
 CORRELATIONS = ("pearson", "spearman")
-
-
-def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
-    """The settings of a model's training, but for behaviour, and for changes of `TrainingConfig`.
-
-    Settings that have gone since a model was trained are left out: the natural model is its own.
-
-    Raises:
-        ModelError: for settings that there are not, or values that they do not take.
-    """
-    names = {field.name for field in fields(TrainingConfig)}
-    if unknown := set(changes) - names:
-        raise ModelError(
-            f"expected settings among {', '.join(sorted(names))}; got {', '.join(sorted(unknown))}"
-        )
-    of_trained = trained.training.get("config", {})
-    settings = {name: value for name, value in of_trained.items() if name in names}
-    settings |= {**changes, "objective": "behaviour"}
-    return TrainingConfig(**fit_all(settings, TrainingConfig, ModelError))
-
-
-def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> Trainer:
-    """A trainer for a model of the same sizes and initial weights, on the same training inputs.
-
-    The weights are those of the seed, also where the trained model started from another's.
-
-    Args:
-        trained: the model that it is to be compared with.
-        config: by default `natural_config`'s.
-
-    Raises:
-        ModelError: for an objective other than behaviour.
-    """
-    config = config or natural_config(trained)
-    if config.objective != "behaviour":
-        raise ModelError(f"expected the objective behaviour, got {config.objective}")
-    with part(f"preparing to train {trained.compiled.name}"):
-        return Trainer(trained.compiled, trained.correspondence, trained.model.config, config)
-
-
-@takes(trained=Trained)
-def train_natural(
-    trained: Trained,
-    config: TrainingConfig | None = None,
-    *,
-    checkpoint: Path | None = None,
-    on_step: Callable[[int, Losses], None] = lambda step, losses: None,
-    on_validation: Callable[[int, QuickAgreement], None] = lambda step, agreement: None,
-) -> Trained:
-    """A model of the same sizes that learns the answers, by whatever circuit comes of it.
-
-    It ends early once 99.9% of answers are right. What it is returned with, the correspondence and
-    its circuit, are those of the other model: the natural one need not have them.
-    """
-    trainer = natural_trainer(trained, config)
-    train(trainer, checkpoint=checkpoint, on_step=on_step, on_validation=on_validation)
-    return freeze(trainer)
 
 
 @takes(subject=str | Case | Trained, natural=Trained | None)

@@ -15,7 +15,7 @@ from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
 from knowncircuits.evaluation.methods.controls import truth as truth_scores
 from knowncircuits.evaluation.runs.results import Result, is_own
-from knowncircuits.evaluation.runs.running import load_subject
+from knowncircuits.evaluation.runs.subjects import load_subject
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.transformer import weights_hash

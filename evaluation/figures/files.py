@@ -67,7 +67,12 @@ def check_files(paths: Iterable[Path]) -> None:
     check_targets(paths, (*TABLES, *FIGURES))
 
 
-def save_effects(frame: pd.DataFrame, figure: go.Figure, path: Path) -> None:
+def wants_figure(paths: Iterable[Path]) -> bool:
+    """Whether any of the files shows a figure, and not the table."""
+    return any(path.suffix not in TABLES for path in paths)
+
+
+def save_effects(frame: pd.DataFrame, figure: go.Figure | None, path: Path) -> None:
     """Write the table as .csv or .json, or the figure as `save_figure` does; whole or not at all.
 
     Raises ResultError for another ending, and for files that cannot be written.

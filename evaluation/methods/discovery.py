@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.checks.values import fit_all
@@ -35,6 +37,12 @@ def describe_methods() -> list[tuple[str, Method | Control, str]]:
     blind = [(name, control, "control") for name, control in CONTROLS.items()]
     added = [name for name in methods() if name not in METHODS and name not in CONTROLS]
     return [*ours, *blind, *((name, load_method(name), "added") for name in added)]
+
+
+def expand_methods(names: Iterable[str]) -> list[str]:
+    """The methods named, each once; `all` stands for all of ours, controls too."""
+    ours = [*METHODS, *CONTROLS]
+    return list(dict.fromkeys(n for name in names for n in (ours if name == "all" else [name])))
 
 
 def load_method(name: str) -> Method | Control:
@@ -143,6 +151,17 @@ def bind_options(method: Method | Control, name: str, options: Mapping[str, Any]
     if lacking:
         raise MethodError(f"{name} needs a value for its option {', '.join(lacking)}")
     return {**known, **fit_all(options, method.run, MethodError)}
+
+
+def fit_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options given to a method of this name as it takes them, and as JSON can have them.
+
+    So 1e3 and 1000 are the same run. Raises as `load_method` and `bind_options`.
+    """
+    bound = bind_options(load_method(name), name, options)
+    given = {option: bound[option] for option in options}
+    plain: dict[str, Any] = to_jsonable_python(given, fallback=str)
+    return plain
 
 
 def _imported(name: str, load: Callable[[], Any]) -> Any:

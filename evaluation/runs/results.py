@@ -113,16 +113,20 @@ def read_result(path: Path) -> Result:
     return Result(said.label, said.case, said.variant, said.seed, settings, scores, circuit)
 
 
-@takes(folders=[str | Path])
-def read_results(*folders: str | Path) -> list[Result]:
-    """All results under folders, in the order of their paths.
+@takes(places=[str | Path])
+def read_results(*places: str | Path) -> list[Result]:
+    """Result files, and all results under folders in the order of their paths.
 
     Raises ResultError for a folder that has none, or a .json file that is none.
     """
-    paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.json"))]
-    if not paths:
-        raise ResultError(f"expected result files under {', '.join(map(str, folders))}, got none")
-    return [read_result(path) for path in paths]
+    return [read_result(path) for place in places for path in _result_files(Path(place))]
+
+
+def _result_files(place: Path) -> list[Path]:
+    found = [place] if place.is_file() else sorted(place.rglob("*.json"))
+    if not found:
+        raise ResultError(f"expected result files under {place}, got none")
+    return found
 
 
 def check_one_code(results: Iterable[Result]) -> None:

@@ -3,66 +3,32 @@
 from __future__ import annotations
 
 import gc
-import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.errors import InputError, MethodError, ResultError
-from knowncircuits.evaluation.choices import Ablation
+from knowncircuits.errors import MethodError, ResultError
 from knowncircuits.evaluation.methods.discovery import default_options, discover, load_method
 from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.runs.provenance import code_hash
-from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
+from knowncircuits.evaluation.runs.results import Result, read_result, result_file
+from knowncircuits.evaluation.runs.settings import Settings
+from knowncircuits.evaluation.runs.subjects import Subject, load_subject, own_name
 from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.trained import Trained, load_trained
-from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.transformer import weights_hash
 from knowncircuits.work.processes import KilledError, run_jobs
 from knowncircuits.work.progress import part
 from knowncircuits.work.threads import threads
-
-# A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
-Subject = str | Path
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run does to every model: with equal settings and seeds the scores are identical."""
-
-    method: str
-    n_pairs: int = 100
-    metric: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    corruption: str = "resample"
-    ablation: Ablation = "resample"
-    label: str = ""  # what results are called, where not by the method
-    threads: int = 1  # of torch, whatever OMP_NUM_THREADS says
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.+-]*", self.name):
-            raise InputError(
-                f"expected a label of letters, digits and . + - _ only, got {self.name!r}"
-            )
-        if self.threads < 1:
-            raise InputError(f"expected at least one thread, got {self.threads}")
-
-    @property
-    def name(self) -> str:
-        """The label, or the method's name, in which `module:function` loses its colon."""
-        return self.label or self.method.replace(":", ".")
 
 
 @dataclass(frozen=True)
@@ -208,34 +174,6 @@ def _set_aside() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def own_name(folder: Path, trained: Trained) -> str:
-    """What a model of the user's own is called: `own-FOLDER-HASH`, for each model another name.
-
-    The hash is of its weights, sizes and placement, so that it is a model's and not a folder's.
-    """
-    placement = dict(trained.correspondence.nodes)
-    parts = weights_hash(trained.model), asdict(trained.model.config), placement
-    digest = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name)[:40]
-    return f"own-{name}-{digest[:8]}"
-
-
-def load_subject(case: str, subject: Subject) -> Compiled | Trained:
-    """The model of a case that a run is about.
-
-    Raises:
-        UnknownNameError: for an unknown case or variant.
-        ModelError: if no such model of the case is shipped.
-        ResultError: for a folder that holds no trained model, or another case's.
-    """
-    if isinstance(subject, str):
-        return load_case(case).compile() if subject == COMPILED else load_model(case, subject)
-    trained = load_trained(subject)
-    if trained.compiled.name != case:
-        raise ResultError(f"{subject}: expected a model of {case}, got {trained.compiled.name}")
-    return trained
 
 
 def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any]:

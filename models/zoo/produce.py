@@ -19,8 +19,9 @@ from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import check_writable
 from knowncircuits.models.certificates.certificate import certify
 from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.trained import Trained, as_trained, save_trained
-from knowncircuits.models.training.config import TrainingConfig
+from knowncircuits.models.training.config import SIIT, TrainingConfig
 from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
@@ -68,6 +69,12 @@ class Plan:
             placement = _shuffled(placement, self.shuffle)
         with part(f"preparing to train {self.case}"):
             return Trainer(compiled, placement, low, self.config, device, start)
+
+    def trained_by(self, objective: ObjectiveName) -> Plan:
+        """By another objective: `nodes` with InterpBench's published settings, `SIIT`."""
+        if objective == "nodes":
+            return replace(self, config=SIIT)
+        return self.changed({"objective": objective})
 
     def changed(self, settings: Mapping[str, Any]) -> Plan:
         """With other settings: `TrainingConfig`'s, those of `SIZES`, or `start`.

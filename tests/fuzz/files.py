@@ -31,7 +31,8 @@ import torch
 
 from knowncircuits.errors import KnownCircuitsError
 from knowncircuits.evaluation.runs.results import read_result
-from knowncircuits.evaluation.runs.running import Settings, run
+from knowncircuits.evaluation.runs.running import run
+from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.leaderboard.making import make_submission
 from knowncircuits.leaderboard.submission import read_submission, write_submission

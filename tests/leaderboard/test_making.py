@@ -14,7 +14,8 @@ import pytest
 
 from knowncircuits.errors import GraphError, ResultError, SubmissionError
 from knowncircuits.evaluation.runs.results import read_results
-from knowncircuits.evaluation.runs.running import Settings, run
+from knowncircuits.evaluation.runs.running import run
+from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.leaderboard.making import command_of, from_results, make_submission
 from knowncircuits.leaderboard.submission import read_submission, write_submission

@@ -15,6 +15,7 @@ from knowncircuits.errors import ResultError, SubmissionError
 from knowncircuits.leaderboard import submission as module
 from knowncircuits.leaderboard.submission import (
     Submission,
+    find_submissions,
     read_submission,
     read_submissions,
     write_submission,
@@ -238,3 +239,9 @@ def test_one_that_is_wrong_keeps_no_other_out(make: Make, models: Models, tmp_pa
     assert [error.name for error in refused] == ["b", "link"]
     with pytest.raises(ResultError, match="expected a folder of submissions"):
         read_submissions(tmp_path / "none", models)
+
+
+def test_submissions_are_found_by_themselves_and_in_folders(place: Path) -> None:
+    parent, missing = place.parent, place.parent / "none"
+    assert find_submissions([parent]) == find_submissions([place]) == [place]
+    assert find_submissions([missing, parent]) == [missing, place]

@@ -18,7 +18,8 @@ from knowncircuits.evaluation.comparison import plots as figures
 from knowncircuits.evaluation.comparison.compare import Comparison, compare_results
 from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.runs.results import Result
-from knowncircuits.evaluation.runs.running import Settings, run
+from knowncircuits.evaluation.runs.running import run
+from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.scoring.curves import GRID, score_curve
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph

@@ -11,7 +11,8 @@ from knowncircuits.evaluation.comparison.scored import score_results
 from knowncircuits.evaluation.comparison.statistics import case_means
 from knowncircuits.evaluation.comparison.summary import summarise
 from knowncircuits.evaluation.runs.results import Result
-from knowncircuits.evaluation.runs.running import Settings, run
+from knowncircuits.evaluation.runs.running import run
+from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.scoring.scores import score_views
 
 MODELS = [

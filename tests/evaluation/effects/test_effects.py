@@ -18,6 +18,7 @@ from knowncircuits.cases import list_cases, load_case
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.effects import ABLATIONS, SCALES, causal_effects, wide_effects
+from knowncircuits.evaluation.effects.causal import default_scales
 from knowncircuits.evaluation.effects.subjects import Subject
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
@@ -380,6 +381,11 @@ def test_the_frame_is_tidy() -> None:
     assert edges["kind"].tolist() == ["edge", "edge"]
     assert edges["layer"].tolist() == [0, -1]
     assert edges["status"].tolist() == ["in", "undetermined"]
+
+
+def test_the_scales_that_are_usual() -> None:
+    assert default_scales("node", False) == default_scales("head", False) == SCALES
+    assert default_scales("edge", False) == default_scales("node", True) == (1.0,)
 
 
 def test_one_position_at_a_time() -> None:

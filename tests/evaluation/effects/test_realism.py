@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from knowncircuits.errors import ModelError
+from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.evaluation.effects.natural import (
+    natural_config,
+    natural_model,
+    natural_trainer,
+    train_natural,
+)
 from knowncircuits.evaluation.effects.realism import (
     COLUMNS,
     accuracies,
     correlations,
     effects_of,
-    natural_config,
-    natural_trainer,
     node_table,
     realism,
-    train_natural,
     weight_norms,
 )
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.zoo import load_model
+from knowncircuits.transformer import weights_hash
 
 SCALES = (0.5, 1.0)
 
@@ -47,6 +52,18 @@ def test_a_natural_model_starts_where_the_other_did(trained: Trained) -> None:
     assert trainer.placed.model.config == trained.model.config
     with pytest.raises(ModelError, match="expected the objective behaviour, got edges"):
         natural_trainer(trained, dataclasses.replace(config, objective="edges"))
+
+
+def test_a_natural_model_is_trained_once_into_a_folder(trained: Trained, tmp_path: Path) -> None:
+    config = natural_config(trained, steps=2, n_inputs=100, n_validation=10)
+    told: list[Trained] = []
+    first = natural_model(trained, tmp_path / "natural", config, on_trained=told.append)
+    again = natural_model(trained, tmp_path / "natural", config, on_trained=told.append)
+    assert len(told) == 1
+    assert weights_hash(first.model) == weights_hash(again.model)
+    assert not (tmp_path / "natural" / "checkpoint.pt").exists()
+    with pytest.raises(ResultError, match="expected a natural model of these settings"):
+        natural_model(trained, tmp_path / "natural", dataclasses.replace(config, steps=3))
 
 
 def test_a_model_is_as_natural_as_itself(trained: Trained) -> None:

@@ -17,7 +17,8 @@ from knowncircuits.evaluation.faithfulness.runs import by_suite, faithfulness_ta
 from knowncircuits.evaluation.figures import faithfulness_figure
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.runs.results import Result
-from knowncircuits.evaluation.runs.running import Settings, run
+from knowncircuits.evaluation.runs.running import run
+from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.models.zoo import SHIPPED, load_model

@@ -14,7 +14,13 @@ from knowncircuits.errors import GraphError, MethodError
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
-from knowncircuits.evaluation.methods.discovery import discover, load_method, methods
+from knowncircuits.evaluation.methods.discovery import (
+    discover,
+    expand_methods,
+    fit_options,
+    load_method,
+    methods,
+)
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
@@ -232,6 +238,19 @@ def test_every_method_says_what_it_does() -> None:
     for control in CONTROLS.values():
         assert "\n\n" in (control.run.__doc__ or "")
     assert isinstance(discover("random", random_task()), Scores)
+
+
+def test_methods_are_named_once_and_all_are_ours() -> None:
+    assert expand_methods(["eap", "mine:f", "eap"]) == ["eap", "mine:f"]
+    assert expand_methods(["mine:f", "all"]) == ["mine:f", *METHODS, *CONTROLS]
+
+
+def test_options_of_a_name_are_as_the_method_takes_them() -> None:
+    fitted = fit_options("acdc", {"thresholds": (0.5, 1), "batch_size": 1e3})
+    assert fitted == {"thresholds": [0.5, 1.0], "batch_size": 1000}
+    assert isinstance(fitted["batch_size"], int)
+    with pytest.raises(MethodError, match="no option steps"):
+        fit_options("eap", {"steps": 3})
 
 
 def test_options_are_checked_and_recorded() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.runs.results import read_result
-from knowncircuits.evaluation.runs.running import Settings, run
+from knowncircuits.evaluation.runs.running import run
+from knowncircuits.evaluation.runs.settings import Settings
 
 PLACES = [
     ("rank_by", "size"),

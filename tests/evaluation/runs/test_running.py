@@ -28,14 +28,9 @@ from knowncircuits.evaluation.methods import METHODS, Method
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.runs.failures import Failure
 from knowncircuits.evaluation.runs.results import Result, check_one_code, read_result, read_results
-from knowncircuits.evaluation.runs.running import (
-    Job,
-    Settings,
-    load_subject,
-    method_seed,
-    own_name,
-    run,
-)
+from knowncircuits.evaluation.runs.running import Job, method_seed, run
+from knowncircuits.evaluation.runs.settings import Settings
+from knowncircuits.evaluation.runs.subjects import load_subject, own_name
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import read_graph_file
@@ -169,6 +164,13 @@ def test_foreign_and_broken_files_are_named(tmp_path: Path) -> None:
         run([Settings("eap")], ONE, tmp_path)
     with pytest.raises(ResultError, match="expected result files under .*none, got none"):
         read_results(tmp_path / "none")
+
+
+def test_results_are_read_from_files_and_folders(tmp_path: Path) -> None:
+    run([Settings("random", n_pairs=5)], ONE, tmp_path, seeds=(0, 1))
+    files = sorted(tmp_path.rglob("*.json"))
+    for places in ([tmp_path], files, [tmp_path / "random" / "histogram"]):
+        assert [result.seed for result in read_results(*places)] == [0, 1]
 
 
 def test_the_truth_is_that_of_the_model_that_is_run_on(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Options that belong together: a parameter that is a dataclass, whose fields are options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from knowncircuits.cli.options import CasesOption, choose_cases, choose_variants
+from knowncircuits.errors import InputError
+from knowncircuits.work.tracking import Mode
+
+if TYPE_CHECKING:
+    pass
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for every field of its parameters that are dataclasses.
+
+    Typer reads a command's signature: there the fields stand in the place of their group.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, type[Any]] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation)
+    }
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    def options() -> Iterator[inspect.Parameter]:
+        for name, parameter in signature.parameters.items():
+            inner = inspect.signature(groups[name], eval_str=True) if name in groups else None
+            for option in inner.parameters.values() if inner else [parameter]:
+                yield option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+
+    run.__signature__ = signature.replace(parameters=list(options()))  # type: ignore[attr-defined]
+    return run
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """Which cases: named, or those of a suite and a family."""
+
+    case: CasesOption = None
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Of cases: all (default), interpbench, structural, degenerate."),
+    ] = None
+    family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None
+
+    def names(self) -> list[str]:
+        """Their names; raises UnknownNameError and InputError for options that name none."""
+        return choose_cases(self.case, self.suite, self.family)
+
+
+@dataclass(frozen=True)
+class VariantOptions:
+    """Which of the trained models of cases."""
+
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="seed0, seed1, shuffled or all; may be repeated."),
+    ] = None
+
+    def chosen(self, default: str) -> list[str]:
+        """Each once; raises UnknownNameError for a variant that there is not."""
+        return choose_variants(self.variant, default)
+
+
+@dataclass(frozen=True)
+class TrackingOptions:
+    """Where a run is logged; raises InputError for a mode of W&B without a project."""
+
+    wandb: Annotated[
+        str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
+    ] = None
+    wandb_mode: Annotated[
+        Mode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.wandb_mode and not self.wandb:
+            raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")

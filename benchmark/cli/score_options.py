@@ -1,0 +1,143 @@
+"""What `score` runs, on what and how often: groups of its options."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from knowncircuits.cli.groups import CaseOptions, VariantOptions
+from knowncircuits.cli.options import (
+    CompiledOption,
+    ModelOption,
+    SeedsOption,
+    pairs_option,
+    parse_options,
+    seed_option,
+    setting_option,
+)
+from knowncircuits.errors import InputError
+from knowncircuits.evaluation.choices import Ablation, MetricName
+from knowncircuits.evaluation.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from knowncircuits.evaluation.runs.subjects import Subject
+
+
+@dataclass(frozen=True)
+class ModelsOptions(VariantOptions):
+    """Which models of the cases: trained ones, compiled ones, or the user's own."""
+
+    compiled: CompiledOption = False
+    model: ModelOption = None
+
+    def __post_init__(self) -> None:
+        if sum((self.compiled, self.model is not None, bool(self.variant))) > 1:
+            raise InputError("expected one of --variant, --compiled and --model, got several")
+
+    def __str__(self) -> str:
+        return "compiled models" if self.compiled else str(self.model or "trained models")
+
+    def subjects(self, cases: CaseOptions) -> Sequence[tuple[str, Subject]]:
+        """What is run on; says on standard error what is missing, or not certified."""
+        from knowncircuits.evaluation.runs.results import COMPILED
+
+        names = cases.names()
+        if self.model:
+            return [_own(self.model, cases.case)]
+        if self.compiled:
+            return [(name, COMPILED) for name in names]
+        return _shipped(names, self.chosen("seed0"), bool(cases.case))
+
+
+@dataclass(frozen=True)
+class SettingsOptions:
+    """What is done to every model; see `Settings`."""
+
+    pairs: Annotated[int, pairs_option()] = Settings.n_pairs
+    metric: Annotated[
+        MetricName | None,
+        typer.Option(help="Default: KL for categorical outputs, L2 for numbers."),
+    ] = None
+    corruption: Annotated[
+        str,
+        typer.Option(help="Corrupted inputs: resample, minimal, or variable:NAME of the program."),
+    ] = Settings.corruption
+    ablation: Annotated[Ablation, typer.Option(help="What patched edges read.")] = Settings.ablation
+    option: Annotated[list[str] | None, setting_option("For the method")] = None
+    label: Annotated[
+        str, typer.Option(help="What the results are called; by default as the method.")
+    ] = Settings.label
+    threads: Annotated[
+        int, typer.Option(min=1, help="Of torch, in each process; scores may depend on it.")
+    ] = Settings.threads
+
+    def of(self, methods: Sequence[str]) -> list[Settings]:
+        """Those of each method, which are all loaded: an error comes before anything runs."""
+        from knowncircuits.evaluation.methods.discovery import fit_options
+
+        if self.label and len(methods) > 1:
+            raise InputError(f"expected --label with one method, got {len(methods)}")
+        if any(":" in method for method in methods):
+            # Last, so that MODULE may lie here, but no file stands in for something installed.
+            sys.path.append("")
+        given = parse_options(self.option)
+        return [
+            Settings(
+                method,
+                n_pairs=self.pairs,
+                metric=self.metric,
+                options=fit_options(method, given),
+                corruption=self.corruption,
+                ablation=self.ablation,
+                label=self.label,
+                threads=self.threads,
+            )
+            for method in methods
+        ]
+
+
+@dataclass(frozen=True)
+class SeedOptions:
+    """The draws of pairs, each of its own seed."""
+
+    seeds: SeedsOption = 1
+    seed: Annotated[int, seed_option("The first seed, of pairs and methods.")] = 0
+
+    def draws(self) -> range:
+        """All seeds."""
+        return range(self.seed, self.seed + self.seeds)
+
+
+def _shipped(
+    cases: Sequence[str], variants: Sequence[str], named: bool
+) -> Sequence[tuple[str, Subject]]:
+    """Those models of cases that there are; cases that have none are named.
+
+    Where the cases were asked for by name, one without a model is an error.
+    """
+    from knowncircuits.evaluation.runs.subjects import shipped_subjects
+    from knowncircuits.models.zoo.shelf import load_model
+
+    if named and len(variants) == 1:
+        for case in cases:  # an error that says what there is instead, before anything runs
+            load_model(case, variants[0])
+    there = shipped_subjects(cases, variants)
+    if missing := [case for case in cases if case not in dict(there)]:
+        print(f"no trained model {' or '.join(variants)}: {', '.join(missing)}", file=sys.stderr)
+    return there
+
+
+def _own(folder: Path, cases: Sequence[str] | None) -> tuple[str, Subject]:
+    """A model of one's own, with a word of warning where it is not certified."""
+    from knowncircuits.evaluation.runs.subjects import own_subject
+
+    trained = own_subject(folder, cases)
+    if trained.certificate is None or not trained.certificate.passed:
+        print(f"not certified: {folder}; truth is what it was trained for", file=sys.stderr)
+    return trained.compiled.name, folder

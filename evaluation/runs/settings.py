@@ -1,0 +1,38 @@
+"""What a run does to every model; light, since the command line's help reads the defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from knowncircuits.errors import InputError
+from knowncircuits.evaluation.choices import Ablation
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run does to every model: with equal settings and seeds the scores are identical."""
+
+    method: str
+    n_pairs: int = 100
+    metric: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    corruption: str = "resample"
+    ablation: Ablation = "resample"
+    label: str = ""  # what results are called, where not by the method
+    threads: int = 1  # of torch, whatever OMP_NUM_THREADS says
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.+-]*", self.name):
+            raise InputError(
+                f"expected a label of letters, digits and . + - _ only, got {self.name!r}"
+            )
+        if self.threads < 1:
+            raise InputError(f"expected at least one thread, got {self.threads}")
+
+    @property
+    def name(self) -> str:
+        """The label, or the method's name, in which `module:function` loses its colon."""
+        return self.label or self.method.replace(":", ".")

@@ -1,0 +1,77 @@
+"""The models that runs are about: compiled ones, shipped ones, and those of the user's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+
+from knowncircuits.cases.registry import load_case
+from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.errors import InputError, ResultError
+from knowncircuits.evaluation.runs.results import COMPILED
+from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.zoo.shelf import SHIPPED, load_model
+from knowncircuits.transformer import weights_hash
+
+# A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
+Subject = str | Path
+
+
+def load_subject(case: str, subject: Subject) -> Compiled | Trained:
+    """The model of a case that a run is about.
+
+    Raises:
+        UnknownNameError: for an unknown case or variant.
+        ModelError: if no such model of the case is shipped.
+        ResultError: for a folder that holds no trained model, or another case's.
+    """
+    if isinstance(subject, str):
+        return load_case(case).compile() if subject == COMPILED else load_model(case, subject)
+    trained = load_trained(subject)
+    if trained.compiled.name != case:
+        raise ResultError(f"{subject}: expected a model of {case}, got {trained.compiled.name}")
+    return trained
+
+
+def own_name(folder: Path, trained: Trained) -> str:
+    """What a model of the user's own is called: `own-FOLDER-HASH`, for each model another name.
+
+    The hash is of its weights, sizes and placement, so that it is a model's and not a folder's.
+    """
+    placement = dict(trained.correspondence.nodes)
+    parts = weights_hash(trained.model), asdict(trained.model.config), placement
+    digest = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name)[:40]
+    return f"own-{name}-{digest[:8]}"
+
+
+def shipped_subjects(cases: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:
+    """Those models of cases that are shipped, case by case.
+
+    Raises InputError where there is none at all.
+    """
+    there = [(case, kind) for case in cases for kind in variants if SHIPPED.holds(case, kind)]
+    if not there:
+        raise InputError(
+            f"expected a trained model {' or '.join(variants)} of some of {len(cases)} cases, "
+            "got none"
+        )
+    return there
+
+
+def own_subject(folder: Path, cases: Sequence[str] | None = None) -> Trained:
+    """A model of the user's own; its case is the only one that may be named.
+
+    Raises:
+        InputError: where others are.
+        ResultError: for a folder that holds no trained model.
+    """
+    trained = load_trained(folder)
+    name = trained.compiled.name
+    if cases and set(cases) != {name}:
+        raise InputError(f"expected no case but {name}, got {', '.join(cases)}")
+    return trained
