@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from knowncircuits.errors import InputError
-from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.values import Value
 
 BOS = 0
 

@@ -20,9 +20,11 @@ from knowncircuits.cases.sampling import (
     share_out,
 )
 from knowncircuits.errors import InputError
-from knowncircuits.rasp.expressions import SOp, Value
-from knowncircuits.rasp.interpreter import Column, evaluate, interpret
+from knowncircuits.rasp.columns import Column
+from knowncircuits.rasp.expressions import SOp
+from knowncircuits.rasp.interpreter import evaluate, interpret
 from knowncircuits.rasp.meant import Meant, MeantInputs
+from knowncircuits.rasp.values import Value
 from knowncircuits.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from knowncircuits.cases.pairs import draw_pairs, output_changes
 from knowncircuits.cases.registry import CASES
 from knowncircuits.cases.sampling import most_inputs
 from knowncircuits.errors import InputError
+from knowncircuits.rasp.columns import NONE
 from knowncircuits.rasp.domains import infer_domains
-from knowncircuits.rasp.expressions import Value
-from knowncircuits.rasp.interpreter import NONE
 from knowncircuits.rasp.program import flatten
+from knowncircuits.rasp.values import Value
 
 if TYPE_CHECKING:
     import pandas as pd

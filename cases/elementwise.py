@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from knowncircuits import rasp
 from knowncircuits.cases.alphabets import NUMBERS, WORDS, words_and
 from knowncircuits.cases.case import Case
-from knowncircuits.rasp.expressions import UnaryFunction, Value
+from knowncircuits.rasp.expressions import UnaryFunction
+from knowncircuits.rasp.values import Value
 
 THIRTY = tuple(range(30))
 AROUND_ZERO = tuple(range(-10, 10))

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Int
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import TaskError, UnknownNameError
+from knowncircuits.rasp.columns import NONE, Batch, Column
 from knowncircuits.rasp.expressions import SOp
-from knowncircuits.rasp.interpreter import MAX_CELLS, NONE, Column, Interpreter
+from knowncircuits.rasp.interpreter import MAX_CELLS
 from knowncircuits.rasp.program import Step, flatten
 
 CORRUPTIONS = ("resample", "minimal", "variable:NAME")
@@ -228,8 +229,8 @@ class _Search:
         for start in range(0, len(inputs), step):
             part = inputs[start : start + step]
             column = Column(part.reshape(-1, part.shape[-1]), self.case.vocab)
-            interpreter = Interpreter(column, causal=self.case.causal)
-            codes = np.stack([interpreter.column(sop).codes for sop in (target, *others)])
+            batch = Batch(column, self.case.causal)
+            codes = np.stack([sop.column(batch).codes for sop in (target, *others)])
             codes = codes.reshape(len(codes), *part.shape)
             changes.append((codes[:, :, 1:] != codes[:, :, :1]).any(-1))
         changed = np.concatenate(changes, axis=1)

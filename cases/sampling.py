@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from knowncircuits.errors import InputError, UnknownNameError
-from knowncircuits.rasp.expressions import Value
-from knowncircuits.rasp.interpreter import NONE, Column, tabulate
+from knowncircuits.rasp.columns import NONE, Column, tabulate
+from knowncircuits.rasp.values import Value
 from knowncircuits.vocabulary import BOS, Vocabulary
 
 Codes = Int[np.ndarray, "n length"]

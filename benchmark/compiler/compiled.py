@@ -15,8 +15,8 @@ from torch import Tensor
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.variables import Component, Variable
 from knowncircuits.errors import ProgramError
-from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.meant import Meant
+from knowncircuits.rasp.values import Value
 from knowncircuits.transformer import Run, Transformer
 from knowncircuits.vocabulary import BOS, Vocabulary
 

@@ -12,9 +12,9 @@ import numpy as np
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Read, Variable, Weights, number
 from knowncircuits.rasp.domains import term_matters
-from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.program import Kind, Step
 from knowncircuits.rasp.terms import Term
+from knowncircuits.rasp.values import Value
 
 # A selected key scores this much more than one that is not: exp(-50) of the weight goes astray.
 COLDNESS = 100.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from knowncircuits.compiler.variables import Constants, Variable, number
 from knowncircuits.rasp.domains import Domains, value_of
-from knowncircuits.rasp.expressions import Encoding, Value
+from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.program import (
     BOS_FLAG,
     INDICES,
@@ -26,6 +26,7 @@ from knowncircuits.rasp.program import (
     Step,
     unique_name,
 )
+from knowncircuits.rasp.values import Value
 from knowncircuits.vocabulary import Vocabulary
 
 

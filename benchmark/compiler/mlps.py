@@ -11,8 +11,8 @@ from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Constants, Read, Variable, Weights, number
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.domains import TOO_MANY, argument_matters, reachable_sums, value_of
-from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.program import Kind, Step
+from knowncircuits.rasp.values import Value
 
 
 @dataclass

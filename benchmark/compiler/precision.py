@@ -20,8 +20,8 @@ from knowncircuits.compiler.components import Components
 from knowncircuits.compiler.heads import COLDNESS, SUM_DILUTION
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import number
-from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.program import Kind, Program, Step
+from knowncircuits.rasp.values import Value
 
 # A number may be off by so much of its size, or of 1 where it is smaller and others are not; where
 # a dtype has few digits, by the half of them.

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from knowncircuits.rasp.expressions import Encoding, Value
-from knowncircuits.rasp.interpreter import as_number, canonical
+from knowncircuits.rasp.expressions import Encoding
+from knowncircuits.rasp.values import Value, as_number, canonical
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,25 @@
-from .expressions import (
+from .aggregates import (
     Aggregate as Aggregate,
     AggregateSum as AggregateSum,
-    Comparison as Comparison,
+    SelectorWidth as SelectorWidth,
+)
+from .expressions import (
     Encoding as Encoding,
     Expression as Expression,
     Full as Full,
     IndicesType as IndicesType,
     LinearSequenceMap as LinearSequenceMap,
     Map as Map,
-    Predicate as Predicate,
-    Select as Select,
-    Selector as Selector,
-    SelectorAnd as SelectorAnd,
-    SelectorNot as SelectorNot,
-    SelectorOr as SelectorOr,
-    SelectorWidth as SelectorWidth,
     SequenceMap as SequenceMap,
     SOp as SOp,
     TokensType as TokensType,
-    Value as Value,
+    indices as indices,
+    tokens as tokens,
+)
+from .functions import (
     annotate as annotate,
     categorical as categorical,
     get_encoding as get_encoding,
-    indices as indices,
     is_categorical as is_categorical,
     is_numerical as is_numerical,
     numerical as numerical,
@@ -30,7 +27,6 @@ from .expressions import (
     selector_not as selector_not,
     selector_or as selector_or,
     sop_not as sop_not,
-    tokens as tokens,
 )
 from .interpreter import interpret as interpret
 from .library import (
@@ -47,5 +43,15 @@ from .library import (
     make_sort_unique as make_sort_unique,
     shift_by as shift_by,
 )
+from .selectors import (
+    Comparison as Comparison,
+    Predicate as Predicate,
+    Select as Select,
+    Selector as Selector,
+    SelectorAnd as SelectorAnd,
+    SelectorNot as SelectorNot,
+    SelectorOr as SelectorOr,
+)
 from .text import program_text as program_text
 from .validation import validate as validate
+from .values import Value as Value

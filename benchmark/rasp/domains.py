@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from knowncircuits.errors import CompileError, ProgramError
-from knowncircuits.rasp.expressions import Value
-from knowncircuits.rasp.interpreter import as_number, call, canonical
 from knowncircuits.rasp.program import Kind, Program, Step
 from knowncircuits.rasp.terms import Term
+from knowncircuits.rasp.values import Value, as_number, canonical, try_call
 from knowncircuits.vocabulary import Vocabulary
 
 # More pairs of values than this are not tried, of two variables that are compared or mapped.
@@ -77,18 +76,9 @@ def infer_domains(program: Program, vocabulary: Vocabulary) -> tuple[Domains, li
 
 
 def value_of(step: Step, *arguments: Value) -> tuple[bool, Value]:
-    """Whether a step's function has a value there, and which.
-
-    Arithmetic errors are no errors yet: the arguments may never occur together. Raises ProgramError
-    for other errors of the function.
-    """
+    """Whether a step's function has a value there, and which; see `try_call`."""
     assert step.function is not None
-    try:
-        return True, call(step.function, step.name, *arguments)
-    except ProgramError as error:
-        if isinstance(error.__cause__, (ArithmeticError, ValueError)):
-            return False, None
-        raise
+    return try_call(step.function, step.name, *arguments)
 
 
 def term_matters(term: Term[Step], domains: Domains) -> tuple[bool, bool]:

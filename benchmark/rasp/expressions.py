@@ -1,4 +1,4 @@
-"""The RASP language: expressions over sequences, and selectors between positions.
+"""The RASP language: sequence operations, and what each means on a batch of inputs.
 
 RASP is due to Weiss, Goldberg and Yahav, *Thinking Like Transformers* (2021). The names and
 meanings are those of tracr (Lindner et al., 2023), so that a program written for tracr runs after
@@ -10,15 +10,17 @@ from __future__ import annotations
 import copy
 import enum
 import operator
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from knowncircuits.errors import ProgramError
+from knowncircuits.rasp.columns import NONE, Batch, Column, encode, tabulate
+from knowncircuits.rasp.values import Value, as_number, call, canonical
 
-Value = Hashable  # None, numbers, booleans, strings and tuples of them
 UnaryFunction = Callable[[Any], Value]
 BinaryFunction = Callable[[Any, Any], Value]
-Predicate = Callable[[Any, Any], bool]  # predicate(key, query)
 
 
 class Encoding(enum.Enum):
@@ -28,48 +30,20 @@ class Encoding(enum.Enum):
     NUMERICAL = "numerical"
 
 
-class Comparison(enum.Enum):
-    """Predicates for Select: `Comparison.LT(key, query)` is `key < query`."""
-
-    EQ = "=="
-    LT = "<"
-    LEQ = "<="
-    GT = ">"
-    GEQ = ">="
-    NEQ = "!="
-    TRUE = "True"
-    FALSE = "False"
-
-    def __call__(self, key: Any, query: Any) -> bool:
-        """Compare a key with a query, in this order."""
-        return bool(_COMPARE[self](key, query))
-
-
-_COMPARE: dict[Comparison, Predicate] = {
-    Comparison.EQ: operator.eq,
-    Comparison.LT: operator.lt,
-    Comparison.LEQ: operator.le,
-    Comparison.GT: operator.gt,
-    Comparison.GEQ: operator.ge,
-    Comparison.NEQ: operator.ne,
-    Comparison.TRUE: lambda key, query: True,
-    Comparison.FALSE: lambda key, query: False,
-}
-
-
 class Expression:
     """A node of a program. Immutable: annotating makes a new one, with its own identity."""
 
-    default_name = "expression"
-    instead_of_truth = "a program has a value for each input only"
+    default_name: ClassVar[str] = "expression"
+    parts: ClassVar[tuple[str, ...]] = ()  # the attributes that are expressions, in their order
+    instead_of_truth: ClassVar[str] = "a program has a value for each input only"
 
     def __init__(self) -> None:
         self.annotations: dict[str, Any] = {}
 
     @property
     def children(self) -> Sequence[Expression]:
-        """What this expression is computed from."""
-        raise NotImplementedError
+        """What this expression is computed from; empty for a leaf."""
+        return [getattr(self, part) for part in self.parts]
 
     @property
     def name(self) -> str:
@@ -100,6 +74,22 @@ class Expression:
         return f"<{type(self).__name__} {self.name}>"
 
 
+def _operator(f: BinaryFunction) -> Callable[[SOp, object], SOp]:
+    """The method by which an S-Op and another, or a constant, are a new one."""
+
+    def method(self: SOp, other: object) -> SOp:
+        if isinstance(other, SOp):
+            return SequenceMap(f, self, other)
+        return Map(lambda x: f(x, other), self)
+
+    return method
+
+
+def _reflected(f: BinaryFunction) -> Callable[[SOp, object], SOp]:
+    """The method by which a constant and an S-Op, in this order, are a new one."""
+    return lambda self, other: Map(lambda x: f(other, x), self)
+
+
 class SOp(Expression):
     """A sequence operation: its value is one value at each position.
 
@@ -111,13 +101,25 @@ class SOp(Expression):
         "write a & b for `a and b`, a | b for `a or b`, ~a for `not a`, "
         "and (0 < a) & (a < 3) for `0 < a < 3`"
     )
-    __hash__ = Expression.__hash__  # __eq__ builds a program, so identity is what hashes
+    # __eq__ builds a program, so identity is what hashes: a dict tells S-Ops apart by that alone.
+    __hash__ = Expression.__hash__
 
     def __call__(self, xs: Sequence[Value], *, causal: bool = False) -> list[Value]:
         """Interpret the program on one input; raises ProgramError where it has no meaning."""
-        from knowncircuits.rasp.interpreter import interpret
+        return self.column(Batch(encode([xs]), causal)).decode()[0]
 
-        return interpret(self, [xs], causal=causal)[0]
+    def column(self, batch: Batch) -> Column:
+        """Its value on a batch; raises ProgramError where it has none."""
+        if self not in batch.columns:
+            column = self._evaluate(batch)
+            if self.encoding is Encoding.NUMERICAL:
+                column = _as_numerical(column, self.name)
+            batch.columns[self] = column
+        return batch.columns[self]
+
+    def _evaluate(self, batch: Batch) -> Column:
+        """The value before it is encoded: what a kind of S-Op means."""
+        raise ProgramError(f"{self.name}: {type(self).__name__} has no evaluation")
 
     @property
     def encoding(self) -> Encoding:
@@ -125,61 +127,26 @@ class SOp(Expression):
         encoding: Encoding = self.annotations.get("encoding", Encoding.CATEGORICAL)
         return encoding
 
-    def _with(self, f: BinaryFunction, other: object) -> SOp:
-        if isinstance(other, SOp):
-            return SequenceMap(f, self, other)
-        return Map(lambda x: f(x, other), self)
-
-    def _from(self, f: BinaryFunction, other: object) -> SOp:
-        return Map(lambda x: f(other, x), self)
-
-    def __lt__(self, other: object) -> SOp:
-        return self._with(operator.lt, other)
-
-    def __le__(self, other: object) -> SOp:
-        return self._with(operator.le, other)
-
-    def __gt__(self, other: object) -> SOp:
-        return self._with(operator.gt, other)
-
-    def __ge__(self, other: object) -> SOp:
-        return self._with(operator.ge, other)
-
-    def __eq__(self, other: object) -> SOp:  # type: ignore[override]
-        return self._with(operator.eq, other)
-
-    def __ne__(self, other: object) -> SOp:  # type: ignore[override]
-        return self._with(operator.ne, other)
-
-    def __add__(self, other: object) -> SOp:
-        return self._with(operator.add, other)
-
-    def __radd__(self, other: object) -> SOp:
-        return self._from(operator.add, other)
-
-    def __sub__(self, other: object) -> SOp:
-        return self._with(operator.sub, other)
-
-    def __rsub__(self, other: object) -> SOp:
-        return self._from(operator.sub, other)
-
-    def __mul__(self, other: object) -> SOp:
-        return self._with(operator.mul, other)
-
-    def __rmul__(self, other: object) -> SOp:
-        return self._from(operator.mul, other)
-
-    def __truediv__(self, other: object) -> SOp:
-        return self._with(operator.truediv, other)
-
-    def __rtruediv__(self, other: object) -> SOp:
-        return self._from(operator.truediv, other)
-
-    def __floordiv__(self, other: object) -> SOp:
-        return self._with(operator.floordiv, other)
-
-    def __mod__(self, other: object) -> SOp:
-        return self._with(operator.mod, other)
+    __lt__ = _operator(operator.lt)
+    __le__ = _operator(operator.le)
+    __gt__ = _operator(operator.gt)
+    __ge__ = _operator(operator.ge)
+    __eq__ = _operator(operator.eq)  # type: ignore[assignment]
+    __ne__ = _operator(operator.ne)  # type: ignore[assignment]
+    __add__ = _operator(operator.add)
+    __radd__ = _reflected(operator.add)
+    __sub__ = _operator(operator.sub)
+    __rsub__ = _reflected(operator.sub)
+    __mul__ = _operator(operator.mul)
+    __rmul__ = _reflected(operator.mul)
+    __truediv__ = _operator(operator.truediv)
+    __rtruediv__ = _reflected(operator.truediv)
+    __floordiv__ = _operator(operator.floordiv)
+    __mod__ = _operator(operator.mod)
+    __and__ = _operator(lambda x, y: x and y)
+    __rand__ = _reflected(lambda x, y: x and y)
+    __or__ = _operator(lambda x, y: x or y)
+    __ror__ = _reflected(lambda x, y: x or y)
 
     def __neg__(self) -> SOp:
         return Map(operator.neg, self)
@@ -187,28 +154,14 @@ class SOp(Expression):
     def __invert__(self) -> SOp:
         return Map(operator.not_, self)
 
-    def __and__(self, other: object) -> SOp:
-        return self._with(lambda x, y: x and y, other)
-
-    def __rand__(self, other: object) -> SOp:
-        return self._from(lambda x, y: x and y, other)
-
-    def __or__(self, other: object) -> SOp:
-        return self._with(lambda x, y: x or y, other)
-
-    def __ror__(self, other: object) -> SOp:
-        return self._from(lambda x, y: x or y, other)
-
 
 class TokensType(SOp):
     """The input itself."""
 
     default_name = "tokens"
 
-    @property
-    def children(self) -> Sequence[Expression]:
-        """None: a leaf."""
-        return ()
+    def _evaluate(self, batch: Batch) -> Column:
+        return batch.inputs
 
 
 class IndicesType(SOp):
@@ -216,10 +169,9 @@ class IndicesType(SOp):
 
     default_name = "indices"
 
-    @property
-    def children(self) -> Sequence[Expression]:
-        """None: a leaf."""
-        return ()
+    def _evaluate(self, batch: Batch) -> Column:
+        _, length = batch.shape
+        return Column(np.broadcast_to(np.arange(length), batch.shape), tuple(range(length)))
 
 
 class Full(SOp):
@@ -231,51 +183,49 @@ class Full(SOp):
         super().__init__()
         self.fill = fill
 
-    @property
-    def children(self) -> Sequence[Expression]:
-        """None: a leaf."""
-        return ()
+    def _evaluate(self, batch: Batch) -> Column:
+        if self.fill is None:
+            return Column(np.full(batch.shape, NONE), ())
+        return Column(np.full(batch.shape, 0), (self.fill,))
 
 
 class Map(SOp):
     """A function of one S-Op, position by position."""
 
     default_name = "map"
+    parts = ("inner",)
 
     def __init__(self, f: UnaryFunction, inner: SOp, simplify: bool = True) -> None:
         """With `simplify`, a Map of a Map becomes one Map of the composed function."""
         super().__init__()
-        _check_function(self, f)
-        _check(self, SOp, inner)
+        check_function(self, f)
+        check_parts(self, SOp, inner)
         self.f = f
         self.inner = inner
         if simplify and isinstance(inner, Map):
             self.f = _compose(f, inner.f)
             self.inner = inner.inner
 
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The mapped S-Op."""
-        return (self.inner,)
+    def _evaluate(self, batch: Batch) -> Column:
+        return _mapped(self.f, self.name, self.inner.column(batch))
 
 
 class SequenceMap(SOp):
     """A function of two S-Ops, position by position."""
 
     default_name = "sequence_map"
+    parts = ("fst", "snd")  # in the order of f's arguments
 
     def __init__(self, f: BinaryFunction, fst: SOp, snd: SOp) -> None:
         super().__init__()
-        _check_function(self, f)
-        _check(self, SOp, fst, snd)
+        check_function(self, f)
+        check_parts(self, SOp, fst, snd)
         self.f = f
         self.fst = fst
         self.snd = snd
 
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The two S-Ops, in the order of f's arguments."""
-        return (self.fst, self.snd)
+    def _evaluate(self, batch: Batch) -> Column:
+        return _mapped(self.f, self.name, self.fst.column(batch), self.snd.column(batch))
 
 
 class LinearSequenceMap(SequenceMap):
@@ -289,206 +239,8 @@ class LinearSequenceMap(SequenceMap):
         self.snd_fac = snd_fac
 
 
-class Selector(Expression):
-    """Which key positions each query position selects. Combine with `&`, `|` and `~`."""
-
-    instead_of_truth = (
-        "write a & b for `a and b`, a | b for `a or b` and ~a for `not a`; for a chain of "
-        "comparisons combine two Selects"
-    )
-
-    def __call__(self, xs: Sequence[Value], *, causal: bool = False) -> list[list[bool]]:
-        """The selection on one input, as rows of queries over keys."""
-        from knowncircuits.rasp.interpreter import interpret_selector
-
-        return interpret_selector(self, [xs], causal=causal)[0]
-
-    def __and__(self, other: Selector) -> Selector:
-        return SelectorAnd(self, other)
-
-    def __or__(self, other: Selector) -> Selector:
-        return SelectorOr(self, other)
-
-    def __invert__(self) -> Selector:
-        return SelectorNot(self)
-
-
-class Select(Selector):
-    """Selects the keys for which `predicate(key, query)` holds; None selects nothing."""
-
-    default_name = "select"
-
-    def __init__(self, keys: SOp, queries: SOp, predicate: Predicate) -> None:
-        super().__init__()
-        _check(self, SOp, keys, queries)
-        _check_function(self, predicate)
-        self.keys = keys
-        self.queries = queries
-        self.predicate = predicate
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """Keys, then queries."""
-        return (self.keys, self.queries)
-
-
-class _SelectorPair(Selector):
-    """A combination of two selectors."""
-
-    def __init__(self, fst: Selector, snd: Selector) -> None:
-        super().__init__()
-        _check(self, Selector, fst, snd)
-        self.fst = fst
-        self.snd = snd
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The two selectors."""
-        return (self.fst, self.snd)
-
-
-class SelectorAnd(_SelectorPair):
-    """Selects what both selectors select."""
-
-    default_name = "selector_and"
-
-
-class SelectorOr(_SelectorPair):
-    """Selects what either selector selects."""
-
-    default_name = "selector_or"
-
-
-class SelectorNot(Selector):
-    """Selects what the inner selector does not (within the causal mask)."""
-
-    default_name = "selector_not"
-
-    def __init__(self, inner: Selector) -> None:
-        super().__init__()
-        _check(self, Selector, inner)
-        self.inner = inner
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The selector that is inverted."""
-        return (self.inner,)
-
-
-class SelectorWidth(SOp):
-    """How many positions each query selects."""
-
-    default_name = "selector_width"
-
-    def __init__(self, selector: Selector) -> None:
-        super().__init__()
-        _check(self, Selector, selector)
-        self.selector = selector
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The selector."""
-        return (self.selector,)
-
-
-class Aggregate(SOp):
-    """The mean of an S-Op over the selected positions; `default` where nothing is selected.
-
-    Values that cannot be averaged may be aggregated where all that is selected is equal.
-    """
-
-    default_name = "aggregate"
-
-    def __init__(self, selector: Selector, sop: SOp, default: Value = None) -> None:
-        super().__init__()
-        _check(self, Selector, selector)
-        _check(self, SOp, sop)
-        self.selector = selector
-        self.sop = sop
-        self.default = default
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The selector, then what it aggregates."""
-        return (self.selector, self.sop)
-
-
-class AggregateSum(SOp):
-    """The sum of a numeric S-Op over the selected positions; 0 where nothing is selected.
-
-    tracr has no counterpart.
-    """
-
-    default_name = "aggregate_sum"
-
-    def __init__(self, selector: Selector, sop: SOp) -> None:
-        super().__init__()
-        _check(self, Selector, selector)
-        _check(self, SOp, sop)
-        self.selector = selector
-        self.sop = sop
-
-    @property
-    def children(self) -> Sequence[Expression]:
-        """The selector, then what it sums."""
-        return (self.selector, self.sop)
-
-
 tokens = TokensType()
 indices = IndicesType()
-
-E = TypeVar("E", bound=Expression)
-S = TypeVar("S", bound=SOp)
-
-
-def annotate(expr: E, **annotations: Any) -> E:
-    """A new expression of the same meaning with more annotations."""
-    return expr.annotated(**annotations)
-
-
-def numerical(sop: S) -> S:
-    """The same S-Op, held as a number along one direction."""
-    return sop.annotated(encoding=Encoding.NUMERICAL)
-
-
-def categorical(sop: S) -> S:
-    """The same S-Op, held as a direction for each value."""
-    return sop.annotated(encoding=Encoding.CATEGORICAL)
-
-
-def is_numerical(sop: SOp) -> bool:
-    """Whether the S-Op is numerically encoded."""
-    return sop.encoding is Encoding.NUMERICAL
-
-
-def is_categorical(sop: SOp) -> bool:
-    """Whether the S-Op is categorically encoded."""
-    return sop.encoding is Encoding.CATEGORICAL
-
-
-def get_encoding(sop: SOp) -> Encoding:
-    """The S-Op's encoding."""
-    return sop.encoding
-
-
-def sop_not(sop: SOp) -> SOp:
-    """Python's `not`, position by position."""
-    return ~sop
-
-
-def selector_and(fst: Selector, snd: Selector, simplify: bool = True) -> Selector:
-    """`fst & snd`; the compiler merges what can be merged, whatever `simplify` says."""
-    return SelectorAnd(fst, snd)
-
-
-def selector_or(fst: Selector, snd: Selector, simplify: bool = True) -> Selector:
-    """`fst | snd`; `simplify` as in `selector_and`."""
-    return SelectorOr(fst, snd)
-
-
-def selector_not(inner: Selector, simplify: bool = True) -> Selector:
-    """`~inner`; `simplify` as in `selector_and`."""
-    return SelectorNot(inner)
 
 
 def _compose(outer: UnaryFunction, inner: UnaryFunction) -> UnaryFunction:
@@ -499,7 +251,8 @@ def _compose(outer: UnaryFunction, inner: UnaryFunction) -> UnaryFunction:
     return composed
 
 
-def _check(owner: Expression, kind: type[Expression], *parts: object) -> None:
+def check_parts(owner: Expression, kind: type[Expression], *parts: object) -> None:
+    """Raise ProgramError for a part of another kind."""
     for part in parts:
         if not isinstance(part, kind):
             raise ProgramError(
@@ -508,6 +261,39 @@ def _check(owner: Expression, kind: type[Expression], *parts: object) -> None:
             )
 
 
-def _check_function(owner: Expression, f: object) -> None:
+def check_function(owner: Expression, f: object) -> None:
+    """Raise ProgramError for what cannot be called."""
     if not callable(f) or isinstance(f, Expression):
         raise ProgramError(f"{type(owner).__name__} expected a function, got {f!r}")
+
+
+def _as_numerical(column: Column, name: str) -> Column:
+    """A numerical variable holds floats, and only as precisely as `canonical` tells them apart."""
+    try:
+        numbers = [canonical(as_number(v)) for v in column.values]
+    except ProgramError as error:
+        raise ProgramError(f"{name}: a numerical variable: {error}") from None
+    codes, values = tabulate(numbers)
+    return Column(np.append(codes, NONE)[column.codes], values)
+
+
+def _mapped(f: Callable[..., Any], name: str, *arguments: Column) -> Column:
+    """A function of columns, called once for each combination of values that occurs."""
+    flat = [a.codes.reshape(-1) for a in arguments]
+    present = np.all([codes != NONE for codes in flat], axis=0)
+    combined = np.zeros(len(flat[0]), dtype=np.int64)
+    for codes, argument in zip(flat, arguments, strict=True):
+        combined = combined * max(len(argument.values), 1) + codes
+    occurring, inverse = np.unique(combined[present], return_inverse=True)
+    where = np.flatnonzero(present)
+    first = np.zeros(len(occurring), dtype=np.int64)
+    first[inverse[::-1]] = where[::-1]
+    combinations = zip(
+        *([a.values[i] for i in codes[first]] for a, codes in zip(arguments, flat, strict=True)),
+        strict=True,
+    )
+    results = [call(f, name, *args) for args in combinations]
+    codes, values = tabulate(results)
+    out = np.full(len(combined), NONE)
+    out[where] = codes[inverse]
+    return Column(out.reshape(arguments[0].codes.shape), values)

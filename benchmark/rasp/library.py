@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from knowncircuits.errors import ProgramError
+from knowncircuits.rasp.aggregates import Aggregate, SelectorWidth
 from knowncircuits.rasp.expressions import (
-    Aggregate,
-    Comparison,
     LinearSequenceMap,
     Map,
-    Select,
-    SelectorWidth,
     SequenceMap,
     SOp,
-    Value,
     indices,
-    numerical,
     tokens,
 )
+from knowncircuits.rasp.functions import numerical
+from knowncircuits.rasp.selectors import Comparison, Select
+from knowncircuits.rasp.values import Value
 
 
 def make_length() -> SOp:

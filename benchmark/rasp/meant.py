@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from knowncircuits.errors import InputError
-from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.values import Value
 from knowncircuits.vocabulary import Vocabulary
 
 # A predicate over the tuple of tokens, or the inputs themselves.

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from knowncircuits.errors import CompileError
+from knowncircuits.rasp.aggregates import Aggregate, AggregateSum, SelectorWidth
 from knowncircuits.rasp.expressions import (
-    Aggregate,
-    AggregateSum,
     BinaryFunction,
     Encoding,
     Expression,
@@ -25,15 +24,14 @@ from knowncircuits.rasp.expressions import (
     IndicesType,
     LinearSequenceMap,
     Map,
-    Selector,
-    SelectorWidth,
     SequenceMap,
     SOp,
     TokensType,
     UnaryFunction,
-    Value,
 )
+from knowncircuits.rasp.selectors import Selector
 from knowncircuits.rasp.terms import Conjunctions, Joint, Term
+from knowncircuits.rasp.values import Value
 
 # The compiler's own variables: the input, and the constants of the embedding.
 TOKENS, INDICES = TokensType.default_name, IndicesType.default_name

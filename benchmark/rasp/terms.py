@@ -13,16 +13,9 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 from knowncircuits.errors import CompileError
-from knowncircuits.rasp.expressions import (
-    Select,
-    Selector,
-    SelectorAnd,
-    SelectorNot,
-    SelectorOr,
-    SequenceMap,
-    SOp,
-    Value,
-)
+from knowncircuits.rasp.expressions import SequenceMap, SOp
+from knowncircuits.rasp.selectors import Select, Selector, SelectorAnd, SelectorNot, SelectorOr
+from knowncircuits.rasp.values import Value, try_call
 
 Holds = Callable[[Value, Value], bool]
 Quantifier = Callable[[Iterable[bool]], bool]
@@ -110,10 +103,12 @@ class Joint(SequenceMap):
 
 
 def _table(select: Select) -> Term[SOp]:
-    predicate = select.predicate
+    predicate, name = select.predicate, select.name
 
     def holds(key: Value, query: Value) -> bool:
-        return key is not None and query is not None and bool(predicate(key, query))
+        if key is None or query is None:
+            return False
+        return bool(try_call(predicate, name, key, query)[1])
 
     return Term(select.keys, select.queries, holds)
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from knowncircuits.rasp.expressions import (
-    Aggregate,
+from knowncircuits.rasp.aggregates import Aggregate
+from knowncircuits.rasp.expressions import Expression, Full, LinearSequenceMap, SOp
+from knowncircuits.rasp.program import flatten
+from knowncircuits.rasp.selectors import (
     Comparison,
-    Expression,
-    Full,
-    LinearSequenceMap,
     Select,
     Selector,
     SelectorAnd,
     SelectorNot,
     SelectorOr,
-    SOp,
 )
-from knowncircuits.rasp.program import flatten
 
 Names = Mapping[Expression, str]  # of S-Ops
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import CompileError, ProgramError
+from knowncircuits.rasp.columns import Batch, Column
 from knowncircuits.rasp.domains import Domain, Domains, infer_domains
 from knowncircuits.rasp.expressions import SOp
-from knowncircuits.rasp.interpreter import Column, Interpreter
 from knowncircuits.rasp.meant import Meant, MeantInputs, tried_inputs
 from knowncircuits.rasp.program import Kind, Program, Step, flatten
 from knowncircuits.vocabulary import Vocabulary
@@ -40,6 +40,8 @@ def validate(
     different values, which no head can average, is checked by interpreting inputs: all of them
     where there are at most N_CHECKED, a fixed random sample of each length otherwise; and only
     those that the program is meant for, where `inputs` says so as in `compile_program`.
+
+    That a model would be too large, or its dtype too coarse, is found when it is compiled.
 
     Raises InputError for `inputs` that are not of the vocabulary.
     """
@@ -116,17 +118,16 @@ def dynamic_reasons(
         return [
             "none of many random inputs is one that the program is meant for: list some as inputs"
         ]
-    names = {step.sop: step.name for step in program.steps}
+    names: dict[Hashable, str] = {step.sop: step.name for step in program.steps}
     for codes in tried:
-        inputs = Column(codes, vocabulary.tokens)
-        interpreter = Interpreter(inputs, causal=causal)
+        batch = Batch(Column(codes, vocabulary.tokens), causal)
         try:
-            interpreter.column(program.output.sop)
+            program.output.sop.column(batch)
         except ProgramError as error:
             reasons.setdefault(str(error), f"{error}{REMEDY}")
-        for sop, row in interpreter.mixtures.items():
-            example = [vocabulary.tokens[code] for code in inputs.codes[row]]
-            name = names.get(sop, sop.name)
+        for sop, row in batch.mixtures.items():
+            example = [vocabulary.tokens[code] for code in codes[row]]
+            name = names[sop]
             reasons.setdefault(
                 name,
                 f"{name}: a categorical aggregate of several different values, as on {example}; "

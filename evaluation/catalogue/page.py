@@ -8,8 +8,8 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.cases.registry import CASES, FAMILIES, list_cases
 from knowncircuits.evaluation.figures.drawing import circuit_text
-from knowncircuits.rasp.expressions import Value
 from knowncircuits.rasp.text import program_text
+from knowncircuits.rasp.values import Value
 
 # Their circuits are all alike, so they share a table.
 COMPACT = "elementwise"

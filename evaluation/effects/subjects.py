@@ -17,7 +17,7 @@ from knowncircuits.errors import InputError, ModelError, TaskError
 from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
-from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.values import Value
 from knowncircuits.transformer import Patchable, Run, Transformer
 from knowncircuits.vocabulary import Vocabulary
 

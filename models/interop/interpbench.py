@@ -26,7 +26,7 @@ from knowncircuits.models.interop.pickles import Record, read_pickle
 from knowncircuits.models.interop.state_dicts import read_state_dict
 from knowncircuits.models.interop.tensors import check_sizes
 from knowncircuits.names import QKV, Destination, Edge, Letter, Node
-from knowncircuits.rasp.expressions import Value
+from knowncircuits.rasp.values import Value
 from knowncircuits.transformer import Transformer
 
 FILES = ("ll_model.pth", "ll_model_cfg.pkl", "edges.pkl", "meta.json")

@@ -21,8 +21,9 @@ from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import ModelError
 from knowncircuits.names import Destination, Letter, Node
-from knowncircuits.rasp.expressions import Encoding, Value
+from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.meant import ProgramInputs
+from knowncircuits.rasp.values import Value
 from knowncircuits.transformer import Transformer, TransformerConfig
 from knowncircuits.vocabulary import BOS, Vocabulary
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from knowncircuits.cases import CASES, Case
-from knowncircuits.rasp.interpreter import Column, Interpreter
+from knowncircuits.rasp.columns import Batch, Column
 from knowncircuits.rasp.program import flatten
 from knowncircuits.transformer import Transformer
 from programs import TWELVE
@@ -63,10 +63,10 @@ def test_variables_hold_what_the_interpreter_says(name: str) -> None:
     codes = case.draw(50, seed=0)
     ids = torch.from_numpy(np.pad(codes + 1, ((0, 0), (1, 0))))
     residual = compiled.model.run(ids).outputs.sum(1)[:, 1:]
-    interpreter = Interpreter(Column(codes, case.vocab), causal=case.causal)
+    batch = Batch(Column(codes, case.vocab), case.causal)
     for step in flatten(case.program).steps:
         variable = compiled.variables[step.name]
-        column = interpreter.column(step.sop)
+        column = step.sop.column(batch)
         held = residual[..., list(variable.directions)].numpy()
         if variable.numerical:
             assert np.abs(held[..., 0] - column.numbers()).max() < 1e-4

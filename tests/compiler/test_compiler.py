@@ -177,11 +177,31 @@ def test_every_reason_at_once() -> None:
             "mark the aggregate numerical",
         ),
         (rasp.numerical(rasp.Map(str, rasp.tokens)), "expected a number, got"),
+        (
+            rasp.SelectorWidth(rasp.Select(rasp.tokens, rasp.Full("a"), LEQ)).named("fewer"),
+            "fewer: select: its function raised TypeError.*on 0, 'a'",
+        ),
     ],
 )
 def test_reasons(program: rasp.SOp, reason: str) -> None:
     with pytest.raises(CompileError, match=reason):
         compile_program(program, SMALL)
+
+
+def test_a_predicate_without_a_value_somewhere() -> None:
+    """As with other functions, what cannot be computed may never occur."""
+    nonzero = rasp.Map(lambda x: x or None, rasp.tokens)
+    divides = rasp.Select(rasp.tokens, nonzero, lambda key, query: query % key == 0)
+    positive = rasp.Select(nonzero, rasp.tokens, TRUE)
+    assert any("ZeroDivision" in reason for reason in validate(rasp.SelectorWidth(divides), SMALL))
+    program = rasp.SelectorWidth(divides & positive)
+    compiled = compile_program(program, SMALL, check_inputs=False)
+    assert compiled([1, 2, 3, 3]) == [1, 2, 3, 3]
+
+
+def test_an_encoding_that_is_none_is_refused_where_it_is_given() -> None:
+    with pytest.raises(ProgramError, match="tokens: expected an Encoding, got 'numerical'"):
+        rasp.annotate(rasp.tokens, encoding="numerical")
 
 
 def test_sums_of_too_many_values_are_a_reason_too() -> None:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from knowncircuits import rasp
 from knowncircuits.errors import InputError, ProgramError
-from knowncircuits.rasp.interpreter import Column, canonical, evaluate, interpret
+from knowncircuits.rasp.columns import Column
+from knowncircuits.rasp.interpreter import evaluate, interpret
+from knowncircuits.rasp.values import canonical
 
 numbers = st.lists(st.integers(0, 5), min_size=1, max_size=8)
 

@@ -23,7 +23,7 @@ from knowncircuits.evaluation.effects.subjects import Subject
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.models.interop.interpbench import InterpBenchModel
-from knowncircuits.rasp.interpreter import NONE
+from knowncircuits.rasp.columns import NONE
 from knowncircuits.transformer import Run, Transformer, TransformerConfig
 from strategies import configs, random_model, random_tokens
 
