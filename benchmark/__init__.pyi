@@ -28,4 +28,4 @@ from .models.interop.hooked import to_hooked as to_hooked
 from .models.trained import Trained as Trained, load_trained as load_trained
 from .models.zoo.shelf import list_models as list_models, load_model as load_model
 from .transformer import Transformer as Transformer, TransformerConfig as TransformerConfig
-from .vocabulary import Vocabulary as Vocabulary
+from .rasp.vocabulary import Vocabulary as Vocabulary

@@ -25,7 +25,7 @@ from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.interpreter import evaluate, interpret
 from knowncircuits.rasp.meant import Meant, MeantInputs
 from knowncircuits.rasp.values import Value
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, UInt64
 from knowncircuits.errors import InputError, UnknownNameError
 from knowncircuits.rasp.columns import NONE, Column, tabulate
 from knowncircuits.rasp.values import Value
-from knowncircuits.vocabulary import BOS, Vocabulary
+from knowncircuits.rasp.vocabulary import BOS, Vocabulary
 
 Codes = Int[np.ndarray, "n length"]
 # (random generator, how many, length, size of the alphabet) -> indices into it [n, length]

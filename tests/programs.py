@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from knowncircuits import rasp
 from knowncircuits.rasp.text import program_text
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 TWELVE = (
     "fraction_of_x",

@@ -134,7 +134,7 @@ def bench_intervals(
 
     populations = dict(intervals.POPULATIONS)
     if board:
-        from knowncircuits.leaderboard.board_time import case_values
+        from knowncircuits.leaderboard.site.board_time import case_values
 
         for name, values in case_values(board, method or ["eap", "edge-sp"]).items():
             populations[name] = intervals.population_of(values)
@@ -156,7 +156,7 @@ def bench_leaderboard(
     """Random submissions of all models written, read, scored, and built into a site."""
     from tempfile import TemporaryDirectory
 
-    from knowncircuits.leaderboard.board_time import bench_leaderboard as bench
+    from knowncircuits.leaderboard.site.board_time import bench_leaderboard as bench
 
     with TemporaryDirectory() as folder, show_progress("leaderboard", unit="steps") as shown:
         table = bench(Path(folder), submissions, on_step=shown.advance)

@@ -11,8 +11,8 @@ from knowncircuits.compiler.components import Components
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Variable
 from knowncircuits.errors import CompileError
+from knowncircuits.rasp.vocabulary import BOS, Vocabulary
 from knowncircuits.transformer import Transformer, TransformerConfig
-from knowncircuits.vocabulary import BOS, Vocabulary
 
 # A model of more is refused: half a gigabyte in float64.
 MAX_WEIGHTS = 2**26

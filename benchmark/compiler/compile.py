@@ -16,7 +16,7 @@ from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.meant import Meant, MeantInputs, ProgramInputs
 from knowncircuits.rasp.validation import analyse
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 
 @takes(program=SOp, vocabulary=Vocabulary)

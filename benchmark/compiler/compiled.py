@@ -17,8 +17,8 @@ from knowncircuits.compiler.variables import Component, Variable
 from knowncircuits.errors import ProgramError
 from knowncircuits.rasp.meant import Meant
 from knowncircuits.rasp.values import Value
+from knowncircuits.rasp.vocabulary import BOS, Vocabulary
 from knowncircuits.transformer import Run, Transformer
-from knowncircuits.vocabulary import BOS, Vocabulary
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ from knowncircuits.rasp.program import (
     unique_name,
 )
 from knowncircuits.rasp.values import Value
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

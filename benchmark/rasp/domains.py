@@ -11,7 +11,7 @@ from knowncircuits.errors import CompileError, ProgramError
 from knowncircuits.rasp.program import Kind, Program, Step
 from knowncircuits.rasp.terms import Term
 from knowncircuits.rasp.values import Value, as_number, canonical, try_call
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 # More pairs of values than this are not tried, of two variables that are compared or mapped.
 MAX_PAIRS = 1_000_000

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from knowncircuits.errors import InputError
 from knowncircuits.rasp.values import Value
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 # A predicate over the tuple of tokens, or the inputs themselves.
 MeantInputs = Callable[[tuple[Value, ...]], bool] | Iterable[Sequence[Value]]

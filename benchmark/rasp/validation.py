@@ -11,7 +11,7 @@ from knowncircuits.rasp.domains import Domain, Domains, infer_domains
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.meant import Meant, MeantInputs, tried_inputs
 from knowncircuits.rasp.program import Kind, Program, Step, flatten
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 # What a program does to so many inputs is checked: all of them, where there are no more.
 N_CHECKED = 2_000

@@ -18,8 +18,8 @@ from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
 from knowncircuits.rasp.values import Value
+from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import Patchable, Run, Transformer
-from knowncircuits.vocabulary import Vocabulary
 
 Model = Compiled | Trained | InterpBenchModel | Patchable
 Inputs = Int[Tensor, "input pos"] | Sequence[Sequence[Value]]

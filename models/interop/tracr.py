@@ -24,8 +24,8 @@ from knowncircuits.names import Destination, Letter, Node
 from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.meant import ProgramInputs
 from knowncircuits.rasp.values import Value
+from knowncircuits.rasp.vocabulary import BOS, Vocabulary
 from knowncircuits.transformer import Transformer, TransformerConfig
-from knowncircuits.vocabulary import BOS, Vocabulary
 
 # Where a program says None, tracr's models hold less than 0.001 of every value. Where it does not,
 # they may hold as little as 0.38: at its usual exactness tracr blurs widths from 9 on.

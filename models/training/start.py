@@ -9,8 +9,8 @@ import torch
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError
 from knowncircuits.models.trained import Trained
+from knowncircuits.rasp.vocabulary import BOS
 from knowncircuits.transformer import Transformer
-from knowncircuits.vocabulary import BOS
 
 
 def start_from(model: Transformer, compiled: Compiled, start: Trained) -> None:

@@ -14,8 +14,8 @@ from knowncircuits.circuit import Label
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import CompileError, InputError, ProgramError
 from knowncircuits.rasp import validate
+from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import weights_hash
-from knowncircuits.vocabulary import Vocabulary
 
 EQ, LEQ, TRUE = rasp.Comparison.EQ, rasp.Comparison.LEQ, rasp.Comparison.TRUE
 SMALL = Vocabulary((0, 1, 2, 3), 4)

@@ -12,7 +12,7 @@ from knowncircuits.cases.checks import check_case
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import CompileError, InputError
 from knowncircuits.rasp import Value, validate
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("x", 1, 2), 3)
 # The number after the one x: where there are more, several numbers.

@@ -11,8 +11,8 @@ from knowncircuits import rasp
 from knowncircuits.cases import load_case
 from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import CompileError
+from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import weights_hash
-from knowncircuits.vocabulary import Vocabulary
 from programs import RandomProgram, programs
 
 SMALL = Vocabulary((1, 2, 3), 4)

@@ -13,7 +13,7 @@ from knowncircuits.cases.registry import CASES
 from knowncircuits.compiler import compile_program
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp import Value
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 
 def to_number(f: object, sop: rasp.SOp = rasp.tokens) -> rasp.SOp:

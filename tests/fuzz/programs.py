@@ -22,7 +22,7 @@ from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import CompileError, KnownCircuitsError
 from knowncircuits.rasp import Value, interpret
 from knowncircuits.rasp.text import program_text
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 # Inputs of each length that a program is tried on: all, or so many at random ...
 N_INPUTS = 48

@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 from knowncircuits.cli import app
 from knowncircuits.errors import KnownCircuitsError, ResultError
 from knowncircuits.exchange import graph_file, write_graph_file
-from knowncircuits.leaderboard import board_time as bench
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import board_csv, board_json, board_markdown, save_board
 from knowncircuits.leaderboard.serving import address, make_server
+from knowncircuits.leaderboard.site import board_time as bench
 from knowncircuits.leaderboard.submission import Submission, read_submission, write_submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
 

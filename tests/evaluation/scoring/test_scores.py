@@ -20,7 +20,7 @@ from knowncircuits.evaluation.scoring.scores import Scores, score, score_views
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import Graph
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 from programs import GATE_LETTERS, either_flag, majority_of_flags
 
 GRAPH = Graph(1, 1)

@@ -31,8 +31,8 @@ from knowncircuits.models.certificates.certificate import (
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.names import Node
+from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import Transformer, weights_hash
-from knowncircuits.vocabulary import Vocabulary
 from strategies import random_model
 
 N_PAIRS = 150

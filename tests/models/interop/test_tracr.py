@@ -19,7 +19,7 @@ from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import ModelError
 from knowncircuits.models.interop.tracr import from_tracr
 from knowncircuits.rasp.interpreter import interpret
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 
 FOLDER = Path(__file__).parents[2] / "data" / "tracr"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
