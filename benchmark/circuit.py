@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from itertools import chain
 from typing import Literal
 
@@ -112,6 +113,17 @@ class Circuit:
     def edges(self, label: Label = Label.IN) -> tuple[Edge, ...]:
         """The edges with a label, in the graph's order."""
         return tuple(map(self.graph.edge, np.flatnonzero(self.labels == label).tolist()))
+
+    @cached_property
+    def carrying_edges(self) -> tuple[Edge, ...]:
+        """The edges that carry a variable."""
+        return tuple(map(Edge, self.carries))
+
+    @cached_property
+    def carrying_nodes(self) -> tuple[Node, ...]:
+        """The nodes at either end of an edge that carries a variable, in the graph's order."""
+        found = {node for edge in self.carrying_edges for node in edge.ends}
+        return tuple(node for node in self.graph.nodes if node in found)
 
     @property
     def determined(self) -> Bool[np.ndarray, " edge"]:

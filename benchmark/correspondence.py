@@ -14,7 +14,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
-from knowncircuits.names import Edge, Kind, Node
+from knowncircuits.names import Kind, Node
 
 FIXED = ("embed", "pos", "logits")
 ATTEMPTS = 1_000
@@ -42,13 +42,13 @@ class Correspondence:
                 problems.append(f"{high} to {low}, which is of another kind")
         taken = Counter(self.nodes.values())
         problems += [f"several nodes to {low}" for low, n in taken.items() if n > 1]
-        missing = [node for node in carrying_nodes(self.high) if node not in self.nodes]
+        missing = [node for node in self.high.carrying_nodes if node not in self.nodes]
         if missing:
             problems.append(f"no place for {', '.join(missing)}")
         if not problems:
             problems = [
                 f"{edge} backwards, from {source} to {target}"
-                for edge in carried_edges(self.high)
+                for edge in self.high.carrying_edges
                 for source, target in [edge.placed(self.nodes).ends]
                 if source.depth >= target.depth
             ]
@@ -59,7 +59,7 @@ class Correspondence:
     @takes(circuit=Circuit, low=Graph)
     def same_names(cls, circuit: Circuit, low: Graph) -> Correspondence:
         """Every node at the low-level node of the same name; GraphError where there is none."""
-        return cls(circuit, low, {node: node for node in carrying_nodes(circuit)})
+        return cls(circuit, low, {node: node for node in circuit.carrying_nodes})
 
     @classmethod
     @takes(circuit=Circuit, low=Graph)
@@ -75,7 +75,7 @@ class Correspondence:
             if nodes is not None:
                 return cls(circuit, low, nodes)
         raise GraphError(
-            f"expected room for {', '.join(carrying_nodes(circuit))}, got {low.summary()}, where "
+            f"expected room for {', '.join(circuit.carrying_nodes)}, got {low.summary()}, where "
             f"{ATTEMPTS} random placements all failed"
         )
 
@@ -83,7 +83,7 @@ class Correspondence:
     def image(self) -> Int[np.ndarray, " low_edge"]:
         """The index of the compiled edge that each low-level edge stands for, -1 for none."""
         image = np.full(self.low.n_edges, -1)
-        for edge in carried_edges(self.high):
+        for edge in self.high.carrying_edges:
             image[self.low.index(edge.placed(self.nodes))] = self.high.graph.index(edge)
         return image
 
@@ -110,24 +110,14 @@ class Correspondence:
         return inside
 
 
-def carried_edges(circuit: Circuit) -> list[Edge]:
-    """Every edge that carries a variable."""
-    return [Edge(name) for name in circuit.carries]
-
-
-def carrying_nodes(circuit: Circuit) -> list[Node]:
-    """The nodes at either end of an edge that carries a variable, in the graph's order."""
-    found = {node for edge in carried_edges(circuit) for node in edge.ends}
-    return [node for node in circuit.graph.nodes if node in found]
-
-
 def _latest(circuit: Circuit, low: Graph) -> dict[Node, float]:
     """The greatest depth that leaves room for what reads a node; nothing if one has no room."""
-    edges = carried_edges(circuit)
     latest = {Node("logits"): float("inf")}
-    for node in reversed(carrying_nodes(circuit)):
+    for node in reversed(circuit.carrying_nodes):
         if node not in FIXED:
-            before = min(latest[edge.target] for edge in edges if edge.source == node)
+            before = min(
+                latest[edge.target] for edge in circuit.carrying_edges if edge.source == node
+            )
             depths = [place.depth for place in _kind(low, node) if place.depth < before]
             if not depths:
                 return {}
@@ -139,9 +129,9 @@ def _place(
     circuit: Circuit, low: Graph, latest: Mapping[Node, float], rng: np.random.Generator
 ) -> dict[str, Node] | None:
     """One attempt: nodes in order, each anywhere after its inputs that leaves room for the rest."""
-    ends = [edge.ends for edge in carried_edges(circuit)]
-    places: dict[str, Node] = {n: n for n in carrying_nodes(circuit) if n in FIXED}
-    for node in carrying_nodes(circuit):
+    ends = [edge.ends for edge in circuit.carrying_edges]
+    places: dict[str, Node] = {n: n for n in circuit.carrying_nodes if n in FIXED}
+    for node in circuit.carrying_nodes:
         if node in FIXED:
             continue
         after = max(places[source].depth for source, target in ends if target == node)

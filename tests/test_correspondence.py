@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.correspondence import Correspondence, carrying_nodes
+from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
 
@@ -67,14 +67,14 @@ def test_same_names() -> None:
 )
 def test_impossible_placements(change: dict[str, str | None], message: str) -> None:
     high = circuit_of("fraction_of_x")
-    nodes = {node: node for node in carrying_nodes(high)} | change
+    nodes: dict[str, str | None] = {node: node for node in high.carrying_nodes} | change
     with pytest.raises(GraphError, match=message):
         Correspondence(high, Graph(2, 4), {k: v for k, v in nodes.items() if v is not None})
 
 
 def test_two_nodes_at_one_place() -> None:
     high = circuit_of("oscillation")
-    nodes = {node: node for node in carrying_nodes(high)} | {"a0.h1": "a0.h0"}
+    nodes = {node: node for node in high.carrying_nodes} | {"a0.h1": "a0.h0"}
     with pytest.raises(GraphError, match="several nodes to a0.h0"):
         Correspondence(high, Graph(2, 4), nodes)
 

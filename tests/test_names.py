@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knowncircuits.circuit import circuit_from_edges
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
 from knowncircuits.names import Destination, Edge, Node, edge_names
@@ -56,6 +57,13 @@ def test_edges_of_their_parts_are_the_graphs(graph: Graph, data: st.DataObject) 
     assert edge.ends == (graph.sources[graph.source_of_edge[i]], edge.destination.node)
     assert edge_names([edge.source], edge.destination) == [edge]
     assert edge.placed({node: node for node in edge.ends}) == edge
+
+
+def test_the_edges_of_a_circuit_have_parts() -> None:
+    circuit = circuit_from_edges(Graph(2, 3), ["m0->a1.h2<v>", "embed->m0"])
+    first, last = circuit.edges()
+    assert (first.source.kind, first.target.kind) == ("embed", "mlp")
+    assert (last.source.layer, last.target.head, last.destination.letter) == (0, 2, "v")
 
 
 def test_an_edge_between_places_feeds_the_same_letter() -> None:

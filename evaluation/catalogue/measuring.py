@@ -13,7 +13,6 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.correspondence import carried_edges
 from knowncircuits.evaluation.methods.controls import BLIND
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
@@ -52,7 +51,7 @@ def measure_difficulty(case: Case, n_pairs: int = 200, seed: int = 0) -> Difficu
     compiled = case.compile(dtype=torch.float64)
     circuit = compiled.circuit
     true = circuit.edges()
-    reached = dict.fromkeys((*true, *carried_edges(circuit)), Reach.NOWHERE)
+    reached = dict.fromkeys((*true, *circuit.carrying_edges), Reach.NOWHERE)
     hits, tried, pairs = dict.fromkeys(true, 0), dict.fromkeys(true, 0), 0
     edges = list(reached)
     for task in _tasks(compiled, case, n_pairs, seed):
