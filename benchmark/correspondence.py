@@ -14,9 +14,9 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
-from knowncircuits.names import Kind, Node
+from knowncircuits.names import EMBED, LOGITS, POS, Kind, Node
 
-FIXED = ("embed", "pos", "logits")
+FIXED = (EMBED, POS, LOGITS)
 ATTEMPTS = 1_000
 
 
@@ -94,7 +94,7 @@ class Correspondence:
         Edges without an image are out, but for those out of `pos`, which no interchange can tell.
         """
         labels = np.full(self.low.n_edges, Label.OUT, dtype=np.int8)
-        labels[self.low.edges_from("pos")] = Label.UNDETERMINED
+        labels[self.low.edges_from(POS)] = Label.UNDETERMINED
         has_image = self.image >= 0
         labels[has_image] = self.high.labels[self.image[has_image]]
         carries = {
@@ -112,7 +112,7 @@ class Correspondence:
 
 def _latest(circuit: Circuit, low: Graph) -> dict[Node, float]:
     """The greatest depth that leaves room for what reads a node; nothing if one has no room."""
-    latest = {Node("logits"): float("inf")}
+    latest = {LOGITS: float("inf")}
     for node in reversed(circuit.carrying_nodes):
         if node not in FIXED:
             before = min(

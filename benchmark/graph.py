@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from knowncircuits.checks.naming import as_floats, named_values
 from knowncircuits.errors import GraphError
-from knowncircuits.names import QKV, Destination, Edge, Node, edge_names
+from knowncircuits.names import LOGITS, QKV, Destination, Edge, Node, edge_names
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Graph:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """The sources and `logits`."""
-        return (*self.sources, Node("logits"))
+        return (*self.sources, LOGITS)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -89,7 +89,7 @@ class Graph:
             if self.mlp:
                 add((Destination(Node.of_mlp(layer)),), seen)
                 seen += 1
-        add((Destination("logits"),), seen)
+        add((Destination(LOGITS),), seen)
         return tuple(blocks)
 
     @cached_property

@@ -19,7 +19,6 @@ Kind = Literal["embed", "pos", "input", "head", "mlp", "logits"]
 Letter = Literal["q", "k", "v", ""]  # of what a head reads; "" of all that a node reads
 
 QKV: tuple[Letter, ...] = ("q", "k", "v")
-INPUTS: tuple[Kind, ...] = ("embed", "pos", "input")
 
 NUMBER = "(0|[1-9][0-9]*)"
 HEAD = rf"a{NUMBER}\.h{NUMBER}"
@@ -169,3 +168,6 @@ def _node_parts(name: str) -> tuple[Kind, int, int]:
     if head:
         return "head", int(layer), int(head)
     return ("mlp", int(mlp), -1) if mlp else (cast(Kind, str(name)), -1, -1)
+
+
+EMBED, POS, LOGITS = Node("embed"), Node("pos"), Node("logits")

@@ -11,6 +11,7 @@ from knowncircuits.compiler.components import Components
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Variable
 from knowncircuits.errors import CompileError
+from knowncircuits.names import Node
 from knowncircuits.rasp.vocabulary import BOS, Vocabulary
 from knowncircuits.transformer import Transformer, TransformerConfig
 
@@ -36,7 +37,7 @@ def assemble(
     widths = {node: sum(piece.into.size for piece in pieces) for node, pieces in mlps.items()}
     config = TransformerConfig(
         n_layers=n_layers,
-        n_heads=max((_split(node)[1] + 1 for node in heads), default=1),
+        n_heads=max((node.head + 1 for node in heads), default=1),
         d_model=layout.d_model,
         d_head=max((max(h.k.size, h.v.size) for h in heads.values()), default=1),
         d_mlp=max([1, *widths.values()]),  # a map that is None throughout has no units
@@ -47,7 +48,7 @@ def assemble(
         activation="relu",
     )
     _check_size(config)
-    hidden = [widths.get(f"m{layer}", 0) for layer in range(n_layers)]
+    hidden = [widths.get(Node.of_mlp(layer), 0) for layer in range(n_layers)]
     model = Transformer(config, hidden=hidden, dtype=dtype)
     D, K, M = config.d_model, config.d_head, config.d_mlp
     with torch.no_grad():
@@ -56,14 +57,13 @@ def assemble(
         for position, direction in enumerate(places, start=1):
             model.W_pos[position, direction] = 1.0
         for node, head in heads.items():
-            layer, number = _split(node)
+            layer, number = node.layer, node.head
             q = head.q.matrix(D, K) * math.sqrt(K)
             for i, matrix in enumerate((q, head.k.matrix(D, K), head.v.matrix(D, K))):
                 model.W_QKV[layer, i, number] = torch.from_numpy(matrix)
             model.W_O[layer, number] = torch.from_numpy(head.o.matrix(D, K).T.copy())
         for node, pieces in mlps.items():
-            layer = int(node[1:])
-            start = 0
+            layer, start = node.layer, 0
             for piece in pieces:
                 stop = start + piece.into.size
                 into, out = piece.into.matrix(D, M), piece.out.matrix(D, M)
@@ -99,8 +99,3 @@ def _embedding(layout: Layout, vocabulary: Vocabulary) -> np.ndarray:
     for i, direction in enumerate(layout.tokens.directions, start=1):
         embedding[i, direction] = 1.0
     return embedding
-
-
-def _split(head: str) -> tuple[int, int]:
-    layer, _, number = head[1:].partition(".h")
-    return int(layer), int(number)

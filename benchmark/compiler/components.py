@@ -9,6 +9,7 @@ from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.mlps import Mlp, StepFunction, build_mlp
 from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.errors import CompileError
+from knowncircuits.names import Destination, Node
 from knowncircuits.rasp.program import Program, Step
 
 
@@ -16,24 +17,23 @@ from knowncircuits.rasp.program import Program, Step
 class Components:
     """What every node is made of."""
 
-    heads: dict[str, Head] = field(default_factory=dict)
-    mlps: dict[str, list[Mlp]] = field(default_factory=dict)
-    reads: dict[str, dict[str, list[Read]]] = field(default_factory=dict)  # by node, destination
-    writes: dict[str, list[Variable]] = field(default_factory=dict)
+    heads: dict[Node, Head] = field(default_factory=dict)
+    mlps: dict[Node, list[Mlp]] = field(default_factory=dict)
+    reads: dict[Node, dict[Destination, list[Read]]] = field(default_factory=dict)
+    writes: dict[Node, list[Variable]] = field(default_factory=dict)
     step_functions: dict[Step, StepFunction] = field(default_factory=dict)
 
     def add_head(self, head: Head, out: Variable) -> None:
         """A head, at the node that its output variable has been given."""
         self.heads[out.node] = head
-        reads = {f"{out.node}<{letter}>": reads for letter, reads in head.reads.items()}
-        self._record(out, reads)
+        self._record(out, {Destination.of(out.node, x): reads for x, reads in head.reads.items()})
 
     def add_mlp(self, mlp: Mlp, out: Variable) -> None:
         """More hidden units for the MLP that its output variable has been given."""
         self.mlps.setdefault(out.node, []).append(mlp)
-        self._record(out, {out.node: mlp.reads})
+        self._record(out, {Destination(out.node): mlp.reads})
 
-    def _record(self, out: Variable, reads: dict[str, list[Read]]) -> None:
+    def _record(self, out: Variable, reads: dict[Destination, list[Read]]) -> None:
         self.writes.setdefault(out.node, []).append(out)
         node = self.reads.setdefault(out.node, {})
         for destination, more in reads.items():

@@ -11,6 +11,7 @@ import numpy as np
 
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Read, Variable, Weights, number
+from knowncircuits.names import Letter
 from knowncircuits.rasp.domains import term_matters
 from knowncircuits.rasp.program import Kind, Step
 from knowncircuits.rasp.terms import Term
@@ -26,7 +27,7 @@ SUM_DILUTION = 10_000.0
 class Head:
     """An attention head: the weights, and what its q, k and v read."""
 
-    reads: dict[str, list[Read]]
+    reads: dict[Letter, list[Read]]
     q: Weights = field(default_factory=Weights)
     k: Weights = field(default_factory=Weights)
     v: Weights = field(default_factory=Weights)

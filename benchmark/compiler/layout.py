@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from knowncircuits.compiler.variables import Constants, Variable, number
+from knowncircuits.names import EMBED, POS, Node
 from knowncircuits.rasp.domains import Domains, value_of
 from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.program import (
@@ -80,14 +81,14 @@ def lay_out(
     """Give every variable a node and its directions."""
     places = _Places()
     constants = Constants(
-        places.put(_number(ONE, "embed", varies=False, at_bos=1.0)),
-        places.put(_number(BOS_FLAG, "embed", varies=False, at_bos=1.0)),
-        places.put(_number(PAD_FLAG, "embed", varies=True, at_bos=1.0)) if vocabulary.pad else None,
+        places.put(_number(ONE, EMBED, varies=False, at_bos=1.0)),
+        places.put(_number(BOS_FLAG, EMBED, varies=False, at_bos=1.0)),
+        places.put(_number(PAD_FLAG, EMBED, varies=True, at_bos=1.0)) if vocabulary.pad else None,
     )
     # The input is embedded whether or not the program reads it.
     positions = tuple(range(vocabulary.max_len))
-    tokens = places.put(Variable(TOKENS, "embed", Encoding.CATEGORICAL, vocabulary.tokens, ()))
-    indices = Variable(INDICES, "pos", Encoding.CATEGORICAL, positions, (), varies=False)
+    tokens = places.put(Variable(TOKENS, EMBED, Encoding.CATEGORICAL, vocabulary.tokens, ()))
+    indices = Variable(INDICES, POS, Encoding.CATEGORICAL, positions, (), varies=False)
     indices = places.put(indices)
     inputs = {Kind.TOKENS: tokens, Kind.INDICES: indices}
     nodes = _nodes(program, layers)
@@ -104,7 +105,7 @@ def lay_out(
             at_bos = 1.0 if step.kind is Kind.WIDTH else 0.0
             varies = domains[step].varies
             raw[step] = places.put(_number(name, nodes[step][0], varies=varies, at_bos=at_bos))
-        variable = _variable(step, domains, by_step, nodes.get(step, ("embed",))[-1])
+        variable = _variable(step, domains, by_step, nodes.get(step, (EMBED,))[-1])
         if step in nodes:
             by_step[step] = places.put(variable)
         else:  # a category of one value or none, which holds wherever `one` does
@@ -113,13 +114,13 @@ def lay_out(
     return Layout(places.variables, tokens, indices, by_step, raw, constants, domains, places.size)
 
 
-def _number(name: str, node: str, *, varies: bool, at_bos: float) -> Variable:
+def _number(name: str, node: Node, *, varies: bool, at_bos: float) -> Variable:
     """A number of the compiler's own."""
     return Variable(name, node, Encoding.NUMERICAL, (), (), varies=varies, at_bos=at_bos)
 
 
 def _variable(
-    step: Step, domains: Domains, by_step: Mapping[Step, Variable], node: str
+    step: Step, domains: Domains, by_step: Mapping[Step, Variable], node: Node
 ) -> Variable:
     """The variable that a step is, without its directions."""
     domain = domains[step]
@@ -133,20 +134,20 @@ def _variable(
     return Variable(step.name, node, step.encoding, values, (), *facts)
 
 
-def _nodes(program: Program, layers: Mapping[Step, int]) -> dict[Step, tuple[str, ...]]:
+def _nodes(program: Program, layers: Mapping[Step, int]) -> dict[Step, tuple[Node, ...]]:
     """The head, the MLP, or both, that compute each step."""
     heads: Counter[int] = Counter()
-    nodes: dict[Step, tuple[str, ...]] = {}
+    nodes: dict[Step, tuple[Node, ...]] = {}
     for step in program.steps:
         if step not in layers:
             continue
         layer = layers[step]
         parts = []
         if step.is_head:
-            parts.append(f"a{layer}.h{heads[layer]}")
+            parts.append(Node.of_head(layer, heads[layer]))
             heads[layer] += 1
         if step.needs_mlp:
-            parts.append(f"m{layer}")
+            parts.append(Node.of_mlp(layer))
         nodes[step] = tuple(parts)
     return nodes
 

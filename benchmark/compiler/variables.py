@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from knowncircuits.names import Destination, Node
 from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.values import Value, as_number, canonical
 
@@ -16,7 +17,7 @@ class Variable:
     """A variable and its place: which node writes it, along which residual directions."""
 
     name: str
-    node: str
+    node: Node
     encoding: Encoding
     values: tuple[Value, ...]  # of a categorical variable, one for each direction
     directions: tuple[int, ...]
@@ -47,8 +48,8 @@ class Read:
 class Component:
     """A node that computes something: what each of its inputs reads, and what it writes."""
 
-    node: str
-    reads: dict[str, tuple[Read, ...]]  # by destination: `a1.h0<q>`, or the MLP itself
+    node: Node
+    reads: dict[Destination, tuple[Read, ...]]  # by destination: `a1.h0<q>`, or the MLP itself
     writes: tuple[Variable, ...]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.graph import Graph
-from knowncircuits.names import Edge
+from knowncircuits.names import LOGITS, Destination, Edge
 
 
 def wire(
@@ -21,7 +21,7 @@ def wire(
     Undetermined: only constants are read, or the source writes the same on every input, so that no
     interchange can tell. Out: nothing is read of a source that varies.
     """
-    reads: dict[str, list[Read]] = {"logits": [Read(output, True)]}
+    reads = {Destination(LOGITS): [Read(output, True)]}
     for component in components:
         for destination, read in component.reads.items():
             reads.setdefault(destination, []).extend(read)

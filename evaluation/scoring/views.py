@@ -48,9 +48,8 @@ def _projected(granularity: Granularity, circuit: Circuit) -> View:
 
 def _without_embed(circuit: Circuit) -> View:
     graph = circuit.graph
-    others = np.array([s.kind not in ("embed", "input") for s in graph.sources])[
-        graph.source_of_edge
-    ]
+    others = np.array([node.kind not in ("embed", "input") for node in graph.sources])
+    others = others[graph.source_of_edge]
     places = np.cumsum(others) - 1
     return _view(places, circuit.labels[others], circuit.determined & others)
 

@@ -25,7 +25,7 @@ from knowncircuits.models.interop.lens import from_lens_config, from_lens_state_
 from knowncircuits.models.interop.pickles import Record, read_pickle
 from knowncircuits.models.interop.state_dicts import read_state_dict
 from knowncircuits.models.interop.tensors import check_sizes
-from knowncircuits.names import QKV, Destination, Edge, Letter, Node
+from knowncircuits.names import EMBED, POS, QKV, Destination, Edge, Letter, Node
 from knowncircuits.rasp.values import Value
 from knowncircuits.transformer import Transformer
 
@@ -197,14 +197,14 @@ def _read_circuit(path: Path, graph: Graph) -> Circuit:
     carries: dict[str, tuple[str, ...]] = {
         edge: CARRIED[edge.source] for edge in edges if edge.source in CARRIED
     }
-    out_of_pos = [graph.edges[i] for i in graph.edges_from("pos")]
+    out_of_pos = [graph.edges[i] for i in graph.edges_from(POS)]
     inside = [edge for edge in edges if edge.source.kind != "pos"]
     return Circuit(graph, circuit_from_edges(graph, inside, out_of_pos).labels, carries)
 
 
 def _edges(source: Node, destination: Destination) -> list[Edge]:
     """Our edges between two places: `input` is both embeddings, a head alone its three inputs."""
-    sources = [Node("embed"), Node("pos")] if source.kind == "input" else [source]
+    sources = [EMBED, POS] if source.kind == "input" else [source]
     is_head = destination.node.kind == "head" and not destination.letter
     destinations = [Destination.of(destination.node, x) for x in QKV] if is_head else [destination]
     return [Edge.between(s, d) for s in sources for d in destinations]

@@ -20,7 +20,7 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.compiler.wiring import wire
 from knowncircuits.errors import ModelError
-from knowncircuits.names import Destination, Letter, Node
+from knowncircuits.names import EMBED, POS, Destination, Letter, Node
 from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.meant import ProgramInputs
 from knowncircuits.rasp.values import Value
@@ -187,7 +187,7 @@ def _load(
 def _read_labels(
     labels: Sequence[str], vocabulary: Vocabulary, constants: Mapping[str, str], at_bos: Tensor
 ) -> dict[str, Variable]:
-    """Variables from directions labelled `name` or `name:value`, as yet without their nodes."""
+    """Variables from directions labelled `name` or `name:value`, as if `embed` wrote all."""
     directions: dict[str, dict[str, int]] = {}  # by name and by text of the value, "" for a number
     for direction, label in enumerate(labels):
         name, _, text = (constants[label], "", "") if label in constants else label.partition(":")
@@ -201,14 +201,14 @@ def _read_labels(
         where = tuple(direction_of.values())
         held = at_bos[list(where)].tolist()
         if list(direction_of) == [""]:
-            places[name] = Variable(name, "", Encoding.NUMERICAL, (), where, at_bos=held[0])
+            places[name] = Variable(name, EMBED, Encoding.NUMERICAL, (), where, at_bos=held[0])
             continue
         # A token's type is known: a digit may be a string.
         values = (
             tuple(map(tokens.get, direction_of)) if name == "tokens" else _literals(direction_of)
         )
         value = next((v for v, x in zip(values, held, strict=True) if x > 0.5), None)
-        places[name] = Variable(name, "", Encoding.CATEGORICAL, values, where, at_bos=value)
+        places[name] = Variable(name, EMBED, Encoding.CATEGORICAL, values, where, at_bos=value)
     return places
 
 
@@ -232,7 +232,7 @@ def _trace(
     """
     variables: dict[str, Variable] = {}
     components: list[Component] = []
-    for node, embedding in (("embed", model.W_E), ("pos", model.W_pos)):
+    for node, embedding in ((EMBED, model.W_E), (POS, model.W_pos)):
         for name, place in places.items():
             if embedding[:, list(place.directions)].any():
                 variables[name] = replace(place, node=node, varies=name == "tokens")
@@ -263,14 +263,14 @@ def _trace(
     return variables, components
 
 
-def _weights(model: Transformer, node: Node) -> tuple[dict[str, Tensor], Tensor]:
+def _weights(model: Transformer, node: Node) -> tuple[dict[Destination, Tensor], Tensor]:
     """A node's input weights [d_model, any] by destination, and its output weights [any, d_model].
 
     A head's q only acts through its k and the other way round, so each stands with the other.
     """
     layer = node.layer
     if node.kind == "mlp":
-        return {node: model.W_in[layer]}, model.W_out[layer]
+        return {Destination(node): model.W_in[layer]}, model.W_out[layer]
     head = node.head
     q, k, v = model.W_QKV[layer, :, head]
     b_q, b_k, _ = model.b_QKV[layer, :, head]
@@ -308,7 +308,7 @@ def _find_output(
     fitting = {
         v.name: v
         for v in variables.values()
-        if v.node not in ("embed", "pos") and {str(x) for x in v.values} == typed.keys()
+        if v.node not in (EMBED, POS) and {str(x) for x in v.values} == typed.keys()
     }
     read = {r.variable.name for c in components for reads in c.reads.values() for r in reads}
     found = [name for name in fitting if (name not in read if label is None else name == label)]
