@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from knowncircuits.circuit import Circuit, circuit_of
 from knowncircuits.evaluation.figures import theme as look
-from knowncircuits.evaluation.figures.drawing import Stroke, draw_edges
+from knowncircuits.evaluation.figures.bows import Stroke
+from knowncircuits.evaluation.figures.drawing import draw_edges
 
 if TYPE_CHECKING:
     import pandas as pd

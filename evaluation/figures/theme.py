@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from knowncircuits.checks.arguments import expect
 from knowncircuits.circuit import Label
 from knowncircuits.errors import ResultError, UnknownNameError
-from knowncircuits.evaluation.figures.drawing import COLOURS
+from knowncircuits.evaluation.figures.bows import COLOURS
 from knowncircuits.names import is_edge
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from knowncircuits.circuit import Circuit
-from knowncircuits.evaluation.figures.drawing import (
+from knowncircuits.evaluation.figures.bows import (
     QKV_COLOURS,
     circuit_strokes,
     label_place,
