@@ -18,7 +18,7 @@ from .evaluation.methods.discovery import discover as discover, methods as metho
 from .evaluation.scoring.scores import score as score
 from .evaluation.task import Task as Task, make_task as make_task
 from .graph import Graph as Graph
-from .models.certificates.certificate import certify as certify
+from .models.certificates.certifying import certify as certify
 from .models.certificates.placed import Placed as Placed
 from .models.interop.bridge import (
     BridgedModel as BridgedModel,

@@ -11,7 +11,7 @@ import pandas as pd
 from knowncircuits.cases.registry import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import UnknownNameError
-from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.training.config import SIIT, TrainingConfig
 from knowncircuits.models.training.sizes import low_level_config

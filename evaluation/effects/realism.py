@@ -16,13 +16,9 @@ from knowncircuits.circuit import Label
 from knowncircuits.errors import ModelError
 from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
 from knowncircuits.evaluation.effects.natural import train_natural
-from knowncircuits.models.certificates.agreement import measure
-from knowncircuits.models.certificates.certificate import (
-    ABLATIONS,
-    NOTHING,
-    certificate_pairs,
-    edge_set,
-)
+from knowncircuits.models.certificates.agreement import ABLATIONS, measure
+from knowncircuits.models.certificates.pairs import certificate_pairs
+from knowncircuits.models.certificates.sets import NOTHING, edge_set
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.names import Node

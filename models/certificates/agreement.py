@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from knowncircuits.patching import SinglePatches
 from knowncircuits.transformer import Transformer
 
 Ablation = Literal["resample", "mean", "zero"]
+ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 Sets = Bool[np.ndarray, "#pair low_edge"]  # one set of edges for all pairs, or one for each
 
 ATOL = 0.05  # numbers as near as this are equal

@@ -13,16 +13,11 @@ import torch
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.models.certificates.agreement import ATOL, Agreement
-from knowncircuits.models.certificates.certificate import (
-    ABLATIONS,
-    OUTSIDE,
-    RANDOM,
-    Certificate,
-    certificate_pairs,
-    label_names,
-)
+from knowncircuits.models.certificates.agreement import ABLATIONS, ATOL, Agreement
+from knowncircuits.models.certificates.certificate import Certificate, label_names
+from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.sets import OUTSIDE, RANDOM
 
 
 def contradictions(certificate: Certificate, placed: Placed) -> list[str]:

@@ -13,9 +13,11 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.agreement import BATCH, Agreement, measure
-from knowncircuits.models.certificates.certificate import Certificate, certificate_pairs, edge_set
+from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.identity import compiled_hash
+from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.sets import edge_set
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.names import Edge
 from knowncircuits.transformer import weights_hash

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from knowncircuits.models.certificates.agreement import Agreement
-from knowncircuits.models.certificates.certificate import OUTSIDE, RANDOM, Certificate
+from knowncircuits.models.certificates.certificate import Certificate
+from knowncircuits.models.certificates.sets import OUTSIDE, RANDOM
 
 Worst = tuple[str, float | None]  # what agrees least, and how often; none: ("", 1); NaN is None
 

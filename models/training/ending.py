@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from knowncircuits.models.certificates.certificate import (
+from knowncircuits.models.certificates.certifying import (
     QuickAgreement,
     accuracy_alone,
     certify,

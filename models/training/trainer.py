@@ -23,7 +23,7 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.writing import write_bytes
 from knowncircuits.inference import ordinary_tensors, recorded_gradients
-from knowncircuits.models.certificates.certificate import QuickAgreement
+from knowncircuits.models.certificates.certifying import QuickAgreement
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.trained import Trained

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement
-from knowncircuits.models.certificates.certificate import Certificate, QuickAgreement
+from knowncircuits.models.certificates.certificate import Certificate
+from knowncircuits.models.certificates.certifying import QuickAgreement
 from knowncircuits.models.training.stepping import Losses
 from knowncircuits.models.training.trainer import Trainer
 from knowncircuits.work.tracking import Mode, start_run

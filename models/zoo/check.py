@@ -13,18 +13,15 @@ from knowncircuits.errors import KnownCircuitsError
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_json
 from knowncircuits.models.certificates.agreement import Agreement
-from knowncircuits.models.certificates.certificate import (
-    ACCURACY,
-    ALL_OUTSIDE,
-    EVERY_EDGE,
-    ONE_OUTSIDE,
-    OUTSIDE,
-    RANDOM_SETS,
-    Certificate,
-    certificate_pairs,
-    quick_agreement,
-)
+from knowncircuits.models.certificates.certificate import Certificate
+from knowncircuits.models.certificates.certifying import quick_agreement
 from knowncircuits.models.certificates.contents import contradictions
+from knowncircuits.models.certificates.pairs import certificate_pairs
+from knowncircuits.models.certificates.thresholds import (
+    ACCURACY,
+    EVERY_EDGE,
+    of_set,
+)
 from knowncircuits.models.trained import CERTIFICATE, CIRCUIT, Trained
 from knowncircuits.models.zoo.shelf import Zoo
 
@@ -78,13 +75,9 @@ def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterato
         pairs.source[chosen],
         torch.Generator("cpu").manual_seed(seed),
     )
-    thresholds = {OUTSIDE: ALL_OUTSIDE, ONE_OUTSIDE: EVERY_EDGE}
     checks = [("accuracy", quick.accuracy, ACCURACY)]
     checks += [(f"inside edge {edge}", found, EVERY_EDGE) for edge, found in quick.inside.items()]
-    checks += [
-        (f"edges {name}", found, thresholds.get(name, RANDOM_SETS))
-        for name, found in quick.sets.items()
-    ]
+    checks += [(f"edges {name}", found, of_set(name)) for name, found in quick.sets.items()]
     for what, found, threshold in checks:
         if is_missed(found, threshold, FALSE_ALARM / len(checks)):
             yield (

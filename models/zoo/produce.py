@@ -17,7 +17,7 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import check_writable
-from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.trained import Trained, as_trained, save_trained

@@ -18,18 +18,13 @@ from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.models.certificates.agreement import Agreement, measure
-from knowncircuits.models.certificates.certificate import (
-    FEWEST_CHANGES,
-    Certificate,
-    QuickAgreement,
-    certificate_pairs,
-    certify,
-    edge_set,
-    quick_agreement,
-    read_certificate,
-)
+from knowncircuits.models.certificates.certificate import Certificate, read_certificate
+from knowncircuits.models.certificates.certifying import QuickAgreement, certify, quick_agreement
+from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.models.certificates.sets import edge_set
+from knowncircuits.models.certificates.thresholds import FEWEST_CHANGES
 from knowncircuits.names import Node
 from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import Transformer, weights_hash

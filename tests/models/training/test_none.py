@@ -12,7 +12,7 @@ from knowncircuits.cases import load_case
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
-from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.training.objectives import answer_loss

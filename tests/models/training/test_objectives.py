@@ -13,7 +13,7 @@ from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.agreement import Agreement, measure
-from knowncircuits.models.certificates.certificate import edge_set
+from knowncircuits.models.certificates.sets import edge_set
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.training.config import SIIT, TrainingConfig
 from knowncircuits.models.training.objectives import (

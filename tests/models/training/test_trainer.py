@@ -16,7 +16,7 @@ from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import make_task
-from knowncircuits.models.certificates.certificate import certify
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.trained import as_trained, load_trained, save_trained
 from knowncircuits.models.training.config import TrainingConfig

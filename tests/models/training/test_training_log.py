@@ -15,7 +15,8 @@ from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import TrackingError
-from knowncircuits.models.certificates.certificate import Certificate, certify
+from knowncircuits.models.certificates.certificate import Certificate
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.trained import as_trained, save_trained
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.sizes import low_level_config

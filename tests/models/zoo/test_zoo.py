@@ -18,8 +18,8 @@ import knowncircuits as kc
 from knowncircuits.cli import app
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
 from knowncircuits.models.certificates.agreement import Agreement
-from knowncircuits.models.certificates.certificate import EVERY_EDGE
 from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.models.certificates.thresholds import EVERY_EDGE
 from knowncircuits.models.trained import load_trained, save_trained
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, Zoo, check_model, plan_model
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS, is_missed

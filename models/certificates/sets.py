@@ -1,0 +1,52 @@
+"""The sets of edges that a certificate measures, beside single edges and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.graph import Graph
+from knowncircuits.models.certificates.agreement import Sets
+
+# Their names.
+RANDOM = ("random inside", "random outside", "random mixed")
+NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
+Group = dict[str, Sets]
+
+
+def edge_set(graph: Graph, edges: Sequence[int] | np.ndarray) -> Sets:
+    """One set for all pairs, of the edges at these places."""
+    members = np.zeros((1, graph.n_edges), dtype=bool)
+    members[0, np.asarray(edges, dtype=np.int64)] = True
+    return members
+
+
+def outside_set(circuit: Circuit) -> Group:
+    """All outside edges at once, if there are any."""
+    outside = circuit.labels == Label.OUT
+    return {OUTSIDE: outside[None]} if outside.any() else {}
+
+
+def random_sets(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Group:
+    """Another set of edges for each pair, of random density but never empty."""
+    labels, sets = circuit.labels, {}
+    sides = labels == Label.IN, labels == Label.OUT, circuit.determined
+    for name, among in zip(RANDOM, sides, strict=True):
+        if among.any():
+            density = rng.random((n_pairs, 1), dtype=np.float32)
+            drawn = rng.random((n_pairs, len(labels)), dtype=np.float32) < density
+            drawn[np.arange(n_pairs), rng.choice(np.flatnonzero(among), n_pairs)] = True
+            sets[name] = drawn & among
+    return sets
+
+
+def one_outside(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Group:
+    """One outside edge for each pair, all dealt out as often as each other, if there are any."""
+    outside = np.flatnonzero(circuit.labels == Label.OUT)
+    if not len(outside):
+        return {}
+    dealt = np.zeros((n_pairs, len(circuit.labels)), dtype=bool)
+    dealt[np.arange(n_pairs), np.resize(rng.permutation(outside), n_pairs)] = True
+    return {ONE_OUTSIDE: dealt}
