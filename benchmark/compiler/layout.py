@@ -79,39 +79,50 @@ def lay_out(
     program: Program, domains: Domains, layers: Mapping[Step, int], vocabulary: Vocabulary
 ) -> Layout:
     """Give every variable a node and its directions."""
-    places = _Places()
-    constants = Constants(
-        places.put(_number(ONE, EMBED, varies=False, at_bos=1.0)),
-        places.put(_number(BOS_FLAG, EMBED, varies=False, at_bos=1.0)),
-        places.put(_number(PAD_FLAG, EMBED, varies=True, at_bos=1.0)) if vocabulary.pad else None,
-    )
-    # The input is embedded whether or not the program reads it.
-    positions = tuple(range(vocabulary.max_len))
-    tokens = places.put(Variable(TOKENS, EMBED, Encoding.CATEGORICAL, vocabulary.tokens, ()))
-    indices = Variable(INDICES, POS, Encoding.CATEGORICAL, positions, (), varies=False)
-    indices = places.put(indices)
-    inputs = {Kind.TOKENS: tokens, Kind.INDICES: indices}
-    nodes = _nodes(program, layers)
+    places, nodes = _Places(), _nodes(program, layers)
+    constants = _constants(places, vocabulary)
+    inputs = _inputs(places, vocabulary)
     taken = {*RESERVED, *(step.name for step in program.steps)}
     by_step: dict[Step, Variable] = {}
     raw: dict[Step, Variable] = {}
     for step in program.in_order:
-        if step.is_input:
+        if step.kind in inputs:
             by_step[step] = inputs[step.kind]
             continue
-        if step.decodes:
+        if step.is_head and step.needs_mlp:
             name = unique_name(f"{step.name}_attention", taken)
             taken.add(name)
-            at_bos = 1.0 if step.kind is Kind.WIDTH else 0.0
-            varies = domains[step].varies
-            raw[step] = places.put(_number(name, nodes[step][0], varies=varies, at_bos=at_bos))
+            raw[step] = places.put(_raw(step, name, nodes[step][0], domains))
         variable = _variable(step, domains, by_step, nodes.get(step, (EMBED,))[-1])
         if step in nodes:
             by_step[step] = places.put(variable)
         else:  # a category of one value or none, which holds wherever `one` does
             directions = constants.one.directions[: len(variable.values)]
             by_step[step] = places.keep(replace(variable, directions=directions))
+    tokens, indices = inputs[Kind.TOKENS], inputs[Kind.INDICES]
     return Layout(places.variables, tokens, indices, by_step, raw, constants, domains, places.size)
+
+
+def _constants(places: _Places, vocabulary: Vocabulary) -> Constants:
+    one = places.put(_number(ONE, EMBED, varies=False, at_bos=1.0))
+    bos = places.put(_number(BOS_FLAG, EMBED, varies=False, at_bos=1.0))
+    if not vocabulary.pad:
+        return Constants(one, bos, None)
+    return Constants(one, bos, places.put(_number(PAD_FLAG, EMBED, varies=True, at_bos=1.0)))
+
+
+def _inputs(places: _Places, vocabulary: Vocabulary) -> dict[Kind, Variable]:
+    """They are embedded whether or not the program reads them."""
+    positions = tuple(range(vocabulary.max_len))
+    tokens = Variable(TOKENS, EMBED, Encoding.CATEGORICAL, vocabulary.tokens, ())
+    indices = Variable(INDICES, POS, Encoding.CATEGORICAL, positions, (), varies=False)
+    return {Kind.TOKENS: places.put(tokens), Kind.INDICES: places.put(indices)}
+
+
+def _raw(step: Step, name: str, node: Node, domains: Domains) -> Variable:
+    """What a step's head leaves for its MLP: at BOS all of the attention, or nothing summed."""
+    at_bos = 1.0 if step.kind is Kind.WIDTH else 0.0
+    return _number(name, node, varies=domains[step].varies, at_bos=at_bos)
 
 
 def _number(name: str, node: Node, *, varies: bool, at_bos: float) -> Variable:

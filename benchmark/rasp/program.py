@@ -12,7 +12,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.aggregates import Aggregate, AggregateSum, SelectorWidth
@@ -38,6 +38,8 @@ TOKENS, INDICES = TokensType.default_name, IndicesType.default_name
 ONE, BOS_FLAG, PAD_FLAG = "one", "tokens:BOS", "tokens:PAD"
 RESERVED = frozenset({TOKENS, INDICES, ONE, BOS_FLAG, PAD_FLAG})
 
+Parts = Callable[[Expression], Sequence[Expression]]  # what an expression is walked on to
+
 
 class Kind(enum.Enum):
     """What a step computes, whichever expression it comes from."""
@@ -53,6 +55,9 @@ class Kind(enum.Enum):
     SUM = enum.auto()  # of a variable, over the selected positions
 
 
+INPUTS = (Kind.TOKENS, Kind.INDICES)  # which are given, and not computed
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One S-Op of a program. A step is itself alone: of two equal S-Ops there are two."""
@@ -61,58 +66,29 @@ class Step:
     name: str  # no two variables of a program share one, see `unique_name`
     encoding: Encoding
     kind: Kind
-    inputs: tuple[Step, ...] = ()  # what the function, the mean or the sum is of
-    terms: tuple[Term[Step], ...] = ()  # all of them hold where something is selected
+    inputs: tuple[Step, ...]  # what the function, the mean or the sum is of
+    terms: tuple[Term[Step], ...]  # all of them hold where something is selected
+    reads: tuple[Step, ...]  # all that it is computed from: what the terms compare, and the inputs
+    is_head: bool  # whether an attention head computes it, alone or before an MLP
+    needs_mlp: bool = False  # whether an MLP computes it, alone or after a head
     function: Callable[..., Value] | None = None  # of MAP, PAIR and LINEAR: of as many inputs
     takes_none: bool = False  # whether the function has a value where an input is None
     factors: tuple[float, ...] = ()  # of LINEAR: one for each input
     constant: Value = None  # of CONSTANT: its value; of MEAN: where nothing is selected
 
     @property
-    def reads(self) -> tuple[Step, ...]:
-        """The steps that this one is computed from, through its selector too."""
-        selecting = (step for term in self.terms for step in (term.keys, term.queries))
-        return (*selecting, *self.inputs)
-
-    @property
     def numerical(self) -> bool:
         """Whether it is held as a number along one direction."""
         return self.encoding is Encoding.NUMERICAL
-
-    @property
-    def is_input(self) -> bool:
-        """Whether it is given, and not computed."""
-        return self.kind in (Kind.TOKENS, Kind.INDICES)
-
-    @property
-    def is_head(self) -> bool:
-        """Whether an attention head computes it, alone or before an MLP."""
-        return self.kind in (Kind.WIDTH, Kind.MEAN, Kind.SUM)
-
-    @property
-    def decodes(self) -> bool:
-        """Whether an MLP turns what its head leaves into the value."""
-        return self.kind in (Kind.WIDTH, Kind.SUM)
-
-    @property
-    def needs_mlp(self) -> bool:
-        """Whether an MLP computes it, alone or after a head."""
-        if self.kind is Kind.CONSTANT:
-            return self.numerical
-        return self.decodes or self.function is not None
 
 
 @dataclass(frozen=True)
 class Program:
     """The steps of a program, in two orders."""
 
+    output: Step  # whose value the program has
     steps: tuple[Step, ...]  # breadth first from the output
     in_order: tuple[Step, ...]  # each after all that it reads
-
-    @property
-    def output(self) -> Step:
-        """The step whose value the program has."""
-        return self.steps[0]
 
 
 def flatten(output: SOp) -> Program:
@@ -120,21 +96,24 @@ def flatten(output: SOp) -> Program:
     if not isinstance(output, SOp):
         raise CompileError([f"expected an S-Op as the program's output, got {output!r}"])
     conjunctions = Conjunctions()
-    sops = _breadth_first(output, conjunctions)
+    sops = _breadth_first(output, conjunctions.parts)
     names = _unique_names(sops)
     steps: dict[SOp, Step] = {}
-    for sop in _dependency_order(output, conjunctions):
+    for sop in _dependency_order(output, conjunctions.parts):
         steps[sop] = _classify(sop, names[sop], steps, conjunctions)
-    return Program(tuple(steps[sop] for sop in sops), tuple(steps.values()))
+    return Program(steps[output], tuple(steps[sop] for sop in sops), tuple(steps.values()))
 
 
 def _classify(sop: SOp, name: str, steps: Mapping[SOp, Step], conjunctions: Conjunctions) -> Step:
     """The one place that tells kinds of S-Ops apart, given the steps of what this one reads."""
-    step = partial(Step, sop, name, sop.encoding)
 
-    def terms(selector: Selector) -> tuple[Term[Step], ...]:
-        found = conjunctions.terms(selector)
-        return tuple(Term(steps[term.keys], steps[term.queries], term.holds) for term in found)
+    def step(kind: Kind, *parts: SOp, selector: Selector | None = None, **facts: Any) -> Step:
+        found = () if selector is None else conjunctions.terms(selector)
+        terms = tuple(Term(steps[t.keys], steps[t.queries], t.holds) for t in found)
+        inputs = tuple(steps[part] for part in parts)
+        reads = (*(read for term in terms for read in (term.keys, term.queries)), *inputs)
+        is_head = selector is not None
+        return Step(sop, name, sop.encoding, kind, inputs, terms, reads, is_head, **facts)
 
     match sop:
         case TokensType():
@@ -142,27 +121,27 @@ def _classify(sop: SOp, name: str, steps: Mapping[SOp, Step], conjunctions: Conj
         case IndicesType():
             return step(Kind.INDICES)
         case Full():
-            return step(Kind.CONSTANT, constant=sop.fill)
+            is_number = sop.encoding is Encoding.NUMERICAL
+            return step(Kind.CONSTANT, constant=sop.fill, needs_mlp=is_number)
         case Map():
-            return step(Kind.MAP, (steps[sop.inner],), function=sop.f)
+            return step(Kind.MAP, sop.inner, function=sop.f, needs_mlp=True)
         case LinearSequenceMap() if sop.fst is sop.snd:
-            once, factor = _of_one(sop.f), sop.fst_fac + sop.snd_fac
-            return step(Kind.LINEAR, (steps[sop.fst],), function=once, factors=(factor,))
+            f, factors = _of_one(sop.f), (sop.fst_fac + sop.snd_fac,)
+            return step(Kind.LINEAR, sop.fst, function=f, factors=factors, needs_mlp=True)
         case LinearSequenceMap():
-            pair, factors = (steps[sop.fst], steps[sop.snd]), (sop.fst_fac, sop.snd_fac)
-            return step(Kind.LINEAR, pair, function=sop.f, factors=factors)
+            f, pair, factors = sop.f, (sop.fst, sop.snd), (sop.fst_fac, sop.snd_fac)
+            return step(Kind.LINEAR, *pair, function=f, factors=factors, needs_mlp=True)
         case SequenceMap() if sop.fst is sop.snd:
-            return step(Kind.MAP, (steps[sop.fst],), function=_of_one(sop.f))
+            return step(Kind.MAP, sop.fst, function=_of_one(sop.f), needs_mlp=True)
         case SequenceMap():
-            pair, joint = (steps[sop.fst], steps[sop.snd]), isinstance(sop, Joint)
-            return step(Kind.PAIR, pair, function=sop.f, takes_none=joint)
+            f, pair, joint = sop.f, (sop.fst, sop.snd), isinstance(sop, Joint)
+            return step(Kind.PAIR, *pair, function=f, takes_none=joint, needs_mlp=True)
         case SelectorWidth():
-            return step(Kind.WIDTH, terms=terms(sop.selector))
+            return step(Kind.WIDTH, selector=sop.selector, needs_mlp=True)
         case Aggregate():
-            selected = terms(sop.selector)
-            return step(Kind.MEAN, (steps[sop.sop],), selected, constant=sop.default)
+            return step(Kind.MEAN, sop.sop, selector=sop.selector, constant=sop.default)
         case AggregateSum():
-            return step(Kind.SUM, (steps[sop.sop],), terms(sop.selector))
+            return step(Kind.SUM, sop.sop, selector=sop.selector, needs_mlp=True)
     raise CompileError([f"{name}: cannot compile a {type(sop).__name__}"])
 
 
@@ -171,25 +150,19 @@ def _of_one(pair: BinaryFunction) -> UnaryFunction:
     return lambda x: pair(x, x)
 
 
-def _parts(expr: Expression, conjunctions: Conjunctions) -> Sequence[Expression]:
-    """What an S-Op is made of, selectors among them; of a selector, the S-Ops that it compares."""
-    if isinstance(expr, Selector):
-        return [sop for term in conjunctions.terms(expr) for sop in (term.keys, term.queries)]
-    return expr.children
-
-
-def _breadth_first(output: SOp, conjunctions: Conjunctions) -> list[SOp]:
+def _breadth_first(output: SOp, parts: Parts) -> list[SOp]:
     """The S-Ops of a program from its output on."""
     seen: dict[Expression, None] = {output: None}
-    queue: deque[Expression] = deque(seen)
+    queue: deque[Expression] = deque([output])
     while queue:
-        new = [part for part in _parts(queue.popleft(), conjunctions) if part not in seen]
-        queue += dict.fromkeys(new)
-        seen |= dict.fromkeys(new)
+        for part in parts(queue.popleft()):
+            if part not in seen:
+                seen[part] = None
+                queue.append(part)
     return [expr for expr in seen if isinstance(expr, SOp)]
 
 
-def _dependency_order(output: SOp, conjunctions: Conjunctions) -> list[SOp]:
+def _dependency_order(output: SOp, parts: Parts) -> list[SOp]:
     """The S-Ops of a program, each after all that it is computed from."""
     done: dict[Expression, None] = {}
     stack: list[tuple[Expression, bool]] = [(output, False)]
@@ -201,7 +174,7 @@ def _dependency_order(output: SOp, conjunctions: Conjunctions) -> list[SOp]:
             done[expr] = None
         else:
             stack.append((expr, True))
-            stack += [(part, False) for part in reversed(_parts(expr, conjunctions))]
+            stack += [(part, False) for part in reversed(parts(expr))]
     return [expr for expr in done if isinstance(expr, SOp)]
 
 

@@ -7,13 +7,13 @@ are tuples; a SequenceMap computes them, one layer earlier.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
 
 from knowncircuits.errors import CompileError
-from knowncircuits.rasp.expressions import SequenceMap, SOp
+from knowncircuits.rasp.expressions import Expression, SequenceMap, SOp
 from knowncircuits.rasp.selectors import Select, Selector, SelectorAnd, SelectorNot, SelectorOr
 from knowncircuits.rasp.values import Value, try_call
 
@@ -43,6 +43,12 @@ class Conjunctions:
         if selector not in self._terms:
             self._terms[selector] = _merge(self._split(selector))
         return self._terms[selector]
+
+    def parts(self, expr: Expression) -> Sequence[Expression]:
+        """What an S-Op is made of, selectors among them; of a selector, the S-Ops of its terms."""
+        if isinstance(expr, Selector):
+            return [sop for term in self.terms(expr) for sop in (term.keys, term.queries)]
+        return expr.children
 
     def _split(self, selector: Selector) -> tuple[Term[SOp], ...]:
         match selector:

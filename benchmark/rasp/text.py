@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from knowncircuits.rasp.aggregates import Aggregate
 from knowncircuits.rasp.expressions import Expression, Full, LinearSequenceMap, SOp
-from knowncircuits.rasp.program import flatten
+from knowncircuits.rasp.program import INPUTS, flatten
 from knowncircuits.rasp.selectors import (
     Comparison,
     Select,
@@ -28,7 +28,7 @@ def program_text(output: SOp) -> str:
     names: Names = {step.sop: step.name for step in program.steps}
     lines = []
     for step in program.in_order:
-        if step.is_input:
+        if step.kind in INPUTS:
             continue
         kind, arguments = type(step.sop).__name__, ", ".join(_arguments(step.sop, names))
         encoding = "  # numerical" if step.numerical else ""

@@ -10,7 +10,7 @@ from knowncircuits.rasp.columns import Batch, Column
 from knowncircuits.rasp.domains import Domain, Domains, infer_domains
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.meant import Meant, MeantInputs, tried_inputs
-from knowncircuits.rasp.program import Kind, Program, Step, flatten
+from knowncircuits.rasp.program import INPUTS, Kind, Program, Step, flatten
 from knowncircuits.rasp.vocabulary import Vocabulary
 
 # What a program does to so many inputs is checked: all of them, where there are no more.
@@ -84,7 +84,7 @@ def static_reasons(program: Program, domains: Domains) -> list[str]:
 
 def _static_reasons(step: Step, domain: Domain | None, is_output: bool) -> Iterator[str]:
     """Of one step; without those of its values where it has no domain."""
-    if step.is_input and step.numerical:
+    if step.kind in INPUTS and step.numerical:
         yield "the input is categorical; map it to a numerical variable"
     if domain is not None and step.numerical and domain.nullable:
         if step.kind is Kind.MEAN and step.constant is None:
