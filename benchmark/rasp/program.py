@@ -126,16 +126,16 @@ def _classify(sop: SOp, name: str, steps: Mapping[SOp, Step], conjunctions: Conj
         case Map():
             return step(Kind.MAP, sop.inner, function=sop.f, needs_mlp=True)
         case LinearSequenceMap() if sop.fst is sop.snd:
-            f, factors = _of_one(sop.f), (sop.fst_fac + sop.snd_fac,)
-            return step(Kind.LINEAR, sop.fst, function=f, factors=factors, needs_mlp=True)
+            once, total = _of_one(sop.f), (sop.fst_fac + sop.snd_fac,)
+            return step(Kind.LINEAR, sop.fst, function=once, factors=total, needs_mlp=True)
         case LinearSequenceMap():
-            f, pair, factors = sop.f, (sop.fst, sop.snd), (sop.fst_fac, sop.snd_fac)
-            return step(Kind.LINEAR, *pair, function=f, factors=factors, needs_mlp=True)
+            pair, factors = (sop.fst, sop.snd), (sop.fst_fac, sop.snd_fac)
+            return step(Kind.LINEAR, *pair, function=sop.f, factors=factors, needs_mlp=True)
         case SequenceMap() if sop.fst is sop.snd:
             return step(Kind.MAP, sop.fst, function=_of_one(sop.f), needs_mlp=True)
         case SequenceMap():
-            f, pair, joint = sop.f, (sop.fst, sop.snd), isinstance(sop, Joint)
-            return step(Kind.PAIR, *pair, function=f, takes_none=joint, needs_mlp=True)
+            pair, joint = (sop.fst, sop.snd), isinstance(sop, Joint)
+            return step(Kind.PAIR, *pair, function=sop.f, takes_none=joint, needs_mlp=True)
         case SelectorWidth():
             return step(Kind.WIDTH, selector=sop.selector, needs_mlp=True)
         case Aggregate():
