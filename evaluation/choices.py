@@ -1,4 +1,4 @@
-"""What is chosen by name in evaluation; light, since the command line's help reads it."""
+"""What can be chosen in evaluation; light, since the command line's help reads it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Literal
 MetricName = Literal["kl", "l2", "logit_diff", "prob_diff", "label_loss"]  # of a task
 Ablation = Literal["resample", "mean", "zero"]  # what patched edges of a task read
 RankBy = Literal["absolute", "signed"]  # what makes an edge high
+
+# A share of the largest score, by default: scores that it does not tell apart are ties. Below it
+# lies what rounding adds to effects that are 0.
+RESOLUTION = 1e-6
 
 Construction = Literal["top-n", "greedy"]  # how a circuit of some size is made of scores
 SizeBy = Literal["nominal", "actual"]  # which size stands for a circuit

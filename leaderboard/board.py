@@ -11,9 +11,9 @@ import pandas as pd
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import UnknownNameError
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.intervals import interval_over_cases
 from knowncircuits.evaluation.comparison.statistics import case_means, paired_tests, rank_ranges
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import VALUES, score_submissions
 from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice

@@ -1,4 +1,4 @@
-"""What is chosen by name of the board; light, since the command line's help reads it."""
+"""What can be chosen of the board; light, since the command line's help reads it."""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.scoring.curves import roc_at
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION, at_resolution
+from knowncircuits.evaluation.scoring.ranking import at_resolution
 from knowncircuits.evaluation.scoring.scores import score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.submission import Submission

@@ -18,6 +18,7 @@ from knowncircuits.cli import (
     models,
     sankey,
     scoring,
+    submitting,
     training,
 )
 from knowncircuits.cli.ending import run_command
@@ -42,7 +43,7 @@ for command in (
     training.certify,
     effects.effects,
     effects.realism,
-    leaderboard.submit,
+    submitting.submit,
 ):
     app.command()(command)
 app.add_typer(models.models_app, name="models")

@@ -9,7 +9,6 @@ import typer
 
 from knowncircuits.cli.layout import Column, Row, Table, number_text
 from knowncircuits.cli.options import (
-    DEFAULT_RESOLUTION,
     FormatOption,
     ResolutionOption,
     level,
@@ -18,7 +17,7 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.score_tables import summary_table
-from knowncircuits.evaluation.choices import FigureFormat
+from knowncircuits.evaluation.choices import RESOLUTION, FigureFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +32,7 @@ def compare(
         output_option("Folder of tables and figures; none by default."),
     ] = None,
     figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
-    resolution: ResolutionOption = DEFAULT_RESOLUTION,
+    resolution: ResolutionOption = RESOLUTION,
     alpha: Annotated[
         float,
         typer.Option(parser=level, help="Level of the tests, corrected for their number."),

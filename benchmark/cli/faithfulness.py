@@ -9,7 +9,6 @@ import typer
 
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
-    DEFAULT_RESOLUTION,
     FormatOption,
     JobsOption,
     ModelOption,
@@ -21,7 +20,7 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
-from knowncircuits.evaluation.choices import Construction, RankBy, SizeBy
+from knowncircuits.evaluation.choices import RESOLUTION, Construction, RankBy, SizeBy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +39,7 @@ def faithfulness(
         Construction, typer.Option(help="The highest edges, or grown from logits backwards.")
     ] = "top-n",
     rank_by: Annotated[RankBy | None, typer.Option(help="By default as each method ranks.")] = None,
-    resolution: ResolutionOption = DEFAULT_RESOLUTION,
+    resolution: ResolutionOption = RESOLUTION,
     size: Annotated[
         SizeBy, typer.Option(help="The size asked for, or what is left when pruned.")
     ] = "nominal",

@@ -29,8 +29,6 @@ from knowncircuits.work.progress import part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from knowncircuits.models.zoo.shelf import Zoo
-
 
 class ListByDefault(TyperGroup):
     """A group of commands that runs `list` where none is named."""
@@ -58,12 +56,13 @@ def models_list(
     """List the trained models with what their certificates say, and those that are missing."""
     import pandas as pd
 
+    from knowncircuits.models.zoo.listing import best_attempts, describe_models
     from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
     names, kinds = cases.names(), variants.chosen("all")
-    models = [_describe(zoo, *model) for model in _held(zoo, names, kinds)]
-    missing = _missing(zoo, names, kinds)
+    models = describe_models(zoo, zoo.among(names, kinds))
+    missing = best_attempts(zoo, names, kinds)
     to = Output(form)
     to.say(
         "sizes: layers x heads x d_model; edges: in/out. Agreement with the compiled model when\n"
@@ -95,7 +94,7 @@ def models_check(
     from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
 
     zoo = Zoo(folder) if folder else SHIPPED
-    chosen = _held(zoo, cases.names(), variants.chosen("all"))
+    chosen = zoo.among(cases.names(), variants.chosen("all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
     to = Output(form)
@@ -186,11 +185,6 @@ def models_train(
     raise typer.Exit(0 if n == len(chosen) else 1)
 
 
-def _held(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Those models that there are."""
-    return [(name, kind) for kind in variants for name in names if zoo.holds(name, kind)]
-
-
 # What a model's certificate says, in per cent: the column's name, and the key of the data.
 SHARES = {
     "accuracy": "accuracy",
@@ -201,32 +195,6 @@ SHARES = {
     "largest outside effect": "largest_outside_effect",
     "smallest inside effect": "smallest_inside_effect",
 }
-
-
-def _describe(zoo: Zoo, name: str, variant: str) -> dict[str, Any]:
-    """A model's sizes, and what its certificate says."""
-    from knowncircuits.models.certificates.summary import Summary
-
-    config, certificate = zoo.describe(name, variant)
-    found = Summary.of(certificate)
-    return {
-        "case": name,
-        "variant": variant,
-        "layers": config.n_layers,
-        "heads": config.n_heads,
-        "d_model": config.d_model,
-        "edges_in": found.edges_in,
-        "edges_out": found.edges_out,
-        "accuracy": found.accuracy,
-        "worst_inside": found.worst_inside[1],
-        "worst_outside": found.worst_outside[1],
-        "all_outside": found.all_outside,
-        "random_sets": found.random_sets[1],
-        "largest_outside_effect": found.largest_outside_effect[1],
-        "smallest_inside_effect": found.smallest_inside_effect[1],
-        "pairs": found.pairs,
-        "all_pairs": certificate.enumerated,
-    }
 
 
 def _models_table(rows: Sequence[Row]) -> Table:
@@ -240,16 +208,6 @@ def _models_table(rows: Sequence[Row]) -> Table:
     ]
     drops = ("pairs", "edges", "sizes", *list(SHARES)[:0:-1])
     return Table(columns, rows, drops)
-
-
-def _missing(zoo: Zoo, names: Sequence[str], variants: Sequence[str]) -> list[dict[str, Any]]:
-    """The best attempt at each model that could not be certified."""
-    return [
-        {"case": case, "variant": kind, **{k: attempts[0].get(k) for k in ("steps", "reason")}}
-        for case, found in zoo.missing().items()
-        for kind, attempts in found.items()
-        if case in names and kind in variants and attempts
-    ]
 
 
 def _missing_table(rows: Sequence[Row]) -> Table:

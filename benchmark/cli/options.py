@@ -110,8 +110,6 @@ def setting_option(text: str) -> Any:
     return typer.Option("--option", "-x", metavar="NAME=VALUE", help=f"{text}; may be repeated.")
 
 
-# As `evaluation.scoring.ranking.RESOLUTION`, which help must not import; a test compares them.
-DEFAULT_RESOLUTION = 1e-6
 ResolutionOption = Annotated[
     float,
     typer.Option(help="Scores that this share of the largest does not tell apart are ties."),

@@ -115,15 +115,10 @@ def _read(
         return model, None, f"The circuit of {name}"
     if compiled or variant:
         raise InputError("expected --compiled and --variant with a case, got a file")
-    from knowncircuits.evaluation.scoring.scores import Scores
-    from knowncircuits.exchange import read_graph_file
+    from knowncircuits.evaluation.scoring.stored import read_scores
 
-    file = read_graph_file(path)
-    if truth and not all("label" in entry for entry in file.document["edges"].values()):
+    stored = read_scores(path)
+    if truth and stored.truth is None:
         raise InputError(f"{path}: expected labels of edges for --truth, got a file without them")
-    settings = file.document.get("settings", {})
-    name = settings.get("label") or settings.get("method") or path.stem
-    where = f" on {settings['case']} ({settings['variant']})" if "variant" in settings else ""
-    rank_by = file.document.get("rank_by", "absolute")
-    scores = Scores(file.graph, file.scores, name, rank_by)
-    return scores, file.circuit() if truth else None, f"Scores of {name}{where}"
+    title = f"Scores of {stored.scores.method}{stored.where}"
+    return stored.scores, stored.truth if truth else None, title

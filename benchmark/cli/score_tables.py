@@ -11,26 +11,11 @@ if TYPE_CHECKING:
 
     from knowncircuits.evaluation.comparison.summary import Summary
 
-VALUES = ("auroc", "average_precision", "precision_at_size", "prevalence")
-
-
-def case_scores(table: pd.DataFrame) -> pd.DataFrame:
-    """Of one method: a row for each case, means over its models and draws.
-
-    Args:
-        table: of `score_results`.
-    """
-    edges = table[table["view"] == "edge"]
-    columns = [*VALUES, "n_items", "n_true", "seconds"]
-    models = edges.groupby(["case", "variant"], sort=False)[columns].mean()
-    cases = models.groupby("case", sort=False).mean()
-    cases["models"] = models.groupby("case", sort=False).size()
-    return cases.reset_index()
-
 
 def case_scores_table(title: str, cases: pd.DataFrame) -> Table:
     """The rows of `case_scores`, and macro means below."""
     from knowncircuits.cases.registry import list_cases
+    from knowncircuits.evaluation.comparison.scored import VALUES
 
     rows = cases.to_dict("records")
     structural = cases[cases["case"].isin(list_cases("structural"))]
@@ -74,14 +59,6 @@ def summary_table(summary: Summary) -> Table:
     drops = "own F1,P at size,passes,no embed,nodes,heads,AUROC 95% pairs,seconds,AP 95% cases"
     most = (*drops.split(","), "rank", "AUROC 95% cases")
     return Table(columns, summary.table.to_dict("records"), most, summary.title)
-
-
-def suites_frame(summaries: list[Summary]) -> pd.DataFrame:
-    """The tables of all suites as one, with the suite of each row."""
-    import pandas as pd
-
-    parts = [s.table.assign(suite=s.suite, cases=s.n_cases) for s in summaries]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _number(name: str, key: str, form: str = ".3f") -> Column:

@@ -11,7 +11,6 @@ from knowncircuits.cli.following import follow_runs
 from knowncircuits.cli.groups import CaseOptions, TrackingOptions, grouped
 from knowncircuits.cli.layout import Column, Table, short_text, words
 from knowncircuits.cli.options import (
-    DEFAULT_RESOLUTION,
     FormatOption,
     JobsOption,
     ResolutionOption,
@@ -20,11 +19,10 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.score_options import ModelsOptions, SeedOptions, SettingsOptions
 from knowncircuits.cli.score_tables import (
-    case_scores,
     case_scores_table,
-    suites_frame,
     summary_table,
 )
+from knowncircuits.evaluation.choices import RESOLUTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +44,7 @@ def score(
     settings: SettingsOptions,
     seeds: SeedOptions,
     tracking: TrackingOptions,
-    resolution: ResolutionOption = DEFAULT_RESOLUTION,
+    resolution: ResolutionOption = RESOLUTION,
     jobs: JobsOption = 1,
     output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
     fresh: Annotated[
@@ -96,8 +94,8 @@ def _print_scores(
     results: Sequence[Result], resolution: float, title: str, one_method: bool, to: Output
 ) -> None:
     """A row for each case of one method, or for each of several methods."""
-    from knowncircuits.evaluation.comparison.scored import score_results
-    from knowncircuits.evaluation.comparison.summary import summarise
+    from knowncircuits.evaluation.comparison.scored import case_scores, score_results
+    from knowncircuits.evaluation.comparison.summary import suites_frame, summarise
 
     table = score_results(results, resolution=resolution)
     if one_method:

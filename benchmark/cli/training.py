@@ -106,6 +106,7 @@ def train(
 
     from knowncircuits.files.writing import check_replaceable, check_writable
     from knowncircuits.models.trained import save_trained
+    from knowncircuits.models.training.trainer import train as run
     from knowncircuits.models.training.training_log import track
     from knowncircuits.models.zoo.produce import freeze
 
@@ -128,7 +129,9 @@ def train(
         )
 
     with stoppable(so_far), tracking as tracker:
-        run_training(trainer, checkpoint, tracker)
+        told = {"on_step": tracker.step, "on_validation": tracker.validation} if tracker else {}
+        with show_progress("train"):
+            run(trainer, checkpoint=checkpoint, **told)
         trained = run_certificate(freeze(trainer), pairs, planned.seed)
         save_trained(trained, folder)
         if tracker:
@@ -158,15 +161,6 @@ def certify(
     certificate.write(folder / CERTIFICATE)
     print(f"computed again through hooks: {', '.join(edges)}")
     raise typer.Exit(0 if certificate.passed else 1)
-
-
-def run_training(trainer: Any, checkpoint: Path, tracker: Any, command: str = "train") -> None:
-    """Train, telling the tracker, if there is one, of all that happens."""
-    from knowncircuits.models.training.trainer import train
-
-    told = {"on_step": tracker.step, "on_validation": tracker.validation} if tracker else {}
-    with show_progress(command):
-        train(trainer, checkpoint=checkpoint, **told)
 
 
 def run_certificate(trained: Any, pairs: int, seed: int, command: str = "train") -> Any:

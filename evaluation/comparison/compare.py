@@ -10,12 +10,12 @@ import pandas as pd
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.scored import score_results
 from knowncircuits.evaluation.comparison.statistics import paired_tests
 from knowncircuits.evaluation.comparison.summary import Summary, summarise
 from knowncircuits.evaluation.figures.pictures import save_figure
 from knowncircuits.evaluation.runs.results import Result, check_one_code
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.files.writing import write_text
 
 

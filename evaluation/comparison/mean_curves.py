@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.scoring.curves import DIGITS, GRID, Truth, count_steps, roc_at
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.views import view_circuit
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from knowncircuits.circuit import Label
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.comparison.summary import Summary
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.runs.results import Result
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.runs.results import COSTS, Result
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Chosen, Scores, choose, score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 
 KEYS = ("method", "case", "variant", "seed")
+VALUES = ("auroc", "average_precision", "precision_at_size", "prevalence")
 
 
 def score_results(
@@ -54,6 +55,20 @@ def score_results(
                     **_costs(ordered[i]),
                 }
     return pd.DataFrame([rows[i, view] for i in range(len(ordered)) for view in views])
+
+
+def case_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Of one method: a row for each case, means over its models and draws.
+
+    Args:
+        table: of `score_results`.
+    """
+    edges = table[table["view"] == "edge"]
+    columns = [*VALUES, "n_items", "n_true", "seconds"]
+    models = edges.groupby(["case", "variant"], sort=False)[columns].mean()
+    cases = models.groupby("case", sort=False).mean()
+    cases["models"] = models.groupby("case", sort=False).size()
+    return cases.reset_index()
 
 
 def _score_group(group: Sequence[Result], view: str, resolution: float) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,3 +123,9 @@ def _ends(name: str, interval: Interval | None) -> dict[str, float]:
     """An interval's ends, by name; NaN where there is too little for one."""
     low, high = (np.nan, np.nan) if interval is None else (interval.low, interval.high)
     return {f"{name}_low": low, f"{name}_high": high}
+
+
+def suites_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
+    """The tables of all suites as one, with the suite of each row."""
+    parts = [s.table.assign(suite=s.suite, cases=s.n_cases) for s in summaries]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -17,8 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import GraphError, UnknownNameError
-from knowncircuits.evaluation.choices import Construction, RankBy
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.evaluation.choices import RESOLUTION, Construction, RankBy
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph, check_edge_vector
 

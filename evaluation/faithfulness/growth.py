@@ -11,7 +11,7 @@ import numpy as np
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError, UnknownNameError
-from knowncircuits.evaluation.choices import Construction, RankBy, SizeBy
+from knowncircuits.evaluation.choices import RESOLUTION, Construction, RankBy, SizeBy
 from knowncircuits.evaluation.faithfulness.circuits import (
     BATCH_SIZE,
     circuit_faithfulness,
@@ -22,7 +22,6 @@ from knowncircuits.evaluation.faithfulness.construction import (
     edge_order,
     prune,
 )
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 

@@ -15,9 +15,9 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.runs.provenance import machine
 from knowncircuits.evaluation.runs.result_schema import StoredRun
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores, score_views
 from knowncircuits.evaluation.task import Task
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file

@@ -14,13 +14,13 @@ from zlib import crc32
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import MethodError, ResultError
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.methods.discovery import default_options, discover, load_method
 from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.runs.provenance import code_hash
 from knowncircuits.evaluation.runs.results import Result, read_result, result_file
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.runs.subjects import Subject, load_subject, own_name
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import write_graph_file

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.scoring.views import view_circuit
 

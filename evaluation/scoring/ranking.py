@@ -12,9 +12,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 from knowncircuits.errors import InputError
-
-# A share of a vector's largest magnitude. Below it lies what rounding adds to effects that are 0.
-RESOLUTION = 1e-6
+from knowncircuits.evaluation.choices import RESOLUTION
 
 Truth = Bool[np.ndarray, " item"]
 Rankings = Float[np.ndarray, "*batch item"]

@@ -12,9 +12,8 @@ from jaxtyping import Bool, Float, Shaped
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import GraphError
-from knowncircuits.evaluation.choices import RankBy
+from knowncircuits.evaluation.choices import RESOLUTION, RankBy
 from knowncircuits.evaluation.scoring.ranking import (
-    RESOLUTION,
     at_resolution,
     auroc,
     average_precision,

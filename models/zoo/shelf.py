@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,10 @@ class Zoo:
     def holds(self, name: str, variant: str) -> bool:
         """Whether there is one."""
         return (self.place(name, variant) / CONFIG).exists()
+
+    def among(self, names: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:
+        """Those models of cases that there are, variant by variant."""
+        return [(name, kind) for kind in variants for name in names if self.holds(name, kind)]
 
     def names(self, suite: str = "all", variant: str = "seed0") -> list[str]:
         """The cases of a suite that have a model of this variant."""

@@ -8,8 +8,6 @@ from typing import Any
 import typer.main
 
 from knowncircuits.cli import app
-from knowncircuits.cli.options import DEFAULT_RESOLUTION
-from knowncircuits.evaluation.scoring.ranking import RESOLUTION
 
 # What has the same meaning in several commands is called the same.
 SHORT = {"case": "-c", "output": "-o", "jobs": "-j", "option": "-x", "method": "-m"}
@@ -52,6 +50,5 @@ def test_cases_are_chosen_alike() -> None:
     assert not gone & set(found)
 
 
-def test_the_default_resolution_is_the_librarys() -> None:
-    assert DEFAULT_RESOLUTION == RESOLUTION
+def test_scores_have_a_resolution_wherever_they_are_ranked() -> None:
     assert set(options()["resolution"]) == {"score", "compare", "faithfulness"}

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from knowncircuits.cases import list_cases
-from knowncircuits.evaluation.comparison.scored import score_results
+from knowncircuits.evaluation.comparison.scored import case_scores, score_results
 from knowncircuits.evaluation.comparison.statistics import case_means
-from knowncircuits.evaluation.comparison.summary import summarise
+from knowncircuits.evaluation.comparison.summary import suites_frame, summarise
 from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.runs.running import run
 from knowncircuits.evaluation.runs.settings import Settings
@@ -47,6 +47,27 @@ def test_many_results_are_scored_as_each_by_itself(results: list[Result]) -> Non
             assert (row["f1"] == f1) if f1 is not None else np.isnan(row["f1"] or np.nan)
             assert row["forward_passes"] == result.scores.forward_passes
             assert row["n_pairs"] == 10
+
+
+def test_the_cases_of_one_method_are_means_over_models_and_draws(results: list[Result]) -> None:
+    table = score_results([r for r in results if r.label == "random"])
+    cases = case_scores(table).set_index("case")
+    assert cases.index.tolist() == ["fraction_of_x", "histogram", "identity"]
+    assert cases["models"].tolist() == [2, 1, 1]
+    edges = table[(table["view"] == "edge") & (table["case"] == "fraction_of_x")]
+    assert len(edges) == 4  # two models of two draws
+    assert cases.loc["fraction_of_x", "auroc"] == pytest.approx(edges["auroc"].mean())
+
+
+def test_summaries_are_put_into_one_frame(results: list[Result]) -> None:
+    summaries = summarise(score_results(results))
+    frame = suites_frame(summaries)
+    assert frame.groupby("suite")["cases"].unique().map(list).to_dict() == {
+        "structural": [2],
+        "degenerate": [1],
+    }
+    assert len(frame) == sum(len(summary.table) for summary in summaries)
+    assert suites_frame([]).empty
 
 
 def test_summaries_keep_degenerate_cases_apart(results: list[Result]) -> None:

@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from knowncircuits.errors import InputError
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.methods.acdc import THRESHOLDS
 from knowncircuits.evaluation.scoring.ranking import (
-    RESOLUTION,
     at_resolution,
     auroc,
     average_precision,

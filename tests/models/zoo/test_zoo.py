@@ -23,6 +23,7 @@ from knowncircuits.models.certificates.thresholds import EVERY_EDGE
 from knowncircuits.models.trained import load_trained, save_trained
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, Zoo, check_model, plan_model
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS, is_missed
+from knowncircuits.models.zoo.listing import best_attempts, describe_models
 from knowncircuits.transformer import weights_hash
 
 ALL = [(name, variant) for variant in VARIANTS for name in kc.list_models(variant=variant)]
@@ -90,6 +91,29 @@ def test_a_model_is_loaded_with_all_that_belongs_to_it() -> None:
 def test_unknown_names(name: str, variant: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         kc.load_model(name, variant)
+
+
+def test_models_are_described_by_their_certificates() -> None:
+    models = SHIPPED.among([NAME, "histogram"], ["seed1", "seed0"])
+    assert models == [(n, kind) for kind in ("seed1", "seed0") for n in (NAME, "histogram")]
+    for (name, variant), row in zip(models, describe_models(SHIPPED, models), strict=True):
+        trained = kc.load_model(name, variant)
+        certificate = trained.certificate
+        assert certificate is not None
+        assert (row["case"], row["variant"]) == (name, variant)
+        assert row["layers"] == trained.model.config.n_layers
+        assert row["edges_in"] == len(trained.circuit.edges())
+        assert row["accuracy"] == certificate.accuracy.share
+        assert row["smallest_inside_effect"] == certificate.smallest_inside_effect[1]
+
+
+def test_the_best_attempt_stands_for_a_missing_model(zoo: Zoo) -> None:
+    attempts = [{"reason": "2 thresholds missed", "steps": 9}, {"reason": "worse", "steps": 5}]
+    zoo.write_missing({"histogram": {"seed0": attempts, "seed1": []}, "reverse": {"seed0": []}})
+    best = {"case": "histogram", "variant": "seed0", "steps": 9, "reason": "2 thresholds missed"}
+    assert best_attempts(zoo, ["histogram", "reverse"], list(VARIANTS)) == [best]
+    assert best_attempts(zoo, ["histogram"], ["seed1"]) == []
+    assert best_attempts(zoo, ["reverse"], ["seed0"]) == []
 
 
 def test_unknown_suites_and_variants_are_not_listed() -> None:

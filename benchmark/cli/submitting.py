@@ -1,0 +1,90 @@
+"""The command that makes a submission to the leaderboard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from knowncircuits.cli.options import output_option, to_path
+from knowncircuits.errors import InputError
+
+
+def submit(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...",
+            parser=to_path,
+            help="A method's results of `score`; or CASE/VARIANT.json (EAP-IG, MIB) or .csv "
+            "(edge,score).",
+        ),
+    ],
+    output: Annotated[Path, output_option("Folder of submissions; this one is OUTPUT/ID.")] = Path(
+        "submissions"
+    ),
+    name: Annotated[str | None, typer.Option("--id", help="By default DIR's name.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the method is called.")] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="NAME or NAME=URL; may be repeated.")
+    ] = None,
+    link: Annotated[list[str] | None, typer.Option(help="TITLE=URL; may be repeated.")] = None,
+    version: Annotated[str | None, typer.Option(help="Of the method.")] = None,
+    describe: Annotated[
+        Path | None,
+        typer.Option(
+            parser=to_path,
+            help="A JSON file of more fields of submission.json, description and so on.",
+        ),
+    ] = None,
+) -> None:
+    """Make a submission to the leaderboard of a run, or of files of scores, and check it.
+
+    What a run does not say is given by options. Scores alone say little: there --describe has to
+    give rank_by and conventions.n_pairs.
+    """
+    from knowncircuits.leaderboard.making import make_submission
+    from knowncircuits.leaderboard.submission import read_submission, write_submission
+
+    if len(folders) > 1 and (name or title):
+        raise InputError(f"expected --id and --title with one DIR, got {len(folders)}")
+    fields: dict[str, Any] = _read_fields(describe)
+    fields |= {
+        key: value
+        for key, value in (("id", name), ("title", title), ("version", version))
+        if value is not None
+    }
+    if author:
+        fields["authors"] = [
+            dict(zip(("name", "url"), text.split("=", 1), strict=False)) for text in author
+        ]
+    if link:
+        fields["links"] = [_link(text) for text in link]
+    for folder in folders:
+        made = make_submission(folder, fields, on_left_out=_say_left_out)
+        place = write_submission(made, output)
+        submission = read_submission(place)
+        seeds = len(submission.description.conventions.seeds)
+        print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")
+
+
+def _read_fields(path: Path | None) -> dict[str, Any]:
+    from knowncircuits.files.reading import read_json
+
+    fields = {} if path is None else read_json(path, "JSON of fields")
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: expected an object of fields, got {type(fields).__name__}")
+    return fields
+
+
+def _say_left_out(model: str) -> None:
+    print(f"left out: {model}; the board ranks on our trained models", file=sys.stderr)
+
+
+def _link(text: str) -> dict[str, str]:
+    title, equals, url = text.partition("=")
+    if not equals:
+        raise InputError(f"expected --link TITLE=URL, got {text!r}")
+    return {"title": title, "url": url}
