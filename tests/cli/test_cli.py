@@ -97,7 +97,7 @@ def test_score_prints_a_table_and_writes_files(tmp_path: Path) -> None:
         (["effects", "fraction_of_x", "--compiled", "--variant", "seed0"], "expected one of"),
         (["effects", "fraction_of_x", "--theme", "dark"], "dark"),
         (["realism", "fraction_of_x", "-x", "stepz=1"], "expected settings among"),
-        (["realism", "fraction_of_x", "-x", "steps=0"], "steps above 0, got 0"),
+        (["realism", "fraction_of_x", "-x", "steps=0"], "steps to be greater than 0"),
         (["realism", "fraction_of_x", "--natural", "file/model"], "cannot write to file/model"),
         (["realism", "fraction_of_x", "--scales", "foo"], "expected finite scales like 0,0.5,1"),
         (
