@@ -152,7 +152,7 @@ def edge_names(sources: Iterable[Node], destination: Destination | Node) -> list
     """The names of the edges from many nodes to one destination, as plain strings.
 
     A graph can have half a million. As `Edge`s they would take twenty times as long, most of it in
-    the garbage collector, and twice the memory.
+    the garbage collector, and two thirds more memory.
     """
     ending = f"->{destination}"
     return [source + ending for source in sources]

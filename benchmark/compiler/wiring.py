@@ -29,11 +29,12 @@ def wire(
     labels = np.full(graph.n_edges, Label.OUT, dtype=np.int8)
     carries: dict[str, tuple[str, ...]] = {}
     for i, edge in enumerate(map(Edge, graph.edges)):
-        here = [r for r in reads.get(edge.destination, ()) if r.variable.node == edge.source]
+        source = edge.source
+        here = [r for r in reads.get(edge.destination, ()) if r.variable.node == source]
         if here:
             carries[edge] = tuple(dict.fromkeys(r.variable.name for r in here))
         if any(r.variable.varies and r.matters for r in here):
             labels[i] = Label.IN
-        elif here or edge.source not in varying:
+        elif here or source not in varying:
             labels[i] = Label.UNDETERMINED
     return Circuit(graph, labels, carries)
