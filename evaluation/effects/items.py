@@ -32,7 +32,7 @@ def list_items(graph: Graph, granularity: str, names: Sequence[str] | None) -> l
         }
     else:
         found = {
-            node: Item(node, node.kind, node.layer, place)
+            str(node): Item(str(node), node.kind, node.layer, place)
             for place, node in enumerate(graph.sources)
             if granularity == "node" or node.kind == "head"
         }

@@ -141,7 +141,7 @@ def weight_norms(model: Transformer) -> dict[str, float]:
     Norms and biases that nodes share belong to none.
     """
     with torch.no_grad():
-        return {node: _norm(*_weights(model, node)) for node in model.graph.nodes}
+        return {str(node): _norm(*_weights(model, node)) for node in model.graph.nodes}
 
 
 def _name(case: str | Case) -> str:

@@ -86,10 +86,10 @@ def certify(
     pairs = certificate_pairs(compiled, n_pairs, seed)
     total = len(pairs.base)
     rng = np.random.default_rng([seed, total])
-    single = {edge: edge_set(graph, [graph.index(edge)]) for edge in edges or graph.edges}
+    single = {str(edge): edge_set(graph, [graph.index(edge)]) for edge in edges or graph.edges}
     is_inside = placed.correspondence.inside
     inside = {edge: rows for edge, rows in single.items() if is_inside[graph.index(edge)]}
-    nodes = {node: edge_set(graph, graph.edges_from(node)) for node in graph.sources}
+    nodes = {str(node): edge_set(graph, graph.edges_from(node)) for node in graph.sources}
     sets = outside_set(placed.circuit) | random_sets(placed.circuit, total, rng)
     everything = {NOTHING: edge_set(graph, []), **single, **nodes, **sets}
     done = 0

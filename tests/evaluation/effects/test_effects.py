@@ -306,6 +306,7 @@ def test_compiled_models_are_enumerated(name: str, length: int, n: int) -> None:
     ids = compiled.to_ids(codes[np.random.default_rng(0).permutation(len(codes))[:n]])
     for kind in ("node", "edge"):
         effects = causal_effects(compiled, inputs=ids, scales=[1], granularity=kind)
+        assert {type(node) for node in effects["node"]} == {str}
         for row in effects.itertuples():
             if kind == "node" or row.status == "in":
                 assert row.effect == pytest.approx(
