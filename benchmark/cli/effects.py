@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cli.groups import FileOptions, grouped
 from knowncircuits.cli.layout import Table, indexed_table, share_text
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
     FormatOption,
     ModelOption,
-    ThemeOption,
     VariantOption,
     inputs_option,
     load_chosen,
     pairs_option,
     parse_options,
     parse_scales,
-    save_option,
     seed_option,
     setting_option,
     to_path,
@@ -45,8 +44,10 @@ AblationOption = Annotated[
 ]
 
 
+@grouped
 def effects(
     case: CaseArgument,
+    files: FileOptions,
     ablation: AblationOption = None,
     scales: Annotated[
         str | None,
@@ -67,11 +68,9 @@ def effects(
     variant: VariantOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
-    save: Annotated[list[Path] | None, save_option()] = None,
     figure: Annotated[
         FigureName | None, typer.Option(help="What is drawn; by default what suits the effects.")
     ] = None,
-    theme: ThemeOption = "default",
     form: FormatOption = "table",
 ) -> None:
     """Measure how much each node or edge matters: the effect of ablating it, at several scales.
@@ -81,18 +80,11 @@ def effects(
     import pandas as pd
 
     from knowncircuits.evaluation.effects.causal import causal_effects, default_scales
-    from knowncircuits.evaluation.figures.files import (
-        check_files,
-        draw_effects,
-        save_effects,
-        wants_figure,
-    )
+    from knowncircuits.evaluation.figures.files import draw_effects
 
     usual = default_scales(granularity, per_position)
     chosen = usual if scales is None else parse_scales(scales)
     subject, name = load_chosen(case, variant, compiled, model)
-    paths = save or []
-    check_files(paths)
     frames, kinds = [], ablation or ["resample"]
     with show_progress("effects", len(kinds)) as shown:
         for kind in kinds:
@@ -111,18 +103,16 @@ def effects(
             frames.append(frame)
             shown.advance()
     table = pd.concat(frames, ignore_index=True)
-    drawn = None
-    if wants_figure(paths):
-        drawn = draw_effects(table, subject.circuit, figure, theme=theme)
+    drawn = files.draw(lambda: draw_effects(table, subject.circuit, figure, theme=files.theme))
     to = Output(form)
     to.show(_effects_table(table), data=table)
-    for path in paths:
-        save_effects(table, drawn, path)
-        to.say(f"wrote {path}")
+    files.write(table, drawn, to)
 
 
+@grouped
 def realism(
     case: CaseArgument,
+    files: FileOptions,
     variant: VariantOption = None,
     model: ModelOption = None,
     natural: Annotated[
@@ -141,8 +131,6 @@ def realism(
     inputs: Annotated[int, inputs_option("For effects, which take all their pairs.")] = 100,
     pairs: Annotated[int, pairs_option("For accuracies.")] = 1_000,
     seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
-    save: Annotated[list[Path] | None, save_option()] = None,
-    theme: ThemeOption = "default",
     form: FormatOption = "table",
 ) -> None:
     """Compare a trained model with a natural one, which learns the same answers freely.
@@ -156,13 +144,11 @@ def realism(
     from knowncircuits.evaluation.effects.realism import effects_of
     from knowncircuits.evaluation.effects.realism import realism as compare_with_natural
     from knowncircuits.evaluation.figures.curves import effects_figure
-    from knowncircuits.evaluation.figures.files import check_files, save_effects, wants_figure
 
     chosen = SCALES if scales is None else parse_scales(scales)
     trained, _ = load_chosen(case, variant, model=model)
-    folder, paths, to = natural or Path("natural") / case, save or [], Output(form)
+    folder, to = natural or Path("natural") / case, Output(form)
     config = natural_config(trained, **parse_options(option))
-    check_files(paths)
 
     def say(found: Trained) -> None:
         to.say(f"natural model: {found.training['steps']} steps, in {folder}")
@@ -178,13 +164,9 @@ def realism(
             seed=seed,
         )
     to.show(*_realism_tables(table), data=table)
-    drawn = None
-    if wants_figure(paths):
-        title = f"Causal effects in {case}, trained with its circuit and naturally"
-        drawn = effects_figure(effects_of(table), theme=theme, title=title)
-    for path in paths:
-        save_effects(table, drawn, path)
-        to.say(f"wrote {path}")
+    title = f"Causal effects in {case}, trained with its circuit and naturally"
+    drawn = files.draw(lambda: effects_figure(effects_of(table), theme=files.theme, title=title))
+    files.write(table, drawn, to)
 
 
 def _effects_table(table: pd.DataFrame) -> Table:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cli.groups import FileOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     FormatOption,
     JobsOption,
     ModelOption,
     ResolutionOption,
-    ThemeOption,
-    save_option,
     to_path,
 )
 from knowncircuits.cli.printing import Output
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@grouped
 def faithfulness(
     results: Annotated[
         list[Path],
@@ -35,6 +35,7 @@ def faithfulness(
             help="Result files of `score`, or folders of them.",
         ),
     ],
+    files: FileOptions,
     construction: Annotated[
         Construction, typer.Option(help="The highest edges, or grown from logits backwards.")
     ] = "top-n",
@@ -48,8 +49,6 @@ def faithfulness(
     ] = True,
     model: ModelOption = None,
     jobs: JobsOption = 1,
-    save: Annotated[list[Path] | None, save_option()] = None,
-    theme: ThemeOption = "default",
     form: FormatOption = "table",
 ) -> None:
     """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.
@@ -59,11 +58,9 @@ def faithfulness(
     """
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures.faithfulness import faithfulness_figure
-    from knowncircuits.evaluation.figures.files import check_files, save_effects, wants_figure
     from knowncircuits.evaluation.runs.results import read_results
     from knowncircuits.evaluation.scoring.ranking import check_resolution
 
-    check_files(save or ())
     check_resolution(resolution)
     found = read_results(*results)
     tasks = {(result.case, result.variant, result.seed) for result in found}
@@ -91,10 +88,8 @@ def faithfulness(
         )
     to = Output(form)
     _print_faithfulness(table, to)
-    figure = faithfulness_figure(table, theme=theme) if wants_figure(save or ()) else None
-    for path in save or ():
-        save_effects(table, figure, path)
-        to.say(f"wrote {path}")
+    drawn = files.draw(lambda: faithfulness_figure(table, theme=files.theme))
+    files.write(table, drawn, to)
 
 
 def _print_faithfulness(table: pd.DataFrame, to: Output) -> None:

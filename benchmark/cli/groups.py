@@ -6,16 +6,25 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import CasesOption, choose_cases, choose_variants
+from knowncircuits.cli.options import (
+    CasesOption,
+    ThemeOption,
+    choose_cases,
+    choose_variants,
+    save_option,
+)
+from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
 from knowncircuits.work.tracking import Mode
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
+    import plotly.graph_objects as go
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -90,3 +99,30 @@ class TrackingOptions:
     def __post_init__(self) -> None:
         if self.wandb_mode and not self.wandb:
             raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Files of a table and of its figure; raises ResultError where one cannot be written."""
+
+    save: Annotated[list[Path] | None, save_option()] = None
+    theme: ThemeOption = "default"
+
+    def __post_init__(self) -> None:
+        from knowncircuits.evaluation.figures.files import check_files
+
+        check_files(self.save or ())
+
+    def draw(self, figure: Callable[[], go.Figure]) -> go.Figure | None:
+        """The figure, if a file shows it."""
+        from knowncircuits.evaluation.figures.files import wants_figure
+
+        return figure() if wants_figure(self.save or ()) else None
+
+    def write(self, table: pd.DataFrame, figure: go.Figure | None, to: Output) -> None:
+        """Write them all, each by its ending."""
+        from knowncircuits.evaluation.figures.files import save_effects
+
+        for path in self.save or ():
+            save_effects(table, figure, path)
+            to.say(f"wrote {path}")
