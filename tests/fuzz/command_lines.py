@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
@@ -86,26 +86,22 @@ def commands(of: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
 
 
 def parameters(callback: Any) -> list[Parameter]:
-    """What a command takes, as its function says."""
+    """What a command takes, as its signature says."""
     found = []
-    defaults = callback.__kwdefaults__ or {}
-    for name, hint in get_type_hints(callback, include_extras=True).items():
-        if get_origin(hint) is not Annotated:
+    for parameter in inspect.signature(callback, eval_str=True).parameters.values():
+        if get_origin(parameter.annotation) is not Annotated:
             continue
-        kind, info = get_args(hint)[:2]
+        kind, info = get_args(parameter.annotation)[:2]
         assert isinstance(info, ParameterInfo)
         if get_origin(kind) in (Union, UnionType):
             kind = next(part for part in get_args(kind) if part is not type(None))
+        names: tuple[str, ...] = ()
         if isinstance(info, OptionInfo):
             written = [part for text in info.param_decls or () for part in text.split("/")]
             dashed = [text for text in written if text.startswith("-")]
-            names = tuple(dashed) or ("--" + name.replace("_", "-"),)
-            found.append(Parameter(name, names, kind, False))
-        elif isinstance(info, ArgumentInfo):
-            positions = callback.__code__.co_varnames[: callback.__code__.co_argcount]
-            n_defaults = len(callback.__defaults__ or ())
-            required = positions.index(name) < len(positions) - n_defaults and name not in defaults
-            found.append(Parameter(name, (), kind, required))
+            names = tuple(dashed) or ("--" + parameter.name.replace("_", "-"),)
+        required = isinstance(info, ArgumentInfo) and parameter.default is parameter.empty
+        found.append(Parameter(parameter.name, names, kind, required))
     return found
 
 
@@ -134,8 +130,6 @@ def value(rng: random.Random, parameter: Parameter) -> str:
         nasty, real = NUMBERS, ["1", "2", "3"] if kind is int else ["0.1", "0.5"]
     elif kind is Path:
         nasty, real = PATHS, [*FOLDERS, *FILES]
-    elif isinstance(kind, type) and issubclass(kind, Enum):
-        real = [str(member.value) for member in kind]
     elif get_origin(kind) is Literal:
         real = [str(choice) for choice in get_args(kind)]
     real = REAL.get(parameter.name, real)
