@@ -1,4 +1,4 @@
-"""What all tests share: runtime shape checks, one thread, reproducible examples, the layout."""
+"""What all tests share: shape checks, one thread, reproducible examples, `--all`, the layout."""
 
 import gc
 import importlib.util
@@ -7,6 +7,8 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jaxtyping
 import pytest
@@ -24,11 +26,50 @@ jaxtyping.install_import_hook(
     "hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))",
 )
 
-# A deadline fails at random on a busy machine; CI must say the same from run to run.
-settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("tests")
-
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Without `--all`, tests marked as long are left out, and hypothesis draws fewer examples."""
+    parser.addoption("--all", action="store_true", help="run the long tests too, as CI does")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set hypothesis up before any test is imported; tests take their numbers from its default."""
+    # A deadline fails at random on a busy machine; CI must say the same from run to run.
+    same = settings(deadline=None, derandomize="CI" in os.environ)
+    settings.register_profile("all", same, max_examples=100)
+    settings.register_profile("quick", same, max_examples=25)
+    settings.load_profile("all" if config.getoption("all") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start long tests first, so that none is alone at the end; without `--all`, deselect them."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    items[:] = [*long, *others] if config.getoption("all") else others
+    if not config.getoption("all"):
+        config.hook.pytest_deselected(items=long)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Tell how to run what is left out."""
+    return None if config.getoption("all") else "long tests: left out (--all runs them too)"
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Let a process of xdist list what it leaves out, which it does not by itself."""
+    for item in items:
+        output = getattr(item.config, "workeroutput", {})
+        output.setdefault("deselected", []).append(item.nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Count in the last line what the processes left out: each the same."""
+    if left_out := getattr(node, "workeroutput", {}).get("deselected"):
+        terminal = node.config.pluginmanager.get_plugin("terminalreporter")
+        terminal.stats["deselected"] = [SimpleNamespace(nodeid=nodeid) for nodeid in left_out]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

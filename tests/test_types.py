@@ -26,6 +26,7 @@ def lay_out(rooms: dict[str, Path], target: Path) -> None:
                 (target / name / child.name).symlink_to(child)
 
 
+@pytest.mark.long
 def test_the_package_type_checks(root: Path, rooms: dict[str, Path], tmp_path: Path) -> None:
     lay_out(rooms, tmp_path)
     options = ["--config-file", root / "pyproject.toml", "--cache-dir", root / ".mypy_cache"]

@@ -76,6 +76,7 @@ def test_score_is_stopped(tmp_path: Path, jobs: str, number: int, code: int) -> 
     assert [p.name for p in (tmp_path / "results").rglob("*.*") if p.is_file()] == ["0.json"]
 
 
+@pytest.mark.long
 def test_training_is_stopped(tmp_path: Path) -> None:
     recipes = {name: {"seed0": LONG} for name in ("histogram", "identity")}
     (tmp_path / "recipes.json").write_text(json.dumps(recipes))

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).with_name("commands.py")
 
 
+@pytest.mark.long
 def test_random_command_lines() -> None:
     """In a process without the tests' checks of each call; those of other seeds are for hand."""
     command = [sys.executable, str(SCRIPT), "--seed", "0", "--count", "12"]

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.long
 def test_damaged_and_hostile_files() -> None:
     script = Path(__file__).with_name("files.py")
     command = [sys.executable, str(script), "--seed", "1", "--count", "12"]

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.long
 def test_killed_commands() -> None:
     script = Path(__file__).with_name("kills.py")
     command = [sys.executable, str(script), "--seed", "1", "--count", "2", "--only", "sankey"]

@@ -7,9 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from fuzz.programs import check
 
 
+@pytest.mark.long
 def test_random_programs_are_equal_or_refused() -> None:
     counts: Counter[str] = Counter()
     for seed in range(60):
@@ -19,6 +21,7 @@ def test_random_programs_are_equal_or_refused() -> None:
     assert counts["equal"] > counts["refused"]
 
 
+@pytest.mark.long
 def test_the_script() -> None:
     script = Path(__file__).with_name("programs.py")
     done = subprocess.run(

@@ -18,7 +18,7 @@ from knowncircuits.leaderboard.truth import Certified
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("browser")]
 
 Models = Mapping[str, Certified]
 Make = Callable[..., Submission]

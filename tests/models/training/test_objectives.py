@@ -146,6 +146,7 @@ def test_weights_act_once() -> None:
     )  # the first of three updates moves it a bit
 
 
+@pytest.mark.long
 def test_nodes_agree_where_nodes_are_trained_and_edges_do_not() -> None:
     """Why there are edges: with every node agreeing, edges and all outside at once are far off."""
     quick = dataclasses.replace(

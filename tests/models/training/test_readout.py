@@ -65,6 +65,7 @@ def test_gradients_are_those_of_the_minimum() -> None:
     assert (written.grad * move).sum().item() == pytest.approx(slope, rel=2e-2)
 
 
+@pytest.mark.long
 def test_guided_training_reads_variables_at_their_places() -> None:
     """The loss is of the nodes that stand for others, in the interchange; the rest is as ever."""
     guided, plain = trainer(CONFIG), trainer(replace(CONFIG, objective="edges"))

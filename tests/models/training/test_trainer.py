@@ -67,6 +67,7 @@ def test_weights_of_any_dtype_are_saved_and_loaded(tmp_path: Path) -> None:
     assert load_trained(tmp_path).model.dtype == torch.float64
 
 
+@pytest.mark.long
 def test_a_model_is_trained_certified_saved_and_scored(tmp_path: Path) -> None:
     """The whole way, at a shuffled place, with the certificate of a smaller number of pairs."""
     done = trainer(TrainingConfig(steps=1000), seed=3)

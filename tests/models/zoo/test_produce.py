@@ -222,6 +222,7 @@ def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
     assert "0 trained now" in again.output
 
 
+@pytest.mark.long
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     long = {**SHORT, "steps": 100_000, "validate_every": 20}
     path = recipes(tmp_path, histogram=long, identity=long)
