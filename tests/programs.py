@@ -86,8 +86,13 @@ class RandomProgram:
         return f"{program_text(self.output)}\n{self.vocabulary}, causal={self.causal}"
 
 
+VOCABULARIES = st.builds(Vocabulary, st.just(TOKENS), st.integers(1, 4), pad=st.booleans())
+
+
 @st.composite
-def programs(draw: st.DrawFn) -> RandomProgram:
+def programs(
+    draw: st.DrawFn, vocabularies: st.SearchStrategy[Vocabulary] = VOCABULARIES
+) -> RandomProgram:
     """Programs of up to seven steps; many cannot be compiled, and must then say so."""
     categorical: list[rasp.SOp] = [rasp.tokens, rasp.indices, rasp.Full(1)]
     numerical: list[rasp.SOp] = []
@@ -143,5 +148,4 @@ def programs(draw: st.DrawFn) -> RandomProgram:
         expr = step()
         (categorical if rasp.is_categorical(expr) else numerical).append(expr)
     output = draw(st.sampled_from((categorical + numerical)[-2:]))
-    vocabulary = Vocabulary(TOKENS, draw(st.integers(1, 4)), pad=draw(st.booleans()))
-    return RandomProgram(output, vocabulary, draw(st.booleans()))
+    return RandomProgram(output, draw(vocabularies), draw(st.booleans()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import perf_counter
 
 import pytest
 import torch
@@ -26,6 +27,10 @@ def test_peak_memory_is_what_was_in_use_at_once() -> None:
 
 
 def test_seconds_are_those_of_the_work() -> None:
+    """However long it takes here: at least its own, and at most those of all around it."""
+    start = perf_counter()
     with measure_cost(CPU) as cost:
+        inside = perf_counter()
         torch.ones(1000).sum()
-    assert 0 < cost.seconds < 60
+        work = perf_counter() - inside
+    assert work <= cost.seconds <= perf_counter() - start
