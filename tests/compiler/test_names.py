@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from knowncircuits import rasp
@@ -14,6 +14,7 @@ from knowncircuits.errors import CompileError
 from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import weights_hash
 from programs import RandomProgram, programs
+from strategies import examples
 
 SMALL = Vocabulary((1, 2, 3), 4)
 PARTS = ("inner", "fst", "snd", "keys", "queries", "selector", "sop")
@@ -47,7 +48,10 @@ def compiled_or_none(program: RandomProgram, output: rasp.SOp) -> Compiled | Non
         return None
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(programs(), st.data())
 def test_names_change_nothing(program: RandomProgram, names: st.DataObject) -> None:
     other_output = renamed(program.output, names, {})
@@ -55,8 +59,7 @@ def test_names_change_nothing(program: RandomProgram, names: st.DataObject) -> N
     before = compiled_or_none(program, program.output)
     after = compiled_or_none(program, other_output)
     assert (before is None) == (after is None)
-    if before is None or after is None:
-        return
+    assume(before and after)
     assert weights_hash(before.model) == weights_hash(after.model)
     assert list(before.circuit.labels) == list(after.circuit.labels)
     assert len(after.variables) == len(before.variables)

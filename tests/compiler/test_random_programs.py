@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp import interpret
-from knowncircuits.vocabulary import Vocabulary
+from knowncircuits.rasp.vocabulary import Vocabulary
 from programs import TOKENS, RandomProgram, programs
+from strategies import examples
 
 
 def agree(value: object, answer: object) -> bool:
@@ -36,7 +37,8 @@ def compiled(program: RandomProgram) -> Compiled:
 
 
 @settings(
-    max_examples=250, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(350),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(programs())
 def test_compiled_equals_interpreted(program: RandomProgram) -> None:
@@ -55,7 +57,10 @@ def test_compiled_equals_interpreted(program: RandomProgram) -> None:
 PADDED = st.builds(Vocabulary, st.just(TOKENS), st.integers(2, 4), pad=st.just(True))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(50),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(programs(PADDED))
 def test_padding_changes_nothing(program: RandomProgram) -> None:
     model, vocabulary = compiled(program), program.vocabulary

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -65,8 +65,7 @@ def test_no_submission() -> None:
 def test_a_roc_curve_is_scikit_learns(items: list[tuple[bool, int]]) -> None:
     truth = np.array([t for t, _ in items])
     ranking = np.array([float(r) for _, r in items])
-    if truth.all() or not truth.any():
-        return
+    assume(truth.any() and not truth.all())
     x, y, _ = roc_curve(truth, ranking, drop_intermediate=False)
     (curve,) = roc_at(truth, ranking[None], FALSE_RATES)
     # Beside the steps, at which either end of a rise is right, the curves are one.
