@@ -14,7 +14,9 @@ from knowncircuits.errors import InputError
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
 
 
-@pytest.mark.parametrize("split", [None, "train", "test"])
+@pytest.mark.parametrize(
+    "split", [None, *(pytest.param(split, marks=pytest.mark.long) for split in ("train", "test"))]
+)
 @every_case
 def test_no_case_has_problems(case: Case, split: str | None) -> None:
     assert check_case(case, split=split).problems == ()

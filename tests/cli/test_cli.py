@@ -166,6 +166,7 @@ def test_a_process_ends_with_one_line_and_exit_code_2(
     assert results == [tmp_path / "file"]  # nothing written, not even half
 
 
+@pytest.mark.long
 def test_score_is_on_trained_models(tmp_path: Path) -> None:
     """Cases of the suite without a model are named, not dropped in silence.
 
@@ -249,9 +250,12 @@ def test_other_corruptions(tmp_path: Path) -> None:
 
 
 def test_checks_of_the_data() -> None:
-    done = runner.invoke(app, ["cases", "check", "--pairs", "50"])
-    assert "129 cases, " in done.output
-    assert done.exit_code == int("129 cases, 0 with" not in done.output)
+    """Of one pair the output is the same on every input, which is a problem."""
+    check = ["cases", "check", "-c", "fraction_of_x", "-c", "histogram", "--pairs"]
+    done = runner.invoke(app, [*check, "200"])
+    assert (done.exit_code, "2 cases, 0 with problems" in done.output) == (0, True)
+    few = runner.invoke(app, [*check, "1"])
+    assert (few.exit_code, "2 cases, 2 with problems" in few.output) == (1, True)
 
 
 def test_train_and_certify(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from knowncircuits.cli import app
 from knowncircuits.cli.ending import BAD_INPUT, FAULT, TRACEBACK, run_command
@@ -35,8 +36,8 @@ def shell(command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[
     ("redirected", "code", "error"),
     [
         (">&-", 0, ""),
-        ("2>&-", 0, ""),
-        ("| true", 1, ""),
+        pytest.param("2>&-", 0, "", marks=pytest.mark.long),
+        pytest.param("| true", 1, "", marks=pytest.mark.long),
         (">/dev/full", 2, "error: cannot use standard output: No space left on device\n"),
     ],
 )
@@ -45,7 +46,7 @@ def test_standard_output_closed_or_full(redirected: str, code: int, error: str) 
     assert (done.returncode, done.stderr) == (code, error)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=pytest.mark.long)])
 def test_characters_that_the_terminal_lacks_are_escaped(encoding: str) -> None:
     done = shell(f"PYTHONIOENCODING={encoding} {COMMAND} show emoji_sentiment")
     assert done.returncode == 0, done.stderr
@@ -121,6 +122,7 @@ def test_a_module_whose_import_fails_is_named(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_files_in_the_current_folder_stand_in_for_nothing(tmp_path: Path) -> None:
     """A method of one's own may lie there, beside files that are named like modules."""
     for name in ("safetensors", "typing", "pandas"):
@@ -151,7 +153,9 @@ def test_every_path_and_number_that_a_command_takes_is_checked() -> None:
                 assert info.min is not None, (command, name)
 
 
-def test_options_written_otherwise_are_the_same_run(tmp_path: Path) -> None:
+def test_options_written_otherwise_are_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a method of one's own too, whose annotations may be of types that JSON has not."""
     (tmp_path / "mine.py").write_text(
         "from pathlib import Path\n\n"
@@ -159,11 +163,14 @@ def test_options_written_otherwise_are_the_same_run(tmp_path: Path) -> None:
         "    assert isinstance(file, Path) and isinstance(pair, tuple) and steps == 1000\n"
         "    return [pair[0]] * task.graph.n_edges\n"
     )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     few = "score mine:f -c fraction_of_x --pairs 5 -x file=a"
-    first = shell(f"{COMMAND} {few} -x pair=0.1,1 -x steps=1e3", tmp_path)
-    assert first.returncode == 0, first.stderr
+    first = CliRunner().invoke(app, f"{few} -x pair=0.1,1 -x steps=1e3")
+    assert first.exit_code == 0, first.output
     (result,) = tmp_path.rglob("*.json")
     options = json.loads(result.read_text())["result"]["options"]
     assert options == {"file": "a", "pair": [0.1, 1.0], "steps": 1000}
-    again = shell(f"{COMMAND} {few} -x pair=[0.1,1.0] -x steps=1000", tmp_path)
-    assert "1 of them reused" in again.stdout, again.stderr
+    again = CliRunner().invoke(app, f"{few} -x pair=[0.1,1.0] -x steps=1000")
+    assert "1 of them reused" in again.stdout, again.output

@@ -146,6 +146,7 @@ def test_the_headline_is_there_in_every_width(
     """In 80 columns AUROC .878 was once printed as 0."""
     data = json.loads(CliRunner().invoke(app, [*words_of("score"), "--format", "json"]).stdout)
     rows = [line.split() for line in printed_at(width, words_of("score"), monkeypatch).splitlines()]
+    assert len(data) == 2
     for row in data:
         shown = [row["case"], f"{row['auroc']:.3f}", f"{row['average_precision']:.3f}"]
         assert shown in [cells[:3] for cells in rows]

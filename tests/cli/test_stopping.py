@@ -57,7 +57,11 @@ def test_what_is_done_is_said(
 
 
 @pytest.mark.parametrize(
-    ("jobs", "number", "code"), [("1", signal.SIGTERM, 143), ("2", signal.SIGINT, 130)]
+    ("jobs", "number", "code"),
+    [
+        ("1", signal.SIGTERM, 143),
+        pytest.param("2", signal.SIGINT, 130, marks=pytest.mark.long),
+    ],
 )
 def test_score_is_stopped(tmp_path: Path, jobs: str, number: int, code: int) -> None:
     """And the results that there are stay."""
@@ -106,7 +110,7 @@ def stop(words: list[str], folder: Path, begun: Callable[[], bool], number: int,
             assert started.poll() is None
             time.sleep(0.05)
         os.killpg(started.pid, number)
-        _, error = started.communicate(timeout=60)  # they work for longer
+        _, error = started.communicate(timeout=900)  # they work for longer
         assert started.returncode == code
         while alive(started.pid):
             time.sleep(0.05)

@@ -23,6 +23,7 @@ def test_stays_and_returns() -> None:
 
 
 @pytest.mark.parametrize("case", ["histogram", "balanced_parentheses"])
+@pytest.mark.long
 def test_few_returns(case: str) -> None:
     """In a process of its own, where no call is checked on the way."""
     done = subprocess.run(

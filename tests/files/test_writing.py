@@ -69,10 +69,11 @@ def test_what_killed_processes_left_is_taken_away_and_nothing_else(tmp_path: Pat
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (tmp_path / f".folder.{DEAD}").mkdir()
-    for text in ("one", "two"):
+    for before, text in ((None, "one"), ("one", "two")):
         with whole_folder(folder, lambda name: name == "sub/file") as new:
             write_text(new / "sub" / "file", text)
-            assert not folder.exists() or (folder / "sub" / "file").read_text() == "one"
+            there = folder / "sub" / "file"
+            assert (there.read_text() if folder.exists() else None) == before
         assert (folder / "sub" / "file").read_text() == text
         (folder / "sub" / "mine").write_text("kept")
     assert (folder / "sub" / "mine").exists()

@@ -49,7 +49,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def sleep(path):
     Path(path).touch()
-    time.sleep(100)
+    time.sleep(1000)
 
 if __name__ == "__main__":
     list(run_jobs(sleep, ["a", "b", "c"], 2))
@@ -71,7 +71,7 @@ def test_ctrl_c_ends_all_at_once_and_children_say_nothing(tmp_path: Path) -> Non
             assert started.poll() is None
             time.sleep(0.05)
         os.killpg(started.pid, signal.SIGINT)
-        _, error = started.communicate(timeout=60)  # both would sleep for longer
+        _, error = started.communicate(timeout=900)  # both would sleep for longer
         assert error.count("Traceback") == 1
         while alive(started.pid):
             time.sleep(0.05)
@@ -86,7 +86,7 @@ def test_a_script_without_a_main_guard_is_told(tmp_path: Path) -> None:
     script = SCRIPT.replace('if __name__ == "__main__":\n    ', "")
     (tmp_path / "script.py").write_text(script)
     command = [sys.executable, "script.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1
     assert "a process ended with exit code 1 before it could start" in done.stderr
 

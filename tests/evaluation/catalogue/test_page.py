@@ -52,6 +52,8 @@ def test_a_section(page: str) -> None:
 
 
 def test_tables_have_as_many_cells_as_columns(page: str) -> None:
-    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+    tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    assert tables
+    for table in tables:
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(columns) == 1

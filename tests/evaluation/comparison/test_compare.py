@@ -66,6 +66,7 @@ def test_areas_under_mean_curves_are_mean_areas(found: Comparison) -> None:
     summary = found.summaries[0].table.set_index("method")
     chosen = [r for r in found.results if r.case != "identity"]
     curves = mean_curves(chosen)
+    assert set(curves["method"]) == set(summary.index)
     for method, curve in curves.groupby("method"):
         assert curve["at"].tolist() == GRID.tolist()
         area = auc(curve["at"], curve["recall"])

@@ -115,6 +115,7 @@ def test_wrong_names_and_files(zoo: Zoo, tmp_path: Path) -> None:
         make(zoo, tmp_path / "none.json", NAME)
 
 
+@pytest.mark.long
 def test_certified_models_are_put_there_and_left_alone(zoo: Zoo, tmp_path: Path) -> None:
     """What was missing before no longer is."""
     make(zoo, recipes(tmp_path, identity=SHORT), "identity")
@@ -209,6 +210,7 @@ def test_what_was_killed_goes_on(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.M
     assert not (zoo.folder / ".work").exists()
 
 
+@pytest.mark.long
 def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
     path = recipes(tmp_path, identity=SHORT, negate=SHORT)
     folder = tmp_path / "zoo"
@@ -251,7 +253,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
             os.killpg(started.pid, signal.SIGKILL)
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 900.0) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end
