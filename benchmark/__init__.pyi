@@ -1,13 +1,16 @@
 from . import (
     cases as cases,
+    compiler as compiler,
     evaluation as evaluation,
+    exchange as exchange,
     leaderboard as leaderboard,
     models as models,
+    names as names,
     rasp as rasp,
 )
 from .cases.case import Case as Case
 from .cases.registry import list_cases as list_cases, load_case as load_case
-from .circuit import Circuit as Circuit
+from .circuit import Circuit as Circuit, Label as Label
 from .compiler.compile import compile_program as compile_program
 from .compiler.compiled import Compiled as Compiled
 from .rasp.validation import validate as validate

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import knowncircuits
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
 
@@ -53,6 +55,19 @@ def test_a_room_has_the_names_of_its_stub(name: str) -> None:
 def test_an_unknown_name_is_an_error(name: str) -> None:
     with pytest.raises(AttributeError, match=f"No {name} attribute no_such_name"):
         importlib.import_module(name).no_such_name  # noqa: B018
+
+
+def test_the_error_for_a_name_says_which_room_has_it() -> None:
+    elsewhere = {
+        (name, room)
+        for room, names in ROOMS.items()
+        for name, home in names.items()
+        if home and name not in ROOMS["knowncircuits"]
+    }
+    assert ("realism", "knowncircuits.evaluation.effects") in elsewhere
+    for name, room in elsewhere:
+        with pytest.raises(AttributeError, match=rf"{name}; it is in .*\b{room}\b"):
+            getattr(knowncircuits, name)
 
 
 def test_rooms_load_nothing_until_a_name_is_used() -> None:
