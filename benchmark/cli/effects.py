@@ -47,7 +47,7 @@ AblationOption = Annotated[
 @grouped
 def effects(
     case: CaseArgument,
-    files: FileOptions,
+    *,
     ablation: AblationOption = None,
     scales: Annotated[
         str | None,
@@ -71,6 +71,7 @@ def effects(
     figure: Annotated[
         FigureName | None, typer.Option(help="What is drawn; by default what suits the effects.")
     ] = None,
+    files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
     """Measure how much each node or edge matters: the effect of ablating it, at several scales.
@@ -112,7 +113,7 @@ def effects(
 @grouped
 def realism(
     case: CaseArgument,
-    files: FileOptions,
+    *,
     variant: VariantOption = None,
     model: ModelOption = None,
     natural: Annotated[
@@ -131,6 +132,7 @@ def realism(
     inputs: Annotated[int, inputs_option("For effects, which take all their pairs.")] = 100,
     pairs: Annotated[int, pairs_option("For accuracies.")] = 1_000,
     seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
+    files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
     """Compare a trained model with a natural one, which learns the same answers freely.

@@ -35,7 +35,7 @@ def faithfulness(
             help="Result files of `score`, or folders of them.",
         ),
     ],
-    files: FileOptions,
+    *,
     construction: Annotated[
         Construction, typer.Option(help="The highest edges, or grown from logits backwards.")
     ] = "top-n",
@@ -49,6 +49,7 @@ def faithfulness(
     ] = True,
     model: ModelOption = None,
     jobs: JobsOption = 1,
+    files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
     """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.

@@ -112,7 +112,7 @@ def serve(
 @grouped
 def table(
     submissions: SubmissionsArgument,
-    tracking: TrackingOptions,
+    *,
     suite: Annotated[
         str | None,
         typer.Option(help="Mean over: structural (default), all, interpbench or degenerate."),
@@ -131,6 +131,7 @@ def table(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
+    tracking: TrackingOptions,
 ) -> None:
     """Rank submissions and print the board."""
     from knowncircuits.evaluation.figures.pictures import check_targets

@@ -43,7 +43,7 @@ def score(
     models: ModelsOptions,
     settings: SettingsOptions,
     seeds: SeedOptions,
-    tracking: TrackingOptions,
+    *,
     resolution: ResolutionOption = RESOLUTION,
     jobs: JobsOption = 1,
     output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
@@ -53,6 +53,7 @@ def score(
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what the same code failed on before.")
     ] = False,
+    tracking: TrackingOptions,
     form: FormatOption = "table",
 ) -> None:
     """Run discovery methods on trained models, by default seed0, and score them by their circuits.

@@ -91,10 +91,11 @@ class PlanOptions:
 def train(
     case: CaseArgument,
     planned: PlanOptions,
-    logged: TrackingOptions,
+    *,
     output: Annotated[Path | None, output_option("Folder; by default trained/CASE.")] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificate.")] = 20_000,
     device: DeviceOption = "cpu",
+    logged: TrackingOptions,
 ) -> None:
     """Train a transformer to share a case's circuit, by interchanges, and certify it.
 

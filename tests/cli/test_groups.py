@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -40,6 +41,15 @@ def test_fields_are_options() -> None:
         assert CliRunner().invoke(app, words).output == text
     shown = CliRunner().invoke(app, ["--help"]).output
     assert all(part in shown for part in ("How wide.", "How high.", "--loud", "Multiply."))
+
+
+def test_fields_stand_where_their_group_does() -> None:
+    """After options with defaults, too: what a command is about is first in its help."""
+
+    @grouped
+    def volume(name: str, *, deep: int = 1, sizes: Sizes, loud: bool = False) -> None: ...
+
+    assert list(inspect.signature(volume).parameters) == ["name", "deep", "width", "height", "loud"]
 
 
 @pytest.mark.parametrize("words", [["x"], ["x", "-w", "0"], ["x", "-w", "1", "--sizes", "2"]])
