@@ -3,18 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.task import Task
 from knowncircuits.transformer import Transformer, TransformerConfig
-
-
-def examples(n: int) -> int:
-    """How many to draw where each is costly: n with `--all`, without it a quarter."""
-    return n * settings.default.max_examples // 100
 
 
 def configs(max_layers: int = 3, max_heads: int = 3) -> st.SearchStrategy[TransformerConfig]:

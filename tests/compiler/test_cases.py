@@ -10,6 +10,7 @@ from knowncircuits.cases import CASES, Case
 from knowncircuits.rasp.columns import Batch, Column
 from knowncircuits.rasp.program import flatten
 from knowncircuits.transformer import Transformer
+from parts import some_long
 from programs import TWELVE
 
 MAX_ENUMERATED = 20_000
@@ -24,7 +25,7 @@ def inputs_of(case: Case, length: int) -> np.ndarray:
     return case.draw(N_SAMPLED, seed=length)
 
 
-@pytest.mark.parametrize("name", TWELVE)
+@pytest.mark.parametrize("name", some_long(TWELVE, "balanced_parentheses", "unique_tokens_first"))
 def test_compiled_equals_program(name: str) -> None:
     case = CASES[name]
     compiled = case.compile()

@@ -13,8 +13,8 @@ from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import weights_hash
+from parts import examples
 from programs import RandomProgram, programs
-from strategies import examples
 
 SMALL = Vocabulary((1, 2, 3), 4)
 PARTS = ("inner", "fst", "snd", "keys", "queries", "selector", "sop")

@@ -14,8 +14,8 @@ from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp import interpret
 from knowncircuits.rasp.vocabulary import Vocabulary
+from parts import examples
 from programs import TOKENS, RandomProgram, programs
-from strategies import examples
 
 
 def agree(value: object, answer: object) -> bool:

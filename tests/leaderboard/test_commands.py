@@ -127,6 +127,7 @@ def test_validate_lists_everything_and_compares_claims(submissions: Path) -> Non
     assert invoke("leaderboard", "validate", submissions / "none").exit_code == 1
 
 
+@pytest.mark.long
 def test_build_reports_what_is_refused(submissions: Path, tmp_path: Path) -> None:
     """And exits with 1 if asked to be strict; the site is there all the same."""
     done = invoke("leaderboard", "build", submissions, "-o", tmp_path / "site")

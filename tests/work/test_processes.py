@@ -81,6 +81,7 @@ def test_ctrl_c_ends_all_at_once_and_children_say_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.long
 def test_a_script_without_a_main_guard_is_told(tmp_path: Path) -> None:
     """Its processes would run it again, and end as they start."""
     script = SCRIPT.replace('if __name__ == "__main__":\n    ', "")

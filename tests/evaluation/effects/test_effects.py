@@ -25,6 +25,7 @@ from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.rasp.columns import NONE
 from knowncircuits.transformer import Run, Transformer, TransformerConfig
+from parts import examples
 from strategies import configs, random_model, random_tokens
 
 CONFIG = TransformerConfig(2, 2, 6, 3, 8, 4, 5, 3)
@@ -123,7 +124,7 @@ def differing_tokens(model: Transformer, n: int, seq: int, seed: int) -> Tensor:
 
 
 @given(configs(), st.integers(0, 2**31), st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_effects_are_what_hooks_and_loops_give(
     config: TransformerConfig, seed: int, data: st.DataObject
 ) -> None:
@@ -204,7 +205,7 @@ def by_scale(
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["m0", "m1", "a0.h1", "a1.h0"]))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_a_dead_node_has_no_effect(seed: int, node: str) -> None:
     model = random_model(CONFIG, seed)
     with torch.no_grad():
@@ -219,7 +220,7 @@ def test_a_dead_node_has_no_effect(seed: int, node: str) -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(0, 1), st.sampled_from([torch.float32, torch.float64]))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_a_constant_node_has_no_variance_to_patch(
     seed: int, layer: int, dtype: torch.dtype
 ) -> None:
@@ -235,7 +236,7 @@ def test_a_constant_node_has_no_variance_to_patch(
 
 
 @given(st.integers(0, 2**31), st.integers(0, 1))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_variance_along_one_direction_is_all_inside(seed: int, layer: int) -> None:
     model, generator = random_model(CONFIG, seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -256,7 +257,7 @@ def test_variance_along_one_direction_is_all_inside(seed: int, layer: int) -> No
 
 
 @given(st.integers(0, 2**31), st.booleans())
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_patching_a_node_with_itself_is_no_patch(seed: int, centred: bool) -> None:
     model = random_model(CONFIG, seed)
     ids = differing_tokens(model, 5, 4, seed)
@@ -296,7 +297,7 @@ def interchange_flips(compiled: Compiled, model: Transformer, ids: Tensor, item:
         ("fraction_of_x", 3, 40),
         ("drop_repeated_neighbour", 3, 40),  # which often says None
         ("sum_with_previous", 3, 40),
-        ("sort_unique_numbers", 3, 20),
+        pytest.param("sort_unique_numbers", 3, 20, marks=pytest.mark.long),
     ],
 )
 def test_compiled_models_are_enumerated(name: str, length: int, n: int) -> None:

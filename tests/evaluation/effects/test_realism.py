@@ -77,6 +77,7 @@ def test_a_model_is_as_natural_as_itself(trained: Trained) -> None:
     assert shares["trained"].min() > 0.99  # certified
 
 
+@pytest.mark.long
 def test_natural_models_do_not_have_the_circuit(trained: Trained, natural: Trained) -> None:
     table = realism(trained, natural, scales=SCALES, n_inputs=20, n_pairs=200)
     shares = accuracies(table)

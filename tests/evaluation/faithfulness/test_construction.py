@@ -13,6 +13,7 @@ from knowncircuits.evaluation.faithfulness.construction import edge_order, greed
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph
 from knowncircuits.names import Edge
+from parts import examples
 
 GRAPHS = st.builds(
     Graph,
@@ -71,7 +72,7 @@ def named(graph: Graph, members: np.ndarray) -> set[str]:
     return {graph.edges[i] for i in np.flatnonzero(members)}
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(scored(), st.floats(0, 1))
 def test_circuits_equal_those_of_plain_implementations(scores: Scores, share: float) -> None:
     graph, n = scores.graph, round(share * scores.graph.n_edges)
@@ -82,7 +83,7 @@ def test_circuits_equal_those_of_plain_implementations(scores: Scores, share: fl
         assert named(graph, build(scores, n, pruned=True)) == plain_prune(graph, expected)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(scored(), st.data())
 def test_what_holds_of_every_circuit(scores: Scores, data: st.DataObject) -> None:
     graph = scores.graph
@@ -97,7 +98,7 @@ def test_what_holds_of_every_circuit(scores: Scores, data: st.DataObject) -> Non
     assert {Edge(e).ends[1] for e in edges} <= {Edge(e).ends[0] for e in edges} | {"logits"}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(GRAPHS, st.integers(0, 2**31), st.sampled_from([0.1, 0.3, 0.6]))
 def test_pruning_keeps_what_lies_on_paths(graph: Graph, seed: int, density: float) -> None:
     members = np.random.default_rng(seed).random(graph.n_edges) < density

@@ -73,6 +73,7 @@ def test_means_over_models_and_then_over_cases(table: pd.DataFrame) -> None:
     assert means.loc["truth", "cmd"] < means.loc["random", "cmd"]
 
 
+@pytest.mark.long
 def test_several_processes_measure_the_same(results: list[Result], table: pd.DataFrame) -> None:
     done: list[str] = []
     again = faithfulness_table(results, construction="greedy", processes=2, on_task=done.append)

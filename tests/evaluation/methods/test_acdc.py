@@ -17,6 +17,7 @@ from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import Graph
 from knowncircuits.transformer import TransformerConfig
+from parts import examples
 from strategies import configs, random_model, random_task, random_tokens
 
 
@@ -54,7 +55,7 @@ def sequential(task: Task, threshold: float) -> tuple[set[str], list[float]]:
     return set(graph.edges) - removed, changes
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     config=configs(max_layers=2, max_heads=2),
     seed=st.integers(0, 1000),

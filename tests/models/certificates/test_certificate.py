@@ -28,9 +28,11 @@ from knowncircuits.models.certificates.thresholds import FEWEST_CHANGES
 from knowncircuits.names import Node
 from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import Transformer, weights_hash
+from parts import some_long
 from strategies import random_model
 
 N_PAIRS = 150
+SMALL = ("fraction_of_x", "histogram", "increment")  # cases
 
 
 @cache
@@ -91,7 +93,7 @@ def effective(certificate: Certificate) -> set[str]:
     return {edge for edge in outside if certificate.edges[edge].low_changed}
 
 
-@pytest.mark.parametrize("name", ["fraction_of_x", "histogram", "increment", "sort_unique_numbers"])
+@pytest.mark.parametrize("name", some_long([*SMALL, "sort_unique_numbers"], "sort_unique_numbers"))
 def test_a_compiled_model_is_certified_against_itself(name: str) -> None:
     compiled = compiled_case(name)
     correspondence = Correspondence.same_names(compiled.circuit, compiled.model.graph)
@@ -340,7 +342,7 @@ def test_certificates_are_written_and_read(tmp_path: Path) -> None:
         read_certificate(tmp_path / "missing.json")
 
 
-@pytest.mark.parametrize("name", ["fraction_of_x", "histogram", "increment"])
+@pytest.mark.parametrize("name", some_long(SMALL, "fraction_of_x", "increment"))
 def test_hooks_find_the_same(name: str) -> None:
     compiled = compiled_case(name)
     config = replace(compiled.model.config, n_layers=2, n_heads=2, d_head=4, activation="gelu")

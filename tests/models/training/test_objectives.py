@@ -185,6 +185,7 @@ def test_objectives_differ() -> None:
     assert not torch.equal(first.placed.model.W_E, second.placed.model.W_E)
 
 
+@pytest.mark.long
 def test_natural_models_learn_the_answers_and_another_circuit() -> None:
     """Training ends where accuracy says so; what lies outside the circuit is not looked at."""
     config = TrainingConfig(**FEW, objective="behaviour", steps=1500)

@@ -103,7 +103,7 @@ def test_equal_seeds_give_equal_weights() -> None:
     assert not all(map(torch.equal, weights(first), weights(other)))
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize("average", [0.9, pytest.param(0.0, marks=pytest.mark.long)])
 def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path, average: float) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     # Draws by what it saw in validation.
@@ -197,7 +197,7 @@ def test_training_ends_where_validation_passes_or_cools_down_first(cooldown: int
         ("fraction_of_x", {"layer_norm": True}, "'layer_norm': True"),
         ("fraction_of_x", {"n_layers": 1}, "at most 1 layers to start from, got 2"),
         ("fraction_of_x", {"n_ctx": 10}, "'n_ctx': 10"),
-        ("sort", {}, "knows the tokens"),
+        pytest.param("sort", {}, "knows the tokens", marks=pytest.mark.long),
     ],
 )
 def test_models_that_are_no_start(name: str, sizes: dict[str, int], message: str) -> None:

@@ -150,6 +150,7 @@ def test_a_recipe_may_start_from_a_shipped_model(zoo: Zoo, tmp_path: Path) -> No
     assert zoo.missing()["histogram"]["seed0"][0]["settings"]["start"] == "identity"
 
 
+@pytest.mark.long
 def test_everything_else_becomes_an_entry(zoo: Zoo, tmp_path: Path) -> None:
     """What fails, diverges or has no place; each attempt once, the best one first."""
     hopeless = {**SHORT, "optimizer": "adam", "learning_rate": 1e9, "warmup": 0}

@@ -29,6 +29,7 @@ from knowncircuits.transformer import weights_hash
 ALL = [(name, variant) for variant in VARIANTS for name in kc.list_models(variant=variant)]
 NAME = "fraction_of_x"
 LIMIT = 60_000_000  # bytes of everything in the zoo
+LARGE = 300_000  # bytes of weights of which checking takes seconds
 
 runner = CliRunner()
 
@@ -39,6 +40,10 @@ def zoo(tmp_path: Path) -> Zoo:
     copy = Zoo(tmp_path)
     shutil.copytree(SHIPPED.place(NAME, "seed0"), copy.place(NAME, "seed0"))
     return copy
+
+
+def is_large(name: str, variant: str) -> bool:
+    return (SHIPPED.place(name, variant) / "model.safetensors").stat().st_size > LARGE
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -53,7 +58,10 @@ def leak(folder: Path) -> None:
     save_file(state, folder / "model.safetensors")
 
 
-@pytest.mark.parametrize(("name", "variant"), ALL)
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [pytest.param(*model, marks=[pytest.mark.long] * is_large(*model)) for model in ALL],
+)
 def test_every_shipped_model_is_measured_again(name: str, variant: str) -> None:
     assert check_model(SHIPPED, name, variant) == ()
 
