@@ -50,8 +50,7 @@ class Case:
     max_len: int  # tokens, without BOS
     causal: bool = False
     sampler: Sampler = uniform
-    suites: tuple[str, ...] = ("interpbench",)
-    interpbench_id: int | None = None
+    interpbench_id: int | None = None  # of the cases that are InterpBench's
     # What it is meant for, where that is not every input; the sampler draws no others.
     inputs: MeantInputs | None = None
 

@@ -50,7 +50,8 @@ def list_cases(
 ) -> list[str]:
     """The names of the cases in a suite, or of a family, or with InterpBench's number.
 
-    The suites `structural` and `degenerate` are by the stored difficulty of the cases.
+    The suite `interpbench` is of the cases that have InterpBench's numbers; `structural` and
+    `degenerate` are by the stored difficulty of the cases.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)
@@ -69,4 +70,4 @@ def list_cases(
 def _belongs(case: Case, suite: str) -> bool:
     if suite in ("structural", "degenerate"):
         return load_difficulty(case.name).degenerate == (suite == "degenerate")
-    return suite == "all" or suite in case.suites
+    return suite == "all" or case.interpbench_id is not None

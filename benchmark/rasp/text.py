@@ -37,8 +37,7 @@ def program_text(output: SOp) -> str:
 
 
 def _arguments(sop: SOp, names: Names) -> Iterator[str]:
-    for child in sop.children:
-        yield _selector(child, names) if isinstance(child, Selector) else names[child]
+    yield from _children(sop, names)
     if isinstance(sop, Full):
         yield repr(sop.fill)
     if isinstance(sop, LinearSequenceMap):
@@ -47,13 +46,25 @@ def _arguments(sop: SOp, names: Names) -> Iterator[str]:
         yield f"default={sop.default!r}"
 
 
+def _children(expr: Expression, names: Names) -> list[str]:
+    return [
+        _selector(child, names) if isinstance(child, Selector) else names[child]
+        for child in expr.children
+    ]
+
+
 def _selector(selector: Selector, names: Names) -> str:
-    if isinstance(selector, Select):
-        predicate = selector.predicate
-        sign = predicate.value if isinstance(predicate, Comparison) else "~"
-        return f"key {names[selector.keys]} {sign} query {names[selector.queries]}"
-    if isinstance(selector, SelectorNot):
-        return f"not ({_selector(selector.inner, names)})"
-    assert isinstance(selector, (SelectorAnd, SelectorOr))
-    word = "and" if isinstance(selector, SelectorAnd) else "or"
-    return f"({_selector(selector.fst, names)}) {word} ({_selector(selector.snd, names)})"
+    """In the words of the language, or where it has none, as S-Ops are shown."""
+    parts = _children(selector, names)
+    match selector:
+        case Select():
+            predicate = selector.predicate
+            sign = predicate.value if isinstance(predicate, Comparison) else "~"
+            return f"key {parts[0]} {sign} query {parts[1]}"
+        case SelectorNot():
+            return f"not ({parts[0]})"
+        case SelectorAnd():
+            return f"({parts[0]}) and ({parts[1]})"
+        case SelectorOr():
+            return f"({parts[0]}) or ({parts[1]})"
+    return f"{type(selector).__name__}({', '.join(parts)})"

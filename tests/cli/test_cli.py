@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from knowncircuits.cases import list_cases
+from knowncircuits.cases import CASES, list_cases
 from knowncircuits.cli import app, main
 from knowncircuits.models.zoo import SHIPPED, VARIANTS, list_models
 
@@ -105,7 +105,7 @@ def test_score_prints_a_table_and_writes_files(
         (["realism", "fraction_of_x", "--scales", "foo"], "expected finite scales like 0,0.5,1"),
         (
             ["show", "qqqqqqq"],
-            "unknown case 'qqqqqqq'; none of the 129 known is close, the",
+            f"unknown case 'qqqqqqq'; none of the {len(CASES)} known is close, the",
         ),
         (["score", "eap", "--seed", "-1"], "--seed"),
         (["score", "eap", "--seed", str(2**32)], "--seed"),
