@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
+from knowncircuits.cli.effects import AblationOption
+from knowncircuits.evaluation.effects import ABLATIONS
+from knowncircuits.evaluation.figures.curves import PANELS
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
 
@@ -58,6 +62,13 @@ def test_every_method_is_in_the_docs(root: Path) -> None:
         assert f"| `{name}` |" in text
     for name in CONTROLS:
         assert f"`{name}`" in text
+
+
+def test_every_ablation_is_in_the_docs_the_figures_and_the_help(root: Path) -> None:
+    text = (root / "docs" / "effects.md").read_text()
+    named = re.split("[ ,;]+", str(get_args(AblationOption)[1].help))
+    assert set(PANELS) == set(ABLATIONS) <= set(named)
+    assert all(f"| `{name}` |" in text for name in ABLATIONS)
 
 
 def commands() -> dict[str, str]:

@@ -2,14 +2,20 @@
 
 With x what the node writes on base, c what it writes on the source, k the scale, μ the mean over
 the inputs and P the projection on the top principal directions of the node's activations at a
-position, patch {itself, the source} x {inside the directions, outside them}:
+position, a node is patched with one of
+
+    resample          k c
+    mean              k μ
+    zero              0
+
+or, {itself, the source} x {inside the directions, outside them}, with
 
     self-inside       x + (k-1) P(x-μ)
     self-outside      μ + P(x-μ) + k (x-μ-P(x-μ))
     resample-inside   x - P(x-μ) + k P(c-μ)
     resample-outside  μ + P(x-μ) + k (c-μ-P(c-μ))
 
-The family is that of InterpBench's realism study (Gupta et al., 2024), without its defect.
+The last four are those of InterpBench's realism study (Gupta et al., 2024), without its defect.
 """
 
 from __future__ import annotations

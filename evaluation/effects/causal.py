@@ -80,9 +80,8 @@ def causal_effects(
         model: compiled, trained, InterpBench's, or anything with the primitive `run`. The labels of
             the last are its own answers, numbers within `atol` being one, and its inputs are to be
             given as ids; so pass `trained.model` to count changes of a model's own answers.
-        ablation: a name in `ABLATIONS`, which says what each patches: resample, mean, zero,
-            self-inside, self-outside, resample-inside, resample-outside. For the first two the
-            scale multiplies the value patched in; zero is the same at all scales.
+        ablation: a name in `ABLATIONS`, such as resample; `ablations.py` and docs/effects.md have
+            the formula of each.
         scales: finite numbers.
         granularity: `node` (heads, MLPs, embed and pos), `head` or `edge`.
         nodes: only these nodes or edges, by name; by default all.
