@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def compare(
     results: Annotated[
-        list[Path], typer.Argument(parser=to_path, help="Folders of result files, of `score`.")
+        list[Path],
+        typer.Argument(parser=to_path, help="Result files of `score`, or folders of them."),
     ],
     output: Annotated[
         Path | None,

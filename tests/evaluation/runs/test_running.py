@@ -163,7 +163,7 @@ def test_foreign_and_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="no result of a run"):
         run([Settings("eap")], ONE, tmp_path)
     with pytest.raises(ResultError, match="expected result files under .*none, got none"):
-        read_results(tmp_path / "none")
+        read_results(tmp_path, tmp_path / "none")  # what is named wrongly is not passed over
 
 
 def test_results_are_read_from_files_and_folders(tmp_path: Path) -> None:
