@@ -86,6 +86,7 @@ def effects(
     usual = default_scales(granularity, per_position)
     chosen = usual if scales is None else parse_scales(scales)
     subject, name = load_chosen(case, variant, compiled, model)
+    files.check()
     frames, kinds = [], ablation or ["resample"]
     with show_progress("effects", len(kinds)) as shown:
         for kind in kinds:
@@ -151,6 +152,7 @@ def realism(
     trained, _ = load_chosen(case, variant, model=model)
     folder, to = natural or Path("natural") / case, Output(form)
     config = natural_config(trained, **parse_options(option))
+    files.check()
 
     def say(found: Trained) -> None:
         to.say(f"natural model: {found.training['steps']} steps, in {folder}")

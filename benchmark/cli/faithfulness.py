@@ -64,6 +64,7 @@ def faithfulness(
 
     check_resolution(resolution)
     found = read_results(*results)
+    files.check()
     tasks = {(result.case, result.variant, result.seed) for result in found}
     measured: list[str] = []
 

@@ -103,12 +103,13 @@ class TrackingOptions:
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Files of a table and of its figure; raises ResultError where one cannot be written."""
+    """Files of a table and of its figure."""
 
     save: Annotated[list[Path] | None, save_option()] = None
     theme: ThemeOption = "default"
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Make their folders; raises ResultError where one cannot be written."""
         from knowncircuits.evaluation.figures.files import check_files
 
         check_files(self.save or ())

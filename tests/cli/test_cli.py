@@ -149,6 +149,16 @@ def test_bad_input_is_exit_code_2(
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "file"]
 
 
+@pytest.mark.parametrize("asked", ["effects none", "realism none", "faithfulness none"])
+def test_a_mistyped_name_makes_no_folder(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, [*asked.split(), "--save", "figures/effects.html"])
+    assert "none" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
