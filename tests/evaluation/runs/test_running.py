@@ -163,7 +163,7 @@ def test_foreign_and_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="no result of a run"):
         run([Settings("eap")], ONE, tmp_path)
     with pytest.raises(ResultError, match="expected result files under .*none, got none"):
-        read_results(tmp_path, tmp_path / "none")  # what is named wrongly is not passed over
+        read_results(tmp_path / "none")
 
 
 def test_results_are_read_from_files_and_folders(tmp_path: Path) -> None:
@@ -171,6 +171,8 @@ def test_results_are_read_from_files_and_folders(tmp_path: Path) -> None:
     files = sorted(tmp_path.rglob("*.json"))
     for places in ([tmp_path], files, [tmp_path / "random" / "histogram"]):
         assert [result.seed for result in read_results(*places)] == [0, 1]
+    with pytest.raises(ResultError, match="expected result files under .*none, got none"):
+        read_results(tmp_path, tmp_path / "none")  # what is named wrongly is not passed over
 
 
 def test_the_truth_is_that_of_the_model_that_is_run_on(tmp_path: Path) -> None:
