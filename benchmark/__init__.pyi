@@ -2,7 +2,6 @@ from . import (
     cases as cases,
     compiler as compiler,
     evaluation as evaluation,
-    exchange as exchange,
     leaderboard as leaderboard,
     models as models,
     names as names,
@@ -20,6 +19,11 @@ from .evaluation.effects.causal import causal_effects as causal_effects
 from .evaluation.methods.discovery import discover as discover, methods as methods
 from .evaluation.scoring.scores import score as score
 from .evaluation.task import Task as Task, make_task as make_task
+from .exchange import (
+    graph_file as graph_file,
+    read_graph_file as read_graph_file,
+    write_graph_file as write_graph_file,
+)
 from .graph import Graph as Graph
 from .models.certificates.certifying import certify as certify
 from .models.certificates.placed import Placed as Placed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar, get_args
@@ -127,7 +128,9 @@ def takes(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            given: Mapping[str, Any] = signature.bind_partial(*args, **kwargs).arguments
+            given: Mapping[str, Any] = {}
+            with suppress(TypeError):  # a call that does not fit fails below, in Python's own words
+                given = signature.bind_partial(*args, **kwargs).arguments
             for name, kind in kinds.items():
                 if name in given:
                     expect(given[name], kind, name)

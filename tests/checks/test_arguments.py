@@ -260,6 +260,8 @@ class TestTakes:
                 wrong()
         with pytest.raises(TypeError, match="missing"):
             function()  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"function\(\) got an unexpected keyword argument 'b'"):
+            function(1, b=2)  # type: ignore[call-arg]
 
     def test_sequences(self) -> None:
         expect([1, 2], [int], "numbers")
