@@ -1,10 +1,10 @@
 """The names of nodes, of what they read and of edges: strings that know their parts.
 
 They are those of EAP-IG and MIB (`a1.h2`, `m0`, `logits`, `m0->a1.h2<v>`), with the token embedding
-`embed` and the position embedding `pos` kept apart; both merge to `input`. Each raises GraphError
-when it is made of a string that is no such name; whether a graph has the node or the edge is for
-the graph to say. To dictionaries, comparisons and files they are strings as any other; tables and
-certificates hold plain ones, `str(name)`, as some libraries look at the exact type.
+`embed` and the position embedding `pos` kept apart; both merge to `input`. `Node`, `Destination`
+and `Edge` raise GraphError for a string that is no such name; whether a graph has the node or the
+edge is for the graph to say. To dictionaries, comparisons and files they are strings as any other;
+tables and certificates hold plain ones, `str(name)`, as some libraries look at the exact type.
 """
 
 from __future__ import annotations

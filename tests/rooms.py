@@ -3,7 +3,7 @@
 A room is a folder of the package with the files in it, but not those of the folders below. Arrows
 go down: a room imports only rooms that stand before it in `ROOMS`. With the path of another
 checkout, `python tests/rooms.py PATH`, that one is looked at; its rooms may not be in the list, and
-then only circles are told.
+then only cycles are told.
 """
 
 from __future__ import annotations
@@ -79,17 +79,15 @@ def room_of(module: str, path: Path) -> str:
 def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
     """The modules of the package that a file imports anywhere in it, in functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
+        names = []  # each of a module, or of something in one
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        # The longest name that is a module: of `from a import b`, `a.b` where there is one.
-        ours = [n.removeprefix(f"{PACKAGE}.") for n in names if n.startswith(f"{PACKAGE}.")]
-        if isinstance(node, ast.ImportFrom):
-            below = [name for name in ours[1:] if name in known]
-            ours = below if below and len(below) == len(node.names) else ours[:1]
-        yield from (name for name in ours if name in known)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name == PACKAGE or name.startswith(f"{PACKAGE}."):
+                below = name.removeprefix(PACKAGE).removeprefix(".")
+                yield below if below in known else below.rpartition(".")[0]
 
 
 def graphs(root: Path) -> tuple[nx.DiGraph, nx.DiGraph]:
@@ -115,8 +113,8 @@ def upward(rooms: nx.DiGraph) -> list[tuple[str, str]]:
     return [(a, b) for a, b in rooms.edges if place[a] < place[b]]
 
 
-def circles(graph: nx.DiGraph) -> list[list[str]]:
-    """Groups of modules or rooms that reach each other."""
+def cycles(graph: nx.DiGraph) -> list[list[str]]:
+    """Cycles: groups of modules or rooms that reach each other."""
     return [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
 
 
@@ -133,9 +131,9 @@ def main() -> None:
     )
     print(f"\n{counts}")
     for what, graph in (("modules", of_modules), ("rooms", of_rooms)):
-        found = circles(graph)
+        found = cycles(graph)
         print(
-            f"circles of {what}: {len(found)}",
+            f"cycles of {what}: {len(found)}",
             *(f"  {' '.join(group)}" for group in found),
             sep="\n",
         )

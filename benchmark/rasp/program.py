@@ -63,7 +63,7 @@ class Step:
     """One S-Op of a program. A step is itself alone: of two equal S-Ops there are two."""
 
     sop: SOp  # where it comes from
-    name: str  # no two variables of a program share one, see `unique_name`
+    name: str  # no two variables of a program share one, see `_unique_names`
     encoding: Encoding
     kind: Kind
     inputs: tuple[Step, ...]  # what the function, the mean or the sum is of
@@ -179,7 +179,7 @@ def _dependency_order(output: SOp, parts: Parts) -> list[SOp]:
 
 
 def unique_name(name: str, taken: Collection[str]) -> str:
-    """The name itself, or where that is taken with the first number that makes it another."""
+    """The name itself, or where that is taken with the first number that makes it free."""
     numbered = (f"{name}_{n}" for n in itertools.count(2))
     return name if name not in taken else next(new for new in numbered if new not in taken)
 

@@ -27,7 +27,10 @@ def as_number(value: Value) -> float:
 
 
 def canonical(x: Value) -> Value:
-    """The simplest fraction within 1e-9 of a float, so that 0.1 + 0.2 and 0.3 are one value."""
+    """The fraction, of a denominator up to 10,000, within 1e-9 of a float; without one the float.
+
+    So that 0.1 + 0.2 and 0.3 are one value.
+    """
     if not isinstance(x, float) or not math.isfinite(x) or x.is_integer():
         return x
     simple = float(Fraction(x).limit_denominator(10_000))

@@ -56,7 +56,7 @@ class Agreement:
 
     @property
     def lower_bound(self) -> float:
-        """At least so great a share of all pairs agrees everywhere, with 95% confidence.
+        """So great a share of all pairs agrees everywhere, or a greater one, with CONFIDENCE.
 
         The exact one-sided bound for a binomial share (Clopper and Pearson, 1934). Pairs are drawn
         independently, the positions of a pair are not: hence the bound on pairs.
@@ -87,6 +87,17 @@ class Agreement:
         # Rounded down: 1 is only what is 1. NaN has no place in JSON.
         floors = {k: None if np.isnan(v) else np.floor(v * 1e6) / 1e6 for k, v in shares.items()}
         return floors | asdict(self)
+
+
+def worst(group: Mapping[str, Agreement]) -> tuple[str, float]:
+    """What agrees least, and how often; none: ("", 1).
+
+    Where nothing counts, the share being NaN, nothing is shown to agree, and that is worse.
+    """
+    shares = {name: found.share for name, found in group.items()}
+    order = {name: -1.0 if np.isnan(share) else share for name, share in shares.items()}
+    least = min(order, key=order.__getitem__, default="")
+    return least, shares.get(least, 1.0)
 
 
 def measure(

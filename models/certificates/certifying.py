@@ -25,6 +25,7 @@ from knowncircuits.models.certificates.agreement import (
     Ablation,
     Agreement,
     measure,
+    worst,
 )
 from knowncircuits.models.certificates.certificate import Certificate, label_names
 from knowncircuits.models.certificates.identity import identity
@@ -73,11 +74,19 @@ def certify(
         progress: called with the pairs that are done and with all, each ablation counted.
 
     Raises:
-        ModelError: for a number of pairs or ablations that there are not.
+        ModelError: for numbers out of range, or ablations that there are not.
         GraphError: for an unknown edge.
     """
     if not 1 <= n_pairs <= MAX_PAIRS:
         raise ModelError(f"expected at least one pair and at most {MAX_PAIRS}, got {n_pairs}")
+    if seed < 0 or batch_size < 1:
+        raise ModelError(
+            f"expected a seed of at least 0 and a batch of at least 1, got {seed} and {batch_size}"
+        )
+    if isinstance(edges, str):
+        raise ModelError(f"expected several edges, got the text {edges!r}")
+    if not 0 <= atol < float("inf"):
+        raise ModelError(f"expected a tolerance of at least 0, got {atol}")
     if "resample" not in ablations or not set(ablations) <= set(ABLATIONS):
         raise ModelError(
             f"expected resample and perhaps mean and zero ablation, got {', '.join(ablations)}"
@@ -86,7 +95,8 @@ def certify(
     pairs = certificate_pairs(compiled, n_pairs, seed)
     total = len(pairs.base)
     rng = np.random.default_rng([seed, total])
-    single = {str(edge): edge_set(graph, [graph.index(edge)]) for edge in edges or graph.edges}
+    measured = graph.edges if edges is None else edges
+    single = {str(edge): edge_set(graph, [graph.index(edge)]) for edge in measured}
     is_inside = placed.correspondence.inside
     inside = {edge: rows for edge, rows in single.items() if is_inside[graph.index(edge)]}
     nodes = {str(node): edge_set(graph, graph.edges_from(node)) for node in graph.sources}
@@ -145,8 +155,7 @@ class QuickAgreement:
     @property
     def worst_inside(self) -> tuple[str, float]:
         """The inside edge of least agreement; none: ("", 1)."""
-        shares = {edge: found.share for edge, found in self.inside.items()}
-        return min(shares.items(), key=lambda item: item[1], default=("", 1.0))
+        return worst(self.inside)
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.agreement import Sets
 
-# Their names.
+# As certificates name them.
 RANDOM = ("random inside", "random outside", "random mixed")
 NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
 Group = dict[str, Sets]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knowncircuits.models.certificates.agreement import Agreement
+from knowncircuits.models.certificates.agreement import worst
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.sets import OUTSIDE, RANDOM
 
@@ -38,25 +37,22 @@ class Summary:
         return cls(
             edges_in=list(labels.values()).count("in"),
             edges_out=list(labels.values()).count("out"),
-            accuracy=_number(certificate.accuracy),
-            worst_inside=_worst(inside),
-            worst_outside=_worst(outside),
-            all_outside=_number(sets[OUTSIDE]) if OUTSIDE in sets else 1.0,
-            random_sets=_worst({name: sets[name] for name in RANDOM if name in sets}),
+            accuracy=_number(certificate.accuracy.share),
+            worst_inside=_plain(worst(inside)),
+            worst_outside=_plain(worst(outside)),
+            all_outside=_number(sets[OUTSIDE].share) if OUTSIDE in sets else 1.0,
+            random_sets=_plain(worst({name: sets[name] for name in RANDOM if name in sets})),
             largest_outside_effect=certificate.largest_outside_effect,
             smallest_inside_effect=certificate.smallest_inside_effect,
             pairs=certificate.n_pairs,
         )
 
 
-def _number(found: Agreement) -> float | None:
+def _number(share: float) -> float | None:
     """The share; None, which JSON has, for NaN, which it has not."""
-    return None if math.isnan(found.share) else found.share
+    return None if math.isnan(share) else share
 
 
-def _worst(group: Mapping[str, Agreement]) -> Worst:
-    """What agrees least; where nothing counts, nothing is shown to agree, and that is worse."""
-    shares = {name: _number(found) for name, found in group.items()}
-    return min(
-        shares.items(), key=lambda item: -1.0 if item[1] is None else item[1], default=("", 1.0)
-    )
+def _plain(found: tuple[str, float]) -> Worst:
+    name, share = found
+    return name, _number(share)

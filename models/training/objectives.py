@@ -1,11 +1,11 @@
 """What a step of training minimises: interchanges of sets of edges, or of one node at a time.
 
-Both draw a base and a source input, let parts of the low-level model read its run on the source,
-and train its output to equal that of the compiled model under the same interchange. `edges` is this
-project's own, and `guided` the same with a guide for deep chains; `nodes` is strict interchange
-intervention training (SIIT) as InterpBench trains its models (Gupta et al., 2024), which builds on
-Geiger et al. (2022). `behaviour` has no interchange: it makes the natural models that the others
-are compared with.
+All but `behaviour` draw a base and a source input, let parts of the low-level model read its run on
+the source, and train its output to equal that of the compiled model under the same interchange.
+`edges` is this project's own, and `guided` the same with a guide for deep chains; `nodes` is strict
+interchange intervention training (SIIT) as InterpBench trains its models (Gupta et al., 2024),
+which builds on Geiger et al. (2022). `behaviour` has no interchange: it makes the natural models
+that the others are compared with.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from knowncircuits.correspondence import FIXED
+from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.choices import ObjectiveName
@@ -54,7 +55,7 @@ class Step:
 
 
 class Objective(ABC):
-    """Draws interchanges and compares two models under them."""
+    """What a step minimises, of two models and what is drawn for the step."""
 
     placed: Placed  # the model that is trained, on the device of the compiled one
     terms: tuple[Term, ...]  # that its losses are of, though not each of them in every step
@@ -93,6 +94,10 @@ class EdgeInterchanges(Objective):
         self.high_nodes = [correspondence.high.graph.sources.index(node) for node in nodes]
         self.low_nodes = [correspondence.low.sources.index(node) for node in nodes.values()]
         inside = correspondence.inside
+        if not inside.any():
+            raise ModelError(
+                f"expected an edge inside the circuit of {placed.compiled.name}, got none"
+            )
         self.inside = torch.from_numpy(inside.nonzero()[0]).to(device)
         self.images = torch.from_numpy(correspondence.image[inside]).to(device)
         self.outside = torch.from_numpy(~inside).to(device, torch.float32)
@@ -169,7 +174,7 @@ class NodeInterchanges(Objective):
         self.low_outside = _node_masks(low, outside).to(device)
 
     def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
-        """IIT as `patched`, then `strict`, then `behaviour`; without such nodes not the former."""
+        """IIT as `patched` and `strict`, each where there are such nodes, and then `behaviour`."""
         model, high = self.placed.model, self.placed.compiled.model
         with torch.no_grad():
             clean = high.run(step.base).logits

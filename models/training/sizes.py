@@ -43,16 +43,16 @@ def low_level_config(
         "n_heads": max(4, high.n_heads),
         "d_model": max(12, math.ceil(high.d_model / 2)),
     }
-    sizes = json.loads(SIZES.read_text()).get(compiled.name, derived)
+    sizes = json.loads(SIZES.read_text(encoding="utf-8")).get(compiled.name, derived)
     given = {"n_layers": n_layers, "n_heads": n_heads, "d_model": d_model}
-    if any(given.values()):
-        sizes = {name: given[name] or sizes[name] for name in derived}
+    if said := {name: size for name, size in given.items() if size is not None}:
+        sizes = {name: sizes[name] for name in derived} | said
     width, heads = sizes["d_model"], sizes["n_heads"]
     config = TransformerConfig(
         n_layers=sizes["n_layers"],
         n_heads=heads,
         d_model=width,
-        d_head=d_head or sizes.get("d_head", max(1, width // heads)),
+        d_head=sizes.get("d_head", max(1, width // max(1, heads))) if d_head is None else d_head,
         d_mlp=sizes.get("d_mlp", 4 * width),
         n_ctx=high.n_ctx,
         d_vocab=high.d_vocab,

@@ -4,8 +4,8 @@ One loss does both. Draw a base and a source input and a random set E of low-lev
 low-level model on the base with E reading its own run on the source; run the compiled model with
 the images of E, edges without one being dropped; train the first output to equal the second. E
 within the circuit is interchange intervention training (Geiger et al., 2022), E outside it is
-strictness, edge by edge; both are drawn together. This and the other choice, strict interchange
-training of nodes as published, are in `knowncircuits.models.training.objectives`.
+strictness, edge by edge; both are drawn together. That is the objective `edges`; it and the others
+are in `knowncircuits.models.training.objectives`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knowncircuits.files.writing import write_text
-from knowncircuits.models.certificates.agreement import Agreement
+from knowncircuits.models.certificates.agreement import Agreement, worst
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.certifying import QuickAgreement
 from knowncircuits.models.training.stepping import Losses
@@ -147,10 +147,10 @@ def certificate_summary(certificate: Certificate) -> dict[str, Any]:
     }
     labels = certificate.labels
     for side, label in (("inside", "in"), ("outside", "out")):
-        shares = {e: a.share for e, a in certificate.edges.items() if labels[e] == label}
-        if shares:
-            edge = min(shares, key=shares.__getitem__)
-            summary |= {f"worst_{side}": shares[edge], f"worst_{side}_edge": edge}
+        edges = {edge: a for edge, a in certificate.edges.items() if labels[edge] == label}
+        if edges:
+            edge, share = worst(edges)
+            summary |= {f"worst_{side}": share, f"worst_{side}_edge": edge}
     for name in ("largest_outside_effect", "smallest_inside_effect"):
         edge, effect = getattr(certificate, name)
         summary |= {name: effect, f"{name}_edge": edge}

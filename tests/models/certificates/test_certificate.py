@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from knowncircuits.cases.sampling import in_split
 from knowncircuits.compiler import Compiled, compile_program
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
-from knowncircuits.models.certificates.agreement import Agreement, measure
+from knowncircuits.models.certificates.agreement import Agreement, measure, worst
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.certifying import QuickAgreement, certify, quick_agreement
 from knowncircuits.models.certificates.pairs import certificate_pairs
@@ -397,6 +398,35 @@ def test_what_does_not_belong_together_is_refused() -> None:
     for message, attempt in attempts:
         with pytest.raises(ModelError, match=f"expected .*{message}.*, got "):
             attempt()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n_pairs": 0}, "at least one pair"),
+        ({"seed": -1}, "a seed of at least 0 and a batch of at least 1, got -1 and 512"),
+        ({"batch_size": 0}, "a batch of at least 1, got 0 and 0"),
+        ({"atol": -1.0}, "tolerance of at least 0, got -1.0"),
+        ({"atol": float("nan")}, "tolerance of at least 0, got nan"),
+        ({"edges": "m0->logits"}, "several edges, got the text 'm0->logits'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=f"expected .*{message}"):
+        certify(increments(), **wrong)
+
+
+def test_no_edges_are_none() -> None:
+    found = certify(increments(), edges=())
+    assert not found.edges
+    assert found.failures[0].startswith("not measured: ")
+
+
+def test_what_cannot_be_told_to_agree_is_worst() -> None:
+    half, nothing = Agreement(positions=2, agreeing=1), Agreement()
+    for group in ({"half": half, "nothing": nothing}, {"nothing": nothing, "half": half}):
+        assert worst(group) == ("nothing", pytest.approx(float("nan"), nan_ok=True))
+    assert worst({}) == ("", 1.0)
 
 
 def shrunk(model: Transformer, **sizes: int) -> Transformer:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from knowncircuits.cases import load_case
+from knowncircuits import rasp
+from knowncircuits.cases import Case, load_case
 from knowncircuits.cases.sampling import in_split
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
@@ -327,6 +328,22 @@ def test_broken_folders(tmp_path: Path) -> None:
     certificate.write(tmp_path / "certificate.json")
     with pytest.raises(ResultError, match="certificate of weights"):
         load_trained(tmp_path)
+
+
+def test_a_circuit_without_edges_is_no_circuit_to_train() -> None:
+    same = Case("same", "none", "x everywhere", rasp.Full("x"), ("x", "y"), 3)
+    compiled = same.compile()
+    low = low_level_config(compiled)
+    placement = Correspondence.same_names(compiled.circuit, low.graph)
+    with pytest.raises(ModelError, match="expected an edge inside the circuit of same, got none"):
+        Trainer(compiled, placement, low, SHORT)
+
+
+@pytest.mark.parametrize("sizes", [{"n_layers": 0}, {"n_heads": 0}, {"d_model": 0}, {"d_head": 0}])
+def test_no_size_is_nothing(sizes: dict[str, int]) -> None:
+    ((name, _),) = sizes.items()
+    with pytest.raises(ModelError, match=f"expected {name} of at least 1, got 0"):
+        low_level_config(load_case("fraction_of_x").compile(), **sizes)
 
 
 @pytest.mark.parametrize("sizes", [{"n_heads": 100_000}, {"n_layers": 20_000}, {"d_model": 60_000}])
