@@ -16,6 +16,7 @@ from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors, r
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.trainer import Trainer
+from parts import some_long
 from strategies import random_task
 
 FEW = {"sp": {"steps": 3}, "edge-sp": {"steps": 3}, "acdc": {"thresholds": [0.01, 0.1]}}
@@ -50,6 +51,7 @@ MODES = GRADIENTS_OFF | {
     "float64 by default": lambda: default_dtype(torch.float64),
     "bfloat16 by default": lambda: default_dtype(torch.bfloat16),
 }
+LONG = ("default device", "float64 by default", "bfloat16 by default")
 
 
 def plain_task() -> Task:
@@ -66,7 +68,7 @@ def scores() -> dict[str, list[float]]:
     return run_all(plain_task())
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", some_long(MODES, *LONG))
 def test_every_method_gives_the_same(mode: str, scores: dict[str, list[float]]) -> None:
     task = plain_task()
     with MODES[mode]():
@@ -120,7 +122,7 @@ def measured() -> dict[str, list[float]]:
     return measure()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", some_long(MODES, *LONG))
 def test_everything_else_gives_the_same(mode: str, measured: dict[str, list[float]]) -> None:
     with MODES[mode]():
         assert measure() == measured

@@ -433,6 +433,7 @@ def test_the_wide_form() -> None:
 # The order of inputs, batches and pairs is of no meaning.
 
 
+@pytest.mark.long
 def test_order_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = kc.load_model("fraction_of_x")
     ids = trained.compiled.draw(30, 0)

@@ -14,6 +14,7 @@ from knowncircuits.evaluation.methods.masks import chance_kept, draw_masks
 from knowncircuits.evaluation.methods.sp import edges_between
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.graph import Graph
+from parts import some_long
 from strategies import random_task
 
 
@@ -55,7 +56,7 @@ def test_nodes_of_a_planted_circuit() -> None:
     assert min(kept[node] for node in needed) > max(kept[n] for n in kept if n not in needed)
 
 
-@pytest.mark.parametrize("name", ["sp", "edge-sp"])
+@pytest.mark.parametrize("name", some_long(["sp", "edge-sp"], "sp"))
 def test_the_more_it_costs_the_less_is_kept(name: str) -> None:
     task = make_task(load_case("histogram").compile(), 10)
     kept = [

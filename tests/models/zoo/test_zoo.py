@@ -29,7 +29,7 @@ from knowncircuits.transformer import weights_hash
 ALL = [(name, variant) for variant in VARIANTS for name in kc.list_models(variant=variant)]
 NAME = "fraction_of_x"
 LIMIT = 60_000_000  # bytes of everything in the zoo
-LARGE = 300_000  # bytes of weights of which checking takes seconds
+LARGE = 100_000  # bytes of weights of which checking takes seconds
 
 runner = CliRunner()
 
