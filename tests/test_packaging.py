@@ -9,6 +9,8 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import pytest
+
 # What draws help, and finds out where; all else is loaded by the command that needs it.
 LIGHT = {"typer", "click", "shellingham", "rich", "pygments", "markdown_it", "mdurl", "lazy_loader"}
 LIGHT |= {"annotated_doc", "typing_extensions", "colorama"}  # typer's own, by its version
@@ -48,6 +50,7 @@ def test_ruff_bans_the_folders_bare_names(root: Path, rooms: dict[str, Path]) ->
     assert [code.splitlines()[row - 1] for row in rows] == bare
 
 
+@pytest.mark.long
 def test_the_wheel_holds_every_file_of_the_rooms_and_no_other(
     root: Path, rooms: dict[str, Path], tmp_path: Path
 ) -> None:

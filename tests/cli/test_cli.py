@@ -216,6 +216,7 @@ def test_score_of_several_methods_models_and_draws(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_score_on_ones_own_model(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(SHIPPED.place("fraction_of_x", "seed0"), folder)
@@ -313,6 +314,7 @@ def test_effects(tmp_path: Path) -> None:
     assert sum(row[:1] == ["zero"] for row in rows) == 12
 
 
+@pytest.mark.long
 def test_realism(tmp_path: Path) -> None:
     """The natural model is trained once, and used again if it is of the same settings."""
     folder, table = tmp_path / "natural", tmp_path / "table.csv"

@@ -17,6 +17,7 @@ from knowncircuits.evaluation.bench.patching import bench_patching
 from knowncircuits.evaluation.bench.training_time import SETTINGS, bench_training
 
 
+@pytest.mark.long
 def test_training_is_compared_over_its_parts() -> None:
     told: list[str] = []
     table = bench_training(

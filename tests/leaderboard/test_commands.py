@@ -219,6 +219,7 @@ def test_a_site_is_served_to_this_machine(submissions: Path, tmp_path: Path) -> 
         make_server(tmp_path)
 
 
+@pytest.mark.long
 def test_bench_builds_what_it_says(tmp_path: Path, models: Models, monkeypatch: Any) -> None:
     """On a few models, where it is quick."""
     monkeypatch.setattr(bench, "certified_models", lambda: models)

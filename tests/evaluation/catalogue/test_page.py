@@ -21,6 +21,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text()
 
 
+@pytest.mark.long
 def test_the_page_is_current(page: str, root: Path) -> None:
     assert (root / "docs" / "cases.md").read_text() == page, "run `knowncircuits maintain docs`"
 

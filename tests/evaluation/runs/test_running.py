@@ -67,6 +67,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert all(map(equal, resumed, whole))
 
 
+@pytest.mark.long
 def test_processes_and_order_change_nothing(tmp_path: Path) -> None:
     """Methods with chance of their own too."""
     settings = [Settings("edge-sp", 10, options={"steps": 5}), Settings("random", 10)]
@@ -308,6 +309,7 @@ def test_scores_that_do_not_fit_are_a_failure_and_wrong_options_are_not(
     assert len(failures) == 1
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_is_a_failure_of_one_result(
     tmp_path: Path, method: Callable[..., None]
 ) -> None:

@@ -161,7 +161,11 @@ def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--wandb", "circuits", "--wandb-mode", "online"], "error: Weights & Biases: "),
+        pytest.param(
+            ["--wandb", "circuits", "--wandb-mode", "online"],
+            "error: Weights & Biases: ",
+            marks=pytest.mark.long,
+        ),
         (["--wandb-mode", "offline"], "error: expected --wandb PROJECT"),
     ],
 )
