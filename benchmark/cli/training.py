@@ -107,6 +107,7 @@ def train(
 
     from knowncircuits.files.writing import check_replaceable, check_writable
     from knowncircuits.models.trained import save_trained
+    from knowncircuits.models.training.trainer import CHECKPOINT
     from knowncircuits.models.training.trainer import train as run
     from knowncircuits.models.training.training_log import track
     from knowncircuits.models.zoo.produce import freeze
@@ -118,7 +119,7 @@ def train(
     folder = output or Path("trained") / case
     check_replaceable(folder)
     check_writable(folder)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     tracking: Any = nullcontext()
     if logged.wandb:
         tracking = track(trainer, logged.wandb, folder, mode=logged.wandb_mode)

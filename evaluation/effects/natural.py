@@ -16,7 +16,7 @@ from knowncircuits.models.certificates.certifying import QuickAgreement
 from knowncircuits.models.trained import CONFIG, Trained, load_trained, save_trained
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.stepping import Losses
-from knowncircuits.models.training.trainer import Trainer, train
+from knowncircuits.models.training.trainer import CHECKPOINT, Trainer, train
 from knowncircuits.models.zoo.produce import freeze
 from knowncircuits.work.progress import part
 
@@ -102,7 +102,7 @@ def natural_model(
     if (folder / CONFIG).exists():
         return _read_natural(folder, config)
     check_writable(folder)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     natural = train_natural(trained, config, checkpoint=checkpoint)
     save_trained(natural, folder)
     checkpoint.unlink(missing_ok=True)

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from knowncircuits.circuit import Circuit, Label
+from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.models.certificates.agreement import ABLATIONS, ATOL, Agreement
 from knowncircuits.models.certificates.certificate import Certificate, label_names
 from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed
-from knowncircuits.models.certificates.sets import OUTSIDE, RANDOM
+from knowncircuits.models.certificates.sets import drawn_among, outside_set
 
 
 def contradictions(certificate: Certificate, placed: Placed) -> list[str]:
@@ -35,14 +35,12 @@ def contradictions(certificate: Certificate, placed: Placed) -> list[str]:
 def _wrong_names(certificate: Certificate, circuit: Circuit) -> Iterator[str]:
     """Edges, nodes and sets that are missing, or that there are not."""
     graph = circuit.graph
-    among = (circuit.labels == Label.IN, circuit.labels == Label.OUT, circuit.determined)
-    outside = [OUTSIDE] if among[1].any() else []
-    sets = [*outside, *(name for name, edges in zip(RANDOM, among, strict=True) if edges.any())]
+    outside = list(outside_set(circuit))
     reported = {kind: [*outside, *circuit.edges()] for kind in ABLATIONS if kind != "resample"}
     expected = {
         "edges": graph.edges,
         "nodes": graph.sources,
-        "sets": sets,
+        "sets": [*outside, *drawn_among(circuit)],
         "ablations": reported,
         **{f"ablations.{kind}": names for kind, names in reported.items()},
     }

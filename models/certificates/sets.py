@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.graph import Graph
@@ -29,16 +30,21 @@ def outside_set(circuit: Circuit) -> Group:
     return {OUTSIDE: outside[None]} if outside.any() else {}
 
 
+def drawn_among(circuit: Circuit) -> dict[str, Bool[np.ndarray, " edge"]]:
+    """The edges that each kind of random set is drawn among, where there are any."""
+    labels = circuit.labels
+    sides = labels == Label.IN, labels == Label.OUT, circuit.determined
+    return {name: among for name, among in zip(RANDOM, sides, strict=True) if among.any()}
+
+
 def random_sets(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Group:
     """Another set of edges for each pair, of random density but never empty."""
-    labels, sets = circuit.labels, {}
-    sides = labels == Label.IN, labels == Label.OUT, circuit.determined
-    for name, among in zip(RANDOM, sides, strict=True):
-        if among.any():
-            density = rng.random((n_pairs, 1), dtype=np.float32)
-            drawn = rng.random((n_pairs, len(labels)), dtype=np.float32) < density
-            drawn[np.arange(n_pairs), rng.choice(np.flatnonzero(among), n_pairs)] = True
-            sets[name] = drawn & among
+    sets = {}
+    for name, among in drawn_among(circuit).items():
+        density = rng.random((n_pairs, 1), dtype=np.float32)
+        drawn = rng.random((n_pairs, len(among)), dtype=np.float32) < density
+        drawn[np.arange(n_pairs), rng.choice(np.flatnonzero(among), n_pairs)] = True
+        sets[name] = drawn & among
     return sets
 
 

@@ -41,6 +41,7 @@ from knowncircuits.work.progress import part, report
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
 # it, and with all of it not in 4,000.
 GAIN = 0.5
+CHECKPOINT = "checkpoint.pt"  # in a model's folder, until training is done
 
 
 class Trainer:

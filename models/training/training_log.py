@@ -18,7 +18,7 @@ from knowncircuits.models.certificates.agreement import Agreement, worst
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.certifying import QuickAgreement
 from knowncircuits.models.training.stepping import Losses
-from knowncircuits.models.training.trainer import Trainer
+from knowncircuits.models.training.trainer import CHECKPOINT, Trainer
 from knowncircuits.work.tracking import Mode, start_run
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def certificate_summary(certificate: Certificate) -> dict[str, Any]:
 
 def _start(trainer: Trainer, project: str, folder: Path, mode: Mode | None) -> wandb.Run:
     unfinished = folder / RUN_ID
-    if unfinished.exists() and (folder / "checkpoint.pt").exists():
+    if unfinished.exists() and (folder / CHECKPOINT).exists():
         run_id = unfinished.read_text(encoding="utf-8").strip()
     else:
         run_id = secrets.token_hex(4)
