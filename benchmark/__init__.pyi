@@ -7,6 +7,7 @@ from . import (
     names as names,
     rasp as rasp,
 )
+from .architecture import TransformerConfig as TransformerConfig
 from .cases.case import Case as Case
 from .cases.registry import list_cases as list_cases, load_case as load_case
 from .circuit import Circuit as Circuit, Label as Label
@@ -34,5 +35,5 @@ from .models.interop.bridge import (
 from .models.interop.hooked import to_hooked as to_hooked
 from .models.trained import Trained as Trained, load_trained as load_trained
 from .models.zoo.shelf import list_models as list_models, load_model as load_model
-from .transformer import Transformer as Transformer, TransformerConfig as TransformerConfig
+from .transformer import Transformer as Transformer
 from .rasp.vocabulary import Vocabulary as Vocabulary

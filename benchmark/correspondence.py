@@ -14,7 +14,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
-from knowncircuits.names import EMBED, LOGITS, POS, Kind, Node
+from knowncircuits.names import EMBED, LOGITS, POS, Edge, Kind, Node
 
 FIXED = (EMBED, POS, LOGITS)
 ATTEMPTS = 1_000
@@ -26,6 +26,9 @@ class Correspondence:
 
     A head goes to a head and an MLP to an MLP; `embed`, `pos` and `logits` stay. Every edge that
     carries a variable must lead from an earlier to a later place.
+
+    A low-level graph of rotary positions has no `pos`. Edges out of it have no image there: heads
+    have positions in their queries and keys, and nothing else may read them.
     """
 
     high: Circuit
@@ -42,13 +45,19 @@ class Correspondence:
                 problems.append(f"{high} to {low}, which is of another kind")
         taken = Counter(self.nodes.values())
         problems += [f"several nodes to {low}" for low, n in taken.items() if n > 1]
-        missing = [node for node in self.high.carrying_nodes if node not in self.nodes]
+        placeable = _placeable(self.high, self.low)
+        missing = [node for node in placeable if node not in self.nodes]
         if missing:
             problems.append(f"no place for {', '.join(missing)}")
+        problems += [
+            f"{edge}, which rotary positions cannot carry"
+            for edge in self.high.carrying_edges
+            if edge.source not in placeable and edge.destination.letter not in ("q", "k")
+        ]
         if not problems:
             problems = [
                 f"{edge} backwards, from {source} to {target}"
-                for edge in self.high.carrying_edges
+                for edge in self._placed_edges
                 for source, target in [edge.placed(self.nodes).ends]
                 if source.depth >= target.depth
             ]
@@ -59,7 +68,7 @@ class Correspondence:
     @takes(circuit=Circuit, low=Graph)
     def same_names(cls, circuit: Circuit, low: Graph) -> Correspondence:
         """Every node at the low-level node of the same name; GraphError where there is none."""
-        return cls(circuit, low, {node: node for node in circuit.carrying_nodes})
+        return cls(circuit, low, {node: node for node in _placeable(circuit, low)})
 
     @classmethod
     @takes(circuit=Circuit, low=Graph)
@@ -79,11 +88,16 @@ class Correspondence:
             f"{ATTEMPTS} random placements all failed"
         )
 
+    @property
+    def _placed_edges(self) -> list[Edge]:
+        """The compiled edges that carry something from a node with a place."""
+        return [edge for edge in self.high.carrying_edges if edge.source in self.nodes]
+
     @cached_property
     def image(self) -> Int[np.ndarray, " low_edge"]:
         """The index of the compiled edge that each low-level edge stands for, -1 for none."""
         image = np.full(self.low.n_edges, -1)
-        for edge in self.high.carrying_edges:
+        for edge in self._placed_edges:
             image[self.low.index(edge.placed(self.nodes))] = self.high.graph.index(edge)
         return image
 
@@ -94,7 +108,8 @@ class Correspondence:
         Edges without an image are out, but for those out of `pos`, which no interchange can tell.
         """
         labels = np.full(self.low.n_edges, Label.OUT, dtype=np.int8)
-        labels[self.low.edges_from(POS)] = Label.UNDETERMINED
+        if POS in self.low.sources:
+            labels[self.low.edges_from(POS)] = Label.UNDETERMINED
         has_image = self.image >= 0
         labels[has_image] = self.high.labels[self.image[has_image]]
         carries = {
@@ -108,6 +123,11 @@ class Correspondence:
         """The low-level edges whose interchange is to change what the compiled one's changes."""
         inside: np.ndarray = self.circuit.labels == Label.IN
         return inside
+
+
+def _placeable(circuit: Circuit, low: Graph) -> list[Node]:
+    """The nodes that carry something, without `pos` where the low-level graph has none."""
+    return [n for n in circuit.carrying_nodes if n != POS or POS in low.sources]
 
 
 def _latest(circuit: Circuit, low: Graph) -> dict[Node, float]:
@@ -130,11 +150,15 @@ def _place(
 ) -> dict[str, Node] | None:
     """One attempt: nodes in order, each anywhere after its inputs that leaves room for the rest."""
     ends = [edge.ends for edge in circuit.carrying_edges]
-    places: dict[str, Node] = {n: n for n in circuit.carrying_nodes if n in FIXED}
-    for node in circuit.carrying_nodes:
+    nodes = _placeable(circuit, low)
+    places: dict[str, Node] = {n: n for n in nodes if n in FIXED}
+    for node in nodes:
         if node in FIXED:
             continue
-        after = max(places[source].depth for source, target in ends if target == node)
+        read = [
+            places[source].depth for source, target in ends if target == node and source in places
+        ]
+        after = max(read, default=EMBED.depth)
         free = [
             place
             for place in _kind(low, node)

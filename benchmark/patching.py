@@ -16,7 +16,8 @@ from torch import Tensor
 
 from knowncircuits.errors import ShapeError
 from knowncircuits.names import QKV
-from knowncircuits.transformer import Patchable, Run, Transformer
+from knowncircuits.primitive import Patchable, Run
+from knowncircuits.transformer import Transformer
 
 NUMBERS = 2**18  # in the widest activation of the rows that are run at once: what caches hold
 WHOLE_RUNS = 64  # rows at a time where every row is a whole run
@@ -72,8 +73,9 @@ class SinglePatches:
         # For each destination the part that it feeds, and which head's q, k or v; `logits` is last.
         self._reads: list[tuple[int, int, int]] = []
         # The residual stream before each part and at the end; for each source, the first it is in.
-        self._streams = [outputs[:, 0] + outputs[:, 1]]
-        self._written_by = [0, 0]
+        n_inputs = len(self.graph.inputs)
+        self._streams = [outputs[:, :n_inputs].sum(1)]
+        self._written_by = [0] * n_inputs
         self._qkv: list[Tensor] = []  # of each layer, [q/k/v, head, pair, seq, d_head]
         for part, (kind, layer) in enumerate(self._parts):
             stream, first = self._streams[-1], len(self._written_by)
@@ -160,7 +162,8 @@ class SinglePatches:
             return stream + model.mlp(stream + difference, layer)
         inputs = [x.index_select(0, pairs) for x in self._qkv[layer][:, head]]
         weight, bias = model.W_QKV[layer, letter, head], model.b_QKV[layer, letter, head]
-        inputs[letter] = model.norm(stream + difference, layer) @ weight + bias
+        projected = model.norm(stream + difference, layer) @ weight + bias
+        inputs[letter] = model.rotate(projected, letter)
         q, k, v = (x[:, None] for x in inputs)
         new = model.heads(q, k, v, model.W_O[layer, head : head + 1])[0]
         source = self._written_by.index(part + 1) + head  # a layer's heads lie next to each other

@@ -21,7 +21,8 @@ from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
 from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.trained import Trained
-from knowncircuits.transformer import Patchable, Run, Transformer
+from knowncircuits.primitive import Patchable, Run
+from knowncircuits.transformer import Transformer
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases.registry import list_cases
 from knowncircuits.circuit import Circuit
 from knowncircuits.errors import ResultError
@@ -14,7 +15,6 @@ from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.identity import circuit_hash
 from knowncircuits.models.trained import CIRCUIT
 from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Zoo
-from knowncircuits.transformer import TransformerConfig
 
 
 @dataclass(frozen=True, eq=False)

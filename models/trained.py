@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig, from_document
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.registry import load_case
 from knowncircuits.checks.arguments import takes
@@ -31,7 +32,7 @@ from knowncircuits.models.certificates.certificate import Certificate, read_cert
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, weight_shapes
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 
 # TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def save_trained(trained: Trained, folder: str | Path) -> None:
     config = {
         "case": trained.compiled.name,
         "placement": dict(trained.correspondence.nodes),
-        "transformer": asdict(trained.model.config),
+        "transformer": trained.model.config.document(),
         "training": dict(trained.training),
     }
     state = {name: t.detach().cpu().contiguous() for name, t in trained.model.state_dict().items()}
@@ -155,7 +156,7 @@ class FolderConfig(BaseModel):
 
     case: str
     placement: dict[str, str]  # compiled node: low-level node
-    transformer: TransformerConfig
+    transformer: Annotated[TransformerConfig, BeforeValidator(from_document)]
     training: dict[str, Any] = {}  # older folders have none
 
 

@@ -1,20 +1,22 @@
 """Random small transformers and patching experiments on them, for hypothesis."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.task import Task
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 
 
 def configs(max_layers: int = 3, max_heads: int = 3) -> st.SearchStrategy[TransformerConfig]:
-    """Every kind of model: causal or not, normed or not, with and without MLPs."""
+    """Every kind of model: causal or not, with every norm or none, MLPs, gated ones and none."""
     return st.builds(
-        TransformerConfig,
+        made,
         n_layers=st.integers(1, max_layers),
         n_heads=st.integers(1, max_heads),
         d_model=st.integers(2, 9),
@@ -24,10 +26,19 @@ def configs(max_layers: int = 3, max_heads: int = 3) -> st.SearchStrategy[Transf
         d_vocab=st.integers(2, 7),
         d_vocab_out=st.integers(1, 4),
         causal=st.booleans(),
-        activation=st.sampled_from(["relu", "gelu", "gelu_new"]),
-        layer_norm=st.booleans(),
-        layer_norm_eps=st.sampled_from([1e-5, 1e-2]),
+        activation=st.sampled_from(["relu", "gelu", "gelu_new", "silu"]),
+        norm=st.sampled_from(["none", "layer", "rms"]),
+        norm_eps=st.sampled_from([1e-5, 1e-2]),
+        gated=st.booleans(),
+        positions=st.sampled_from(["learned", "rotary"]),
     )
+
+
+def made(**fields: Any) -> TransformerConfig:
+    """A configuration: without an MLP there is nothing to gate, and one number cannot be turned."""
+    fields["gated"] &= fields["d_mlp"] > 0
+    fields["d_head"] = max(fields["d_head"], 2 if fields["positions"] == "rotary" else 1)
+    return TransformerConfig(**fields)
 
 
 def random_model(

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import ShapeError
 from knowncircuits.patching import MaskedPatches, SinglePatches, Values, single_patches
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from strategies import Experiment, experiments, random_model, random_tokens
 
 MODEL = random_model(TransformerConfig(1, 2, 6, 3, 8, 4, 9, 3))

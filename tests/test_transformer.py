@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from strategies import Experiment, experiments, random_model, random_tokens
 
 REFERENCE = Path(__file__).parent / "data" / "reference"
@@ -124,7 +125,7 @@ class TestMeaning:
         close(model.run(tokens, alternative, 0 * mask).logits, model(tokens), 1e-9)
 
     def test_every_edge_is_the_other_input(self) -> None:
-        model = small_model(layer_norm=True)
+        model = small_model(norm="layer")
         tokens, other = random_tokens(model, 2, 5), random_tokens(model, 2, 5, seed=1)
         everything = torch.ones(1, model.graph.n_edges, dtype=torch.float64)
         patched = model.run(tokens, model.run(other).outputs, everything)
@@ -161,7 +162,7 @@ class TestMeaning:
             assert same == causal
 
     def test_gradients_reach_every_weight(self) -> None:
-        model = small_model(layer_norm=True)
+        model = small_model(norm="layer")
         model(random_tokens(model, 2, 5)).square().sum().backward()
         assert all(p.grad is not None and p.grad.any() for p in model.parameters())
 
@@ -209,7 +210,7 @@ class TestErrors:
             TransformerConfig(**{**SMALL, "n_heads": 0})
         with pytest.raises(ModelError, match="d_mlp of at least 0, got -1"):
             TransformerConfig(**{**SMALL, "d_mlp": -1})
-        with pytest.raises(ModelError, match=r"expected activation relu, .*, got 'silu'"):
-            TransformerConfig(**SMALL, activation="silu")  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match=r"expected activation relu, .*, got 'tanh'"):
+            TransformerConfig(**SMALL, activation="tanh")  # type: ignore[arg-type]
         with pytest.raises(ModelError, match=r"expected hidden of \d layers, got 5"):
             Transformer(TransformerConfig(**SMALL), hidden=[1] * 5)

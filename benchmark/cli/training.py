@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.choices import Norm
 from knowncircuits.cli.groups import TrackingOptions, grouped
 from knowncircuits.cli.options import (
     MAX_SEED,
@@ -65,7 +66,18 @@ class PlanOptions:
     d_head: Annotated[
         int | None, typer.Option(min=1, max=4096, help="By default the recipe's.")
     ] = None
-    layer_norm: Annotated[bool, typer.Option(help="Pre-LN instead of no norm.")] = False
+    norm: Annotated[
+        Norm | None,
+        typer.Option(
+            help="Before each attention and MLP, and at the end. By default the recipe's."
+        ),
+    ] = None
+    gated: Annotated[
+        bool, typer.Option("--gated", help="Gated MLPs: GEGLU, or SwiGLU with -x activation=silu.")
+    ] = False
+    rotary: Annotated[
+        bool, typer.Option("--rotary", help="Rotary positions instead of learned ones.")
+    ] = False
 
     def plan(self, case: str) -> Plan:
         """The recipe with what is said; raises ModelError for settings that there are not."""
@@ -81,7 +93,9 @@ class PlanOptions:
             "heads": self.heads,
             "d_model": self.d_model,
             "d_head": self.d_head,
-            "layer_norm": self.layer_norm or None,
+            "norm": self.norm,
+            "gated": self.gated or None,
+            "positions": "rotary" if self.rotary else None,
             **parse_options(self.option),
         }
         return plan.changed({name: value for name, value in settings.items() if value is not None})

@@ -7,13 +7,14 @@ import math
 import numpy as np
 import torch
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.compiler.components import Components
 from knowncircuits.compiler.layout import Layout
 from knowncircuits.compiler.variables import Variable
 from knowncircuits.errors import CompileError
 from knowncircuits.names import Node
 from knowncircuits.rasp.vocabulary import BOS, Vocabulary
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 
 # A model of more is refused: half a gigabyte in float64.
 MAX_WEIGHTS = 2**26

@@ -15,10 +15,11 @@ from torch import Tensor
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.variables import Component, Variable
 from knowncircuits.errors import ProgramError
+from knowncircuits.primitive import Run
 from knowncircuits.rasp.meant import Meant
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import BOS, Vocabulary
-from knowncircuits.transformer import Run, Transformer
+from knowncircuits.transformer import Transformer
 
 
 @runtime_checkable

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.models.training.objectives import draw_uniform
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from knowncircuits.work.progress import reported
 from knowncircuits.work.threads import threads
 

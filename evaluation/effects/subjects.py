@@ -17,9 +17,10 @@ from knowncircuits.errors import InputError, ModelError, TaskError
 from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
+from knowncircuits.primitive import Patchable, Run
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import Vocabulary
-from knowncircuits.transformer import Patchable, Run, Transformer
+from knowncircuits.transformer import Transformer
 
 Model = Compiled | Trained | InterpBenchModel | Patchable
 Inputs = Int[Tensor, "input pos"] | Sequence[Sequence[Value]]

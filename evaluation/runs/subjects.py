@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def own_name(folder: Path, trained: Trained) -> str:
     The hash is of its weights, sizes and placement, so that it is a model's and not a folder's.
     """
     placement = dict(trained.correspondence.nodes)
-    parts = weights_hash(trained.model), asdict(trained.model.config), placement
+    parts = weights_hash(trained.model), trained.model.config.document(), placement
     digest = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name)[:40]
     return f"own-{name}-{digest[:8]}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.models.certificates.placed import Placed
-from knowncircuits.transformer import TransformerConfig, weights_hash
+from knowncircuits.transformer import weights_hash
 
 # Of trained models, and of the compiled ones that they follow and are certified against.
 TRAINED_DTYPE = torch.float32
@@ -36,7 +36,7 @@ def compiled_hash(compiled: Compiled) -> str:
 
 def configuration_hash(config: TransformerConfig) -> str:
     """Of sizes and choices."""
-    return _digest(asdict(config))
+    return _digest(config.document())
 
 
 def circuit_hash(circuit: Circuit) -> str:

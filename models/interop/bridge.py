@@ -31,19 +31,28 @@ from knowncircuits.models.interop.hooks import (
     source_hooks,
     split_heads,
 )
-from knowncircuits.transformer import Run, Transformer
+from knowncircuits.primitive import Run
+from knowncircuits.transformer import Transformer
 
 
 @takes(model=Transformer)
 def to_transformer_lens(model: Transformer) -> TransformerBridge:
     """Copy the model into a native TransformerLens bridge with equal logits and residual stream.
 
-    A native bridge has no hooks on the separate q, k and v inputs of a head; `to_hooked` has.
+    Every kind of model has one. A native bridge has no hooks on the separate q, k and v inputs of a
+    head, nor within a gated MLP; `to_hooked` has. RMSNorm and the angles of rotary positions are in
+    float32 there, whatever the dtype.
     """
+    c = model.config
     # NativeModel draws weights that are then replaced.
     with torch.random.fork_rng(devices=[]), ordinary_tensors(), torch.device(model.device):
         native = NativeModel(lens_config(model))
-        native.head = nn.Linear(model.config.d_model, model.config.d_vocab_out)  # theirs: no bias
+        native.head = nn.Linear(c.d_model, c.d_vocab_out)  # theirs has no bias
+        if c.gated:
+            for block in native.layers:  # likewise
+                block.mlp.gate = nn.Linear(c.d_model, c.d_mlp)
+                setattr(block.mlp, "in", nn.Linear(c.d_model, c.d_mlp))
+                block.mlp.out = nn.Linear(c.d_mlp, c.d_model)
     native.to(device=model.device, dtype=model.dtype).load_state_dict(_native_state_dict(model))
     with ordinary_tensors(), torch.device(model.device):
         return build_bridge_from_module(
@@ -59,10 +68,14 @@ def _native_state_dict(model: Transformer) -> dict[str, Tensor]:
     c = model.config
     weights: dict[str, Tensor] = {
         "tok_embed.weight": model.W_E,
-        "pos.weight": model.W_pos,
         "head.weight": model.W_U.T,
         "head.bias": model.b_U,
     }
+    if c.positions == "learned":
+        weights["pos.weight"] = model.W_pos
+    mlp = {"fc_in": "in", "fc_out": "out"} if c.d_mlp else {}
+    if c.gated:
+        mlp = {name: name for name in ("gate", "in", "out")}
     for layer in range(c.n_layers):
         block = f"layers.{layer}."
         for i, letter in enumerate("qkv"):
@@ -70,15 +83,14 @@ def _native_state_dict(model: Transformer) -> dict[str, Tensor]:
             weights[f"{block}attn.{letter}.bias"] = model.b_QKV[layer, i].flatten()
         weights[f"{block}attn.o.weight"] = model.W_O[layer].flatten(0, 1).T
         weights[f"{block}attn.o.bias"] = model.b_O[layer]
-        if c.d_mlp:
-            weights[f"{block}mlp.fc_in.weight"] = model.W_in[layer].T
-            weights[f"{block}mlp.fc_in.bias"] = model.b_in[layer]
-            weights[f"{block}mlp.fc_out.weight"] = model.W_out[layer].T
-            weights[f"{block}mlp.fc_out.bias"] = model.b_out[layer]
+        for theirs, ours in mlp.items():
+            weights[f"{block}mlp.{theirs}.weight"] = getattr(model, f"W_{ours}")[layer].T
+            weights[f"{block}mlp.{theirs}.bias"] = getattr(model, f"b_{ours}")[layer]
     for i, norm in enumerate(c.norms):
         name = norm.replace("blocks", "layers").replace("ln_final", "ln_out")
         weights[f"{name}.weight"] = model.ln_w[i]
-        weights[f"{name}.bias"] = model.ln_b[i]
+        if c.norm == "layer":
+            weights[f"{name}.bias"] = model.ln_b[i]
     return weights
 
 

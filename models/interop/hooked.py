@@ -22,8 +22,12 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors
+from knowncircuits.layers import ROTARY_BASE
 from knowncircuits.models.interop.hooks import run_patched
-from knowncircuits.transformer import Run, Transformer
+from knowncircuits.primitive import Run
+from knowncircuits.transformer import Transformer
+
+NORMALIZATION_TYPES = {"none": None, "layer": "LN", "rms": "RMS"}  # TransformerLens's names
 
 
 @takes(model=Transformer)
@@ -50,9 +54,12 @@ def lens_config(model: Transformer) -> TransformerBridgeConfig:
         act_fn=c.activation,
         attn_only=c.d_mlp == 0,
         attention_dir="causal" if c.causal else "bidirectional",
-        normalization_type="LN" if c.layer_norm else None,
-        eps=c.layer_norm_eps,
-        positional_embedding_type="standard",
+        gated_mlp=c.gated,
+        normalization_type=NORMALIZATION_TYPES[c.norm],
+        eps=c.norm_eps,
+        positional_embedding_type="rotary" if c.positions == "rotary" else "standard",
+        rotary_dim=c.d_head // 2 * 2 if c.positions == "rotary" else None,
+        rotary_base=ROTARY_BASE,
         device=str(model.device),
         dtype=model.dtype,
     )
@@ -63,10 +70,13 @@ def lens_state_dict(model: Transformer) -> dict[str, Tensor]:
     c = model.config
     weights: dict[str, Tensor] = {
         "embed.W_E": model.W_E,
-        "pos_embed.W_pos": model.W_pos,
         "unembed.W_U": model.W_U,
         "unembed.b_U": model.b_U,
     }
+    if c.positions == "learned":
+        weights["pos_embed.W_pos"] = model.W_pos
+    mlp = ["W_in", "b_in", "W_out", "b_out"] if c.d_mlp else []
+    mlp += ["W_gate", "b_gate"] if c.gated else []
     for layer in range(c.n_layers):
         block = f"blocks.{layer}."
         for i, letter in enumerate("QKV"):
@@ -74,12 +84,12 @@ def lens_state_dict(model: Transformer) -> dict[str, Tensor]:
             weights[f"{block}attn.b_{letter}"] = model.b_QKV[layer, i]
         weights[f"{block}attn.W_O"] = model.W_O[layer]
         weights[f"{block}attn.b_O"] = model.b_O[layer]
-        if c.d_mlp:
-            for name in ("W_in", "b_in", "W_out", "b_out"):
-                weights[f"{block}mlp.{name}"] = getattr(model, name)[layer]
+        for name in mlp:
+            weights[f"{block}mlp.{name}"] = getattr(model, name)[layer]
     for i, norm in enumerate(c.norms):
         weights[f"{norm}.w"] = model.ln_w[i]
-        weights[f"{norm}.b"] = model.ln_b[i]
+        if c.norm == "layer":
+            weights[f"{norm}.b"] = model.ln_b[i]
     return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
@@ -109,6 +119,8 @@ class HookedTwin(HookedRootModule):  # type: ignore[misc]
     b_in = _stacked("mlp.b_in")
     W_out = _stacked("mlp.W_out")  # [layer, d_mlp, d_model]
     b_out = _stacked("mlp.b_out")
+    W_gate = _stacked("mlp.W_gate")  # [layer, d_model, d_mlp], of gated MLPs, as is:
+    b_gate = _stacked("mlp.b_gate")
     W_U = property(lambda twin: twin.unembed.W_U)  # [d_model, d_vocab_out]
     b_U = property(lambda twin: twin.unembed.b_U)
 
@@ -116,13 +128,16 @@ class HookedTwin(HookedRootModule):  # type: ignore[misc]
         """Weights are uninitialised; `to_hooked` fills them."""
         super().__init__()
         self.cfg = cfg
-        self.graph = Graph(cfg.n_layers, cfg.n_heads, mlp=not cfg.attn_only)
+        self.rotary = cfg.positional_embedding_type == "rotary"
+        inputs = ("embed",) if self.rotary else ("embed", "pos")
+        self.graph = Graph(cfg.n_layers, cfg.n_heads, mlp=not cfg.attn_only, inputs=inputs)
         cfg.use_split_qkv_input = cfg.use_attn_in = True
         cfg.use_attn_result = cfg.use_hook_mlp_in = True
         self.embed = _Embed(cfg)
         self.hook_embed = HookPoint()
-        self.pos_embed = _PosEmbed(cfg)
-        self.hook_pos_embed = HookPoint()
+        if not self.rotary:
+            self.pos_embed = _PosEmbed(cfg)
+            self.hook_pos_embed = HookPoint()
         self.blocks = nn.ModuleList(_Block(cfg) for _ in range(cfg.n_layers))
         self.ln_final = _norm(cfg)
         self.unembed = _Unembed(cfg)
@@ -130,7 +145,9 @@ class HookedTwin(HookedRootModule):  # type: ignore[misc]
 
     def forward(self, tokens: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq d_vocab_out"]:
         """The logits; hooks that were added fire on the way."""
-        resid = self.hook_embed(self.embed(tokens)) + self.hook_pos_embed(self.pos_embed(tokens))
+        resid = self.hook_embed(self.embed(tokens))
+        if not self.rotary:
+            resid = resid + self.hook_pos_embed(self.pos_embed(tokens))
         for block in self.blocks:
             resid = block(resid)
         logits: Tensor = self.unembed(self.ln_final(resid))
@@ -203,7 +220,7 @@ class _Block(nn.Module):
         self.ln1 = _norm(cfg)
         self.attn = _Attention(cfg)
         self.hook_attn_out = HookPoint()
-        self.mlp = None if cfg.attn_only else _MLP(cfg)
+        self.mlp = None if cfg.attn_only else _GatedMLP(cfg) if cfg.gated_mlp else _MLP(cfg)
         if self.mlp:
             self.hook_resid_mid = HookPoint()
             self.hook_mlp_in = HookPoint()
@@ -243,6 +260,10 @@ class _Attention(nn.Module):
         self.hook_q = HookPoint()  # [batch, pos, head, d_head], as k, v and z
         self.hook_k = HookPoint()
         self.hook_v = HookPoint()
+        self.rotary = cfg.positional_embedding_type == "rotary"
+        if self.rotary:
+            self.hook_rot_q = HookPoint()
+            self.hook_rot_k = HookPoint()
         self.hook_attn_scores = HookPoint()  # [batch, head, query, key], as pattern
         self.hook_pattern = HookPoint()
         self.hook_z = HookPoint()
@@ -253,6 +274,8 @@ class _Attention(nn.Module):
         q = self.hook_q(torch.einsum(project, q_input, self.W_Q) + self.b_Q)
         k = self.hook_k(torch.einsum(project, k_input, self.W_K) + self.b_K)
         v = self.hook_v(torch.einsum(project, v_input, self.W_V) + self.b_V)
+        if self.rotary:
+            q, k = self.hook_rot_q(self._rotate(q)), self.hook_rot_k(self._rotate(k))
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / self.cfg.d_head**0.5
         if self.cfg.attention_dir == "causal":
             query, key = torch.meshgrid(
@@ -266,6 +289,17 @@ class _Attention(nn.Module):
         result = self.hook_result(torch.einsum("bphd,hdm->bphm", z, self.W_O))
         out: Tensor = result.sum(2) + self.b_O
         return out
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        """Numbers 2i and 2i + 1 as one complex number, times e to the i position / base^(2i/d)."""
+        size = self.cfg.rotary_dim
+        position = torch.arange(x.shape[1], device=x.device, dtype=torch.float64)
+        plane = torch.arange(0, size, 2, device=x.device, dtype=torch.float64)
+        angle = torch.outer(position, self.cfg.rotary_base ** (-plane / size))
+        turn = torch.polar(torch.ones_like(angle), angle)[:, None]
+        numbers = torch.complex(x[..., 0:size:2].double(), x[..., 1:size:2].double())
+        rotated = torch.view_as_real(numbers * turn).flatten(-2).to(x.dtype)
+        return torch.cat([rotated, x[..., size:]], -1)
 
 
 class _MLP(nn.Module):
@@ -285,6 +319,20 @@ class _MLP(nn.Module):
         return out
 
 
+class _GatedMLP(_MLP):
+    def __init__(self, cfg: TransformerBridgeConfig) -> None:
+        super().__init__(cfg)
+        self.W_gate = nn.Parameter(torch.empty(cfg.d_model, cfg.d_mlp))
+        self.b_gate = nn.Parameter(torch.empty(cfg.d_mlp))
+        self.hook_pre_linear = HookPoint()
+
+    def forward(self, mlp_in: Tensor) -> Tensor:
+        pre = self.hook_pre(mlp_in @ self.W_gate + self.b_gate)
+        linear = self.hook_pre_linear(mlp_in @ self.W_in + self.b_in)
+        out: Tensor = self.hook_post(self.act_fn(pre) * linear) @ self.W_out + self.b_out
+        return out
+
+
 class _LayerNorm(nn.Module):
     def __init__(self, cfg: TransformerBridgeConfig) -> None:
         super().__init__()
@@ -301,8 +349,24 @@ class _LayerNorm(nn.Module):
         return normalized
 
 
+class _RMSNorm(nn.Module):
+    def __init__(self, cfg: TransformerBridgeConfig) -> None:
+        super().__init__()
+        self.eps = cfg.eps
+        self.w = nn.Parameter(torch.empty(cfg.d_model))
+        self.hook_scale = HookPoint()
+        self.hook_normalized = HookPoint()
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.hook_scale((x.pow(2).mean(-1, keepdim=True) + self.eps).sqrt())
+        normalized: Tensor = self.hook_normalized(x / scale * self.w)
+        return normalized
+
+
 def _norm(cfg: TransformerBridgeConfig) -> nn.Module:
-    return nn.Identity() if cfg.normalization_type is None else _LayerNorm(cfg)
+    if cfg.normalization_type is None:
+        return nn.Identity()
+    return _RMSNorm(cfg) if cfg.normalization_type == "RMS" else _LayerNorm(cfg)
 
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:
@@ -310,4 +374,6 @@ def _activation(name: str) -> Callable[[Tensor], Tensor]:
         return torch.relu
     if name == "gelu":
         return lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2
+    if name == "silu":
+        return lambda x: x / (1 + torch.exp(-x))
     return lambda x: functional.gelu(x, approximate="tanh")

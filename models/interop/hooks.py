@@ -15,7 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.graph import Graph
 from knowncircuits.names import Node
-from knowncircuits.transformer import Run, check_run
+from knowncircuits.primitive import Run, check_run
 
 Hook = Callable[[Tensor, HookPoint], Tensor | None]
 

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import ModelError
-from knowncircuits.transformer import ACTIVATIONS, Transformer, TransformerConfig
+from knowncircuits.layers import ACTIVATIONS
+from knowncircuits.transformer import Transformer
 
 SIZES = ("n_layers", "n_heads", "d_model", "d_head", "n_ctx", "d_vocab", "d_vocab_out")
 LIMIT = 2**31  # on sizes
@@ -69,8 +71,8 @@ def from_lens_config(fields: Mapping[str, Any]) -> TransformerConfig:
         d_mlp=0 if attention_only else fields["d_mlp"],
         causal=fields["attention_dir"] == "causal",
         activation=fields["act_fn"] or "gelu",
-        layer_norm=fields["normalization_type"] is not None,
-        layer_norm_eps=fields["eps"],
+        norm="none" if fields["normalization_type"] is None else "layer",
+        norm_eps=fields["eps"],
     )
 
 

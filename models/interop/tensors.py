@@ -10,10 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.exchange import MAX_EDGES
 from knowncircuits.files.reading import read_bytes
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 
 MAX_BYTES = 2**29  # of a model's weights
 MAX_WEIGHTS = 2**27

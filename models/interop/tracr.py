@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.compiler.variables import Component, Read, Variable
 from knowncircuits.compiler.wiring import wire
@@ -25,7 +26,7 @@ from knowncircuits.rasp.expressions import Encoding
 from knowncircuits.rasp.meant import ProgramInputs
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import BOS, Vocabulary
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 
 # Where a program says None, tracr's models hold less than 0.001 of every value. Where it does not,
 # they may hold as little as 0.38: at its usual exactness tracr blurs widths from 9 on.

@@ -18,7 +18,7 @@ from knowncircuits.transformer import Transformer
 # to the neighbourhood of 1. The coefficients are the authors'.
 A, B, C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
-MATRICES = ("W_QKV", "W_O", "W_in", "W_out")
+MATRICES = ("W_QKV", "W_O", "W_in", "W_out", "W_gate")
 
 
 class Muon(torch.optim.Optimizer):
@@ -51,9 +51,9 @@ class Muon(torch.optim.Optimizer):
             ]
             widths = [heads.shape[-2:], heads.mT.shape[-2:]]
             if mlp:
-                into, back = orthogonalised(torch.stack([mlp[0], mlp[1].mT]))
-                moves += [into, back.mT]
-                widths += [into.shape[-2:], back.mT.shape[-2:]]
+                into, back, *gate = orthogonalised(torch.stack([mlp[0], mlp[1].mT, *mlp[2:]]))
+                moves += [into, back.mT, *gate]
+                widths += [move.shape[-2:] for move in moves[2:]]
             for parameter, move, (n_in, n_out) in zip(parameters, moves, widths, strict=True):
                 parameter.sub_(move, alpha=group["lr"] * max(1.0, n_out / n_in) ** 0.5)
 

@@ -6,10 +6,11 @@ import json
 import math
 from pathlib import Path
 
+from knowncircuits.architecture import TransformerConfig
+from knowncircuits.choices import Activation, Norm, Positions
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError
 from knowncircuits.models.interop.tensors import check_sizes
-from knowncircuits.transformer import TransformerConfig
 
 # Those of the models that InterpBench trains, by case.
 SIZES = Path(__file__).with_name("low_level.json")
@@ -22,16 +23,19 @@ def low_level_config(
     n_heads: int | None = None,
     d_model: int | None = None,
     d_head: int | None = None,
-    layer_norm: bool = False,
+    activation: Activation = "gelu",
+    norm: Norm = "none",
+    gated: bool = False,
+    positions: Positions = "learned",
     none: bool = False,
 ) -> TransformerConfig:
     """Sizes for a model to be trained: InterpBench's for its cases, or those that are given.
 
     Without InterpBench's, at least two layers and four heads, and half the compiled model's width,
     so that variables are in superposition; heads that share out the width, unless `d_head` is
-    given: heads that compare as many keys as a program may have need more. GELU, and no norm unless
-    asked for. With `none` the model has one output more, for where the compiled one says None; see
-    `Placed.says_none`.
+    given: heads that compare as many keys as a program may have need more. GELU, no norm, no gate
+    and learned positions unless others are asked for. With `none` the model has one output more,
+    for where the compiled one says None; see `Placed.says_none`.
 
     Raises ModelError where `none` is asked of a model of numbers, and for sizes beyond all bounds.
     """
@@ -58,8 +62,10 @@ def low_level_config(
         d_vocab=high.d_vocab,
         d_vocab_out=high.d_vocab_out + none,
         causal=high.causal,
-        activation="gelu",
-        layer_norm=layer_norm,
+        activation=activation,
+        norm=norm,
+        gated=gated,
+        positions=positions,
     )
     check_sizes(config)
     return config

@@ -30,17 +30,18 @@ def start_from(model: Transformer, compiled: Compiled, start: Trained) -> None:
     if other := {name: value for name, value in wanted.items() if got[name] != value}:
         found = {name: got[name] for name in other}
         raise ModelError(f"expected a model to start from with {other}, got one with {found}")
-    if model.config.layer_norm:  # whose gains are stacked over layers in another order
-        raise ModelError("expected models without norms where one starts from another")
     if layers > most:
         raise ModelError(f"expected at most {most} layers to start from, got {layers}")
     known, tokens = start.compiled.vocabulary.tokens, compiled.vocabulary.tokens
     if unknown := [token for token in tokens if token not in known]:
         raise ModelError(f"expected a model to start from that knows the tokens {unknown}")
     ids = [BOS, *(BOS + 1 + known.index(token) for token in tokens)]
+    norms = [model.config.norms.index(norm) for norm in start.model.config.norms]
     with torch.no_grad():
         for name, parameter in start.model.named_parameters():
+            place = getattr(model, name)
             weights = parameter[ids] if name == "W_E" else parameter
-            place = getattr(model, name)[: len(weights)]
-            if place.shape == weights.shape:
-                place.copy_(weights)
+            if name in ("ln_w", "ln_b"):
+                place[norms] = weights
+            elif place[: len(weights)].shape == weights.shape:
+                place[: len(weights)] = weights

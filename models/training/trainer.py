@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
@@ -34,7 +35,7 @@ from knowncircuits.models.training.objectives import INTERCHANGES, Emphasis, Ste
 from knowncircuits.models.training.schedule import emphasis, rate
 from knowncircuits.models.training.start import start_from
 from knowncircuits.models.training.stepping import Losses, Stepper
-from knowncircuits.transformer import Transformer, TransformerConfig, weights_hash
+from knowncircuits.transformer import Transformer, weights_hash
 from knowncircuits.work.progress import part, report
 
 # Weights start at half the usual scale. From full scale the noise of a thousand random edges

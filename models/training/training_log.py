@@ -172,7 +172,7 @@ def _configuration(trainer: Trainer) -> Mapping[str, Any]:
     return {
         "case": trainer.placed.compiled.name,
         "training": asdict(trainer.config),
-        "transformer": asdict(trainer.placed.model.config),
+        "transformer": trainer.placed.model.config.document(),
         "placement": dict(trainer.placed.correspondence.nodes),
         "device": trainer.placed.model.device.type,
         "versions": {package: version(package) for package in packages},

@@ -36,7 +36,10 @@ SIZES = {
     "heads": "n_heads",
     "d_model": "d_model",
     "d_head": "d_head",
-    "layer_norm": "layer_norm",
+    "activation": "activation",
+    "norm": "norm",
+    "gated": "gated",
+    "positions": "positions",
     "none": "none",
 }
 SETTINGS = {field.name for field in fields(TrainingConfig)}

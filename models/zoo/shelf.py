@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases.registry import list_cases, load_case
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError, ResultError, UnknownNameError
@@ -24,7 +25,6 @@ from knowncircuits.models.trained import (
     load_trained,
     read_description,
 )
-from knowncircuits.transformer import TransformerConfig
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.models.interop.bridge import BridgedModel
 from knowncircuits.models.zoo import load_model
+from knowncircuits.primitive import Run
 from knowncircuits.rasp.vocabulary import Vocabulary
-from knowncircuits.transformer import Run
 from strategies import random_task
 
 

@@ -125,6 +125,10 @@ def test_weights_that_are_not_finite(folder: Path, value: float) -> None:
         ({"n_heads": -4}, "expected n_heads of at least 1, got -4"),
         ({"causal": None}, "transformer.causal"),
         ({"activation": []}, "transformer.activation"),
+        ({"layer_norm": "batch"}, "transformer.norm: Input should be 'none', 'layer' or 'rms'"),
+        ({"layer_norm": 0}, "transformer.norm"),
+        ({"gated": 1}, "transformer.gated"),
+        ({"positions": "sinusoidal"}, "transformer.positions"),
     ],
 )
 def test_sizes_that_are_refused_before_there_is_a_model(

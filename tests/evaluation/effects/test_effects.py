@@ -14,6 +14,7 @@ from torch import Tensor
 
 import knowncircuits as kc
 from knowncircuits import patching as single
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases import list_cases, load_case
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import InputError, ModelError, TaskError, UnknownNameError
@@ -23,8 +24,9 @@ from knowncircuits.evaluation.effects.subjects import Subject
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.models.interop.interpbench import InterpBenchModel
+from knowncircuits.primitive import Run
 from knowncircuits.rasp.columns import NONE
-from knowncircuits.transformer import Run, Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from parts import examples
 from strategies import configs, random_model, random_tokens
 

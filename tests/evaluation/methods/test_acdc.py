@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases import load_case
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.choices import Ablation
@@ -16,7 +17,6 @@ from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import Graph
-from knowncircuits.transformer import TransformerConfig
 from parts import examples
 from strategies import configs, random_model, random_task, random_tokens
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods.discovery import discover
@@ -14,7 +15,7 @@ from knowncircuits.evaluation.methods.nodes import sum_by_source
 from knowncircuits.evaluation.task import Task
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from strategies import random_task
 
 

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
+from knowncircuits.architecture import TransformerConfig
+from knowncircuits.choices import Norm
 from knowncircuits.errors import ModelError
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.models.interop.hooks import destination_hooks, source_hooks
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from strategies import random_model, random_tokens
 
 BATCH, POS, HEAD, D_MODEL, D_HEAD, D_MLP = 2, 4, 3, 6, 5, 7
@@ -26,7 +28,7 @@ def make_model(**changes: Any) -> Transformer:
         "n_ctx": POS + 1,
         "d_vocab": 8,
         "d_vocab_out": 9,
-        "layer_norm": True,
+        "norm": "layer",
     }
     return random_model(TransformerConfig(**{**sizes, **changes}))
 
@@ -92,14 +94,16 @@ def test_weights(twin: HookedTwin) -> None:
     assert not hasattr(to_hooked(make_model(d_mlp=0)), "W_in")
 
 
-@pytest.mark.parametrize(("causal", "layer_norm", "d_mlp"), [(True, True, 7), (False, False, 0)])
-def test_config(causal: bool, layer_norm: bool, d_mlp: int) -> None:
-    model = make_model(causal=causal, layer_norm=layer_norm, d_mlp=d_mlp)
+@pytest.mark.parametrize(
+    ("causal", "norm", "d_mlp"), [(True, "layer", 7), (True, "rms", 7), (False, "none", 0)]
+)
+def test_config(causal: bool, norm: Norm, d_mlp: int) -> None:
+    model = make_model(causal=causal, norm=norm, d_mlp=d_mlp)
     cfg = to_hooked(model).cfg
     assert (cfg.n_layers, cfg.n_heads, cfg.d_model, cfg.d_head) == (2, HEAD, D_MODEL, D_HEAD)
     assert (cfg.d_mlp, cfg.n_ctx, cfg.d_vocab, cfg.d_vocab_out) == (d_mlp, POS + 1, 8, 9)
     assert cfg.attention_dir == ("causal" if causal else "bidirectional")
-    assert cfg.normalization_type == ("LN" if layer_norm else None)
+    assert cfg.normalization_type == {"layer": "LN", "rms": "RMS", "none": None}[norm]
     assert (cfg.act_fn, cfg.attn_only) == ("gelu", d_mlp == 0)
     assert (cfg.device, cfg.dtype) == ("cpu", torch.float64)
     assert cfg.use_split_qkv_input

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
 from knowncircuits.correspondence import Correspondence
@@ -20,7 +21,7 @@ from knowncircuits.models.interop import load_interpbench
 from knowncircuits.models.interop.hooked import lens_state_dict
 from knowncircuits.models.interop.interpbench import FILES, tracr_order
 from knowncircuits.names import Edge, Node
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from strategies import random_model, random_tokens
 
 # Case 3, `fraction_of_x`: four letters, four tokens and BOS; the ids of tracr's encoder.
@@ -50,7 +51,7 @@ def lens_fields(config: TransformerConfig, **changes: Any) -> dict[str, Any]:
         **{name: getattr(c, name) for name in sizes},
         "model_name": "custom",
         "act_fn": c.activation,
-        "eps": c.layer_norm_eps,
+        "eps": c.norm_eps,
         "use_attn_result": True,
         "use_attn_scale": True,
         "attn_scale": np.sqrt(c.d_head),
@@ -58,7 +59,7 @@ def lens_fields(config: TransformerConfig, **changes: Any) -> dict[str, Any]:
         "use_local_attn": False,
         "original_architecture": None,
         "init_mode": "gpt2",
-        "normalization_type": "LNPre" if c.layer_norm else None,
+        "normalization_type": "LNPre" if c.norm != "none" else None,
         "device": torch.device("cpu"),
         "attention_dir": "causal" if c.causal else "bidirectional",
         "attn_only": False,
@@ -94,7 +95,7 @@ class Release:
         self.folder = root / case_id
         self.folder.mkdir()
         self.model = random_model(config, dtype=torch.float32)
-        if config.layer_norm:
+        if config.norm == "layer":
             nn.init.ones_(self.model.ln_w)
             nn.init.zeros_(self.model.ln_b)
         self.fields = lens_fields(config)
@@ -181,7 +182,7 @@ def test_a_model_whose_case_is_not_ours(tmp_path: Path) -> None:
         ("blocks.1.attn.hook_result[1]", "blocks.1.hook_resid_post"),
     }
     config = TransformerConfig(
-        2, 4, 8, 2, 12, 7, 50, 50, activation="gelu_new", layer_norm=True, layer_norm_eps=1e-3
+        2, 4, 8, 2, 12, 7, 50, 50, activation="gelu_new", norm="layer", norm_eps=1e-3
     )
     release = Release(tmp_path, "ioi", config, edges)
     loaded = load_interpbench("ioi", tmp_path)

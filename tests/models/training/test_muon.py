@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.models.training.muon import MATRICES, Muon, orthogonalised
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 
 SIZES = {"n_layers": 2, "n_heads": 3, "d_model": 8, "d_head": 2, "n_ctx": 5}
 

@@ -11,6 +11,7 @@ import torch
 from knowncircuits import rasp
 from knowncircuits.cases import Case, load_case
 from knowncircuits.cases.sampling import in_split
+from knowncircuits.choices import Norm
 from knowncircuits.compiler import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
@@ -195,7 +196,7 @@ def test_training_ends_where_validation_passes_or_cools_down_first(cooldown: int
     ("name", "sizes", "message"),
     [
         ("fraction_of_x", {"d_model": 11}, "'d_model': 11.*got one with {'d_model': 12"),
-        ("fraction_of_x", {"layer_norm": True}, "'layer_norm': True"),
+        ("fraction_of_x", {"norm": "layer"}, "'norm': 'layer'"),
         ("fraction_of_x", {"n_layers": 1}, "at most 1 layers to start from, got 2"),
         ("fraction_of_x", {"n_ctx": 10}, "'n_ctx': 10"),
         pytest.param("sort", {}, "knows the tokens", marks=pytest.mark.long),
@@ -214,13 +215,21 @@ def test_models_that_are_no_start(name: str, sizes: dict[str, int], message: str
         start_from(Transformer(low), compiled, start)
 
 
-def test_models_with_norms_do_not_start_from_others() -> None:
-    normed = trainer(SHORT)
-    low = dataclasses.replace(normed.placed.model.config, layer_norm=True)
-    model = Transformer(low)
-    trained = as_trained(Placed(model, normed.placed.compiled, normed.placed.correspondence))
-    with pytest.raises(ModelError, match="without norms"):
-        start_from(model, normed.placed.compiled, trained)
+@pytest.mark.parametrize("norm", ["layer", "rms"])
+def test_norms_are_those_of_the_same_place(norm: Norm) -> None:
+    """Gains are stacked over all layers' norms, and the model that starts has a layer more."""
+    first = trainer(SHORT).placed
+    small = dataclasses.replace(first.model.config, norm=norm, gated=True)
+    model = Transformer(small)
+    with torch.no_grad():
+        for i, name in enumerate(small.norms):
+            model.ln_w[i] = sum(map(ord, name))
+    start = as_trained(Placed(model, first.compiled, first.correspondence))
+    large = Transformer(dataclasses.replace(small, n_layers=small.n_layers + 1))
+    start_from(large, first.compiled, start)
+    for gains, name in zip(large.ln_w, large.config.norms, strict=True):
+        known = name in small.norms
+        assert gains.unique().tolist() == [sum(map(ord, name)) if known else 1]
 
 
 def test_checkpoints_of_another_start_are_refused(tmp_path: Path) -> None:
@@ -287,14 +296,9 @@ def test_wrong_settings(change: dict[str, float], message: str) -> None:
 
 def test_sizes_that_do_not_fit() -> None:
     compiled: Compiled = load_case("fraction_of_x").compile()
-    low = low_level_config(compiled, n_layers=3, n_heads=5, d_model=20, layer_norm=True)
-    assert (low.n_layers, low.n_heads, low.d_model, low.d_head, low.layer_norm) == (
-        3,
-        5,
-        20,
-        4,
-        True,
-    )
+    low = low_level_config(compiled, n_layers=3, n_heads=5, d_model=20, norm="layer")
+    sizes = low.n_layers, low.n_heads, low.d_model, low.d_head, low.norm
+    assert sizes == (3, 5, 20, 4, "layer")
     placement = Correspondence.same_names(compiled.circuit, low.graph)
     with pytest.raises(ModelError, match="expected a correspondence into the model's graph"):
         Trainer(compiled, placement, low_level_config(compiled), SHORT)
