@@ -8,3 +8,8 @@ from .registry import (
     load_case as load_case,
 )
 from .sampling import Dataset as Dataset
+from .strata import (
+    StratumPairs as StratumPairs,
+    draw_stratum as draw_stratum,
+    strata_of as strata_of,
+)

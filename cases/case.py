@@ -19,11 +19,11 @@ from knowncircuits.cases.sampling import (
     most_inputs,
     share_out,
 )
-from knowncircuits.errors import InputError
-from knowncircuits.rasp.columns import Column
+from knowncircuits.errors import InputError, ProgramError
+from knowncircuits.rasp.columns import NONE, Column
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.interpreter import evaluate, interpret
-from knowncircuits.rasp.meant import Meant, MeantInputs
+from knowncircuits.rasp.meant import Meant, MeantInputs, tried_inputs
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import Vocabulary
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import torch
 
     from knowncircuits.compiler.compiled import Compiled
+
+N_TRIED = 1000  # inputs, over all lengths, to see on which a program is defined
 
 
 def uniform(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
@@ -53,6 +55,14 @@ class Case:
     interpbench_id: int | None = None  # of the cases that are InterpBench's
     # What it is meant for, where that is not every input; the sampler draws no others.
     inputs: MeantInputs | None = None
+    # The lengths that it is about, where these are not all that the program is defined on.
+    only_lengths: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for length in self.only_lengths or ():
+            self._length(length)
+        if self.only_lengths is not None and not self.only_lengths:
+            raise InputError("expected at least one length that the case is about, got none")
 
     @property
     def sampling(self) -> str:
@@ -92,6 +102,28 @@ class Case:
     def meant(self) -> Meant | None:
         """The inputs that it is meant for; None: all."""
         return None if self.inputs is None else Meant(self.inputs, self.vocabulary())
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths that it is about, in order: a model has to know inputs of each.
+
+        By default all up to the greatest on which the program is defined: it says something of
+        some of the inputs that are tried, and there are two at least. Of a fixed sample, all where
+        they are few, and only those that are meant.
+        """
+        if self.only_lengths is not None:
+            return tuple(sorted(set(self.only_lengths)))
+        return tuple(
+            codes.shape[1]
+            for codes in tried_inputs(self.vocabulary(), N_TRIED, self.meant)
+            if len(codes) > 1 and self._is_defined(codes)
+        )
+
+    def _is_defined(self, codes: Int[np.ndarray, "n length"]) -> bool:
+        try:
+            return bool((self.outputs(codes).codes != NONE).any())
+        except ProgramError:  # a function of the program fails
+            return False
 
     def outputs(self, codes: Int[np.ndarray, "n length"]) -> Column:
         """What the program says on inputs given as indices into the alphabet."""

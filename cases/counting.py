@@ -90,6 +90,8 @@ CASES = (
         program=fraction_of("x"),
         vocab=LETTERS,
         max_len=59,
+        # Shorter inputs are beginnings of longer ones to a causal program: a few lengths will do.
+        only_lengths=(1, 2, 3, 4, 8, 16, 32, 59),
         causal=True,
         interpbench_id=39,
     ),

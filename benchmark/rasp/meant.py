@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from knowncircuits.errors import InputError
 from knowncircuits.rasp.values import Value
@@ -53,10 +53,15 @@ class Meant:
                     f"expected an input that the program is meant for, got {list(tokens)}"
                 )
 
+    def holds(self, codes: Codes) -> Bool[np.ndarray, " n"]:
+        """Which of some inputs are meant."""
+        tokens = self.vocabulary.tokens
+        meant = [tuple(tokens[code] for code in row) in self for row in codes.tolist()]
+        return np.array(meant, dtype=bool)
+
     def among(self, codes: Codes) -> Int[np.ndarray, "fewer length"]:
         """Those of some inputs that are meant."""
-        tokens = self.vocabulary.tokens
-        return codes[[tuple(tokens[code] for code in row) in self for row in codes.tolist()]]
+        return np.asarray(codes[self.holds(codes)])
 
     def draw(
         self, rng: np.random.Generator, n: int, length: int

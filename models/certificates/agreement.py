@@ -21,6 +21,7 @@ from pydantic import model_serializer
 from scipy.special import betaincinv
 from torch import Tensor
 
+from knowncircuits.cases.pools import ATOL
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.models.certificates.placed import Placed
@@ -31,7 +32,6 @@ Ablation = Literal["resample", "mean", "zero"]
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 Sets = Bool[np.ndarray, "#pair low_edge"]  # one set of edges for all pairs, or one for each
 
-ATOL = 0.05  # numbers as near as this are equal
 CONFIDENCE = 0.95
 BATCH = 512  # pairs at a time
 EDGES = 64  # single edges at a time

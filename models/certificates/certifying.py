@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from knowncircuits.cases.pools import ATOL
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.agreement import (
     ABLATIONS,
-    ATOL,
     BATCH,
     Ablation,
     Agreement,

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from knowncircuits.cases.pools import ATOL
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.models.certificates.agreement import ABLATIONS, ATOL, Agreement
+from knowncircuits.models.certificates.agreement import ABLATIONS, Agreement
 from knowncircuits.models.certificates.certificate import Certificate, label_names
 from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed

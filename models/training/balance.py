@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from knowncircuits.cases.pools import ATOL
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.models.certificates.agreement import ATOL
 
 BATCH = 4_096
 
