@@ -72,15 +72,19 @@ class Correspondence:
 
     @classmethod
     @takes(circuit=Circuit, low=Graph)
-    def shuffled(cls, circuit: Circuit, low: Graph, seed: int) -> Correspondence:
+    def shuffled(
+        cls, circuit: Circuit, low: Graph, seed: int, fixed: Mapping[str, str] | None = None
+    ) -> Correspondence:
         """A random placement: any free head or MLP between what a node reads and what reads it.
+
+        Nodes that are `fixed` go where that says.
 
         Raises GraphError if none is found: the low-level graph is too shallow or too narrow.
         """
         rng = np.random.default_rng(seed)
         latest = _latest(circuit, low)
         for _ in range(ATTEMPTS if latest else 0):
-            nodes = _place(circuit, low, latest, rng)
+            nodes = _place(circuit, low, latest, fixed or {}, rng)
             if nodes is not None:
                 return cls(circuit, low, nodes)
         raise GraphError(
@@ -146,7 +150,11 @@ def _latest(circuit: Circuit, low: Graph) -> dict[Node, float]:
 
 
 def _place(
-    circuit: Circuit, low: Graph, latest: Mapping[Node, float], rng: np.random.Generator
+    circuit: Circuit,
+    low: Graph,
+    latest: Mapping[Node, float],
+    fixed: Mapping[str, str],
+    rng: np.random.Generator,
 ) -> dict[str, Node] | None:
     """One attempt: nodes in order, each anywhere after its inputs that leaves room for the rest."""
     ends = [edge.ends for edge in circuit.carrying_edges]
@@ -162,7 +170,9 @@ def _place(
         free = [
             place
             for place in _kind(low, node)
-            if after < place.depth <= latest[node] and place not in places.values()
+            if after < place.depth <= latest[node]
+            and place not in places.values()
+            and (place == fixed[node] if node in fixed else place not in fixed.values())
         ]
         if not free:
             return None

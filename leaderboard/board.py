@@ -19,6 +19,7 @@ from knowncircuits.leaderboard.scoring import VALUES, score_submissions
 from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 
 COLUMNS = (
     "method",
@@ -66,6 +67,11 @@ class Board:
         ordered = tuple(sorted(submissions, key=lambda s: s.id))
         results = score_submissions(ordered, models, resolution=resolution)
         return cls(ordered, models, results, resolution)
+
+    @property
+    def zoo(self) -> ZooVersion:
+        """The release that its models are of."""
+        return next((model.zoo for model in self.models.values()), DEFAULT_ZOO)
 
     @cached_property
     def slices(self) -> list[Slice]:

@@ -28,7 +28,7 @@ from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.submission import Submission, in_words
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.leaderboard.untrusted import MAX_CSV, few
-from knowncircuits.models.zoo.shelf import VARIANTS
+from knowncircuits.models.zoo.variants import VARIANTS
 
 if TYPE_CHECKING:
     from knowncircuits.evaluation.runs.results import Result
@@ -134,7 +134,7 @@ def from_results(
 
 def _ranked(result: Result) -> bool:
     """Whether it is of a model that the board ranks on: no compiled one, and none of a user's."""
-    return result.variant in VARIANTS
+    return result.zoo is not None
 
 
 def from_files(
@@ -283,7 +283,7 @@ def _place(path: Path) -> tuple[str, int]:
     *folders, last = path.with_suffix("").parts
     if not folders:
         return f"{last}/seed0", 0
-    if len(folders) == 1 and last in VARIANTS:
+    if len(folders) == 1 and any(last in of_zoo for of_zoo in VARIANTS.values()):
         return f"{folders[0]}/{last}", 0
     if len(folders) == 2 and re.fullmatch("[0-9]{1,10}", last):
         return "/".join(folders), int(last)

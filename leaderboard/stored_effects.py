@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from pydantic import TypeAdapter
@@ -13,10 +14,13 @@ from pydantic import TypeAdapter
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.leaderboard.truth import Certified
-from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
+from knowncircuits.models.choices import ZooVersion
+from knowncircuits.models.zoo.shelf import shipped
 from knowncircuits.work.progress import part
 
-STORED = Path(__file__).with_name("effects.json")
+STORED: Mapping[ZooVersion, Path] = {
+    zoo: Path(__file__).parent / "effects" / f"zoo{zoo}.json" for zoo in get_args(ZooVersion)
+}
 N_INPUTS = 20  # of which all ordered pairs are taken
 
 
@@ -47,11 +51,11 @@ class Curves:
 SCHEMA = TypeAdapter(dict[str, Curves])
 
 
-def measure_curves(model: Certified, zoo: Zoo = SHIPPED) -> Curves:
+def measure_curves(model: Certified) -> Curves:
     """Measure the effects of all nodes at several scales, resampled; see `causal_effects`."""
     from knowncircuits.evaluation.effects.causal import causal_effects
 
-    trained = zoo.load(model.case, model.variant)
+    trained = shipped(model.zoo).load(model.case, model.variant)
     with part(f"effects of {model.key}"):
         frame = causal_effects(trained, n_inputs=N_INPUTS)
     nodes = {
@@ -61,7 +65,7 @@ def measure_curves(model: Certified, zoo: Zoo = SHIPPED) -> Curves:
     return Curves(model.weights, tuple(frame["scale"].unique().tolist()), nodes)
 
 
-def read_curves(path: Path = STORED) -> dict[str, Curves]:
+def read_curves(path: Path) -> dict[str, Curves]:
     """The stored curves by the models' keys; raises ResultError for a broken file."""
     if not path.exists():
         return {}
@@ -70,9 +74,8 @@ def read_curves(path: Path = STORED) -> dict[str, Curves]:
 
 def curves_of(
     models: Iterable[Certified],
+    stored: Path,
     *,
-    zoo: Zoo = SHIPPED,
-    stored: Path = STORED,
     on_measure: Callable[[str], None] = lambda key: None,
 ) -> dict[str, Curves]:
     """The curves of these models: stored ones, and for models that have none or changed, new ones.
@@ -85,12 +88,12 @@ def curves_of(
         there = known.get(model.key)
         if there is None or there.weights != model.weights:
             on_measure(model.key)
-            there = measure_curves(model, zoo)
+            there = measure_curves(model)
         found[model.key] = there
     return found
 
 
-def write_curves(curves: Mapping[str, Curves], path: Path = STORED) -> None:
+def write_curves(curves: Mapping[str, Curves], path: Path) -> None:
     """Store curves, a line for each model; raises ResultError if that fails."""
     lines = [
         f"{json.dumps(key)}: "

@@ -13,8 +13,9 @@ from knowncircuits.errors import ResultError
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.identity import circuit_hash
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import CIRCUIT
-from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Zoo
+from knowncircuits.models.zoo.shelf import Zoo, shipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class Certified:
     circuit: Circuit
     sizes: TransformerConfig
     certificate: Certificate
+    zoo: ZooVersion  # the release that it is of
 
     @property
     def key(self) -> str:
@@ -39,16 +41,17 @@ class Certified:
 
 
 @cache
-def certified_models(zoo: Zoo = SHIPPED) -> Mapping[str, Certified]:
-    """Every certified model by its key, in the order of the registry of cases.
+def certified_models(zoo: ZooVersion = DEFAULT_ZOO) -> Mapping[str, Certified]:
+    """Every certified model of a zoo by its key, in the order of the registry of cases.
 
     Raises ResultError for a broken folder, or a circuit that is not the certificate's.
     """
+    of = shipped(zoo)
     found = [
-        _read(zoo, name, variant)
+        _read(of, name, variant)
         for name in list_cases("all")
-        for variant in VARIANTS
-        if zoo.holds(name, variant)
+        for variant in of.variants
+        if of.holds(name, variant)
     ]
     return {model.key: model for model in found}
 
@@ -59,4 +62,4 @@ def _read(zoo: Zoo, name: str, variant: str) -> Certified:
     circuit = read_graph_file(path).circuit()
     if circuit_hash(circuit) != certificate.circuit:
         raise ResultError(f"{path}: expected the circuit of the certificate, got another")
-    return Certified(name, variant, circuit, sizes, certificate)
+    return Certified(name, variant, circuit, sizes, certificate, zoo.version)

@@ -53,10 +53,10 @@ EACH_ABLATION = " ".join(f"--ablation {name}" for name in ABLATIONS.split())
 # By part: the file of what a command prints, and the command. What it writes goes beside that file.
 COMMANDS = {
     "scores": {
-        "seed0.csv": "score exact eap acdc -c fraction_of_x -c all_equal --pairs 20 --seed 7 "
-        "-o seed0 --format csv",
-        "shuffled.csv": "score exact eap acdc -c type_boundary --variant shuffled --pairs 20 "
-        "--seed 7 -o shuffled --format csv",
+        "seed0.csv": "score exact eap acdc -c fraction_of_x -c all_equal --zoo 1 --pairs 20 "
+        "--seed 7 -o seed0 --format csv",
+        "shuffled.csv": "score exact eap acdc -c type_boundary --zoo 1 --variant shuffled "
+        "--pairs 20 --seed 7 -o shuffled --format csv",
         "compiled.csv": "score exact eap acdc -c histogram --compiled --pairs 20 --seed 7 "
         "-o compiled --format csv",
         "compare.csv": "compare seed0 --format csv",
@@ -71,18 +71,18 @@ COMMANDS = {
         "--seed 7 -o pruned --format csv",
     },
     "check": {
-        "check.csv": "models check -c histogram -c all_equal --variant seed0 --pairs 100 "
-        "--format csv",
-        "check.txt": "models check -c histogram --variant shuffled --pairs 100",
-        "models.csv": "models list --format csv",
+        "check.csv": "models check -c histogram -c all_equal --zoo 1 --variant seed0 "
+        "--pairs 100 --format csv",
+        "check.txt": "models check -c histogram --zoo 1 --variant shuffled --pairs 100",
+        "models.csv": "models list --zoo 1 --format csv",
     },
     "effects": {
-        "nodes.csv": "effects fraction_of_x --scales 0,0.5,2 --inputs 8 --seed 7 --format csv "
-        + EACH_ABLATION,
-        "edges.csv": "effects histogram --variant shuffled --granularity edge --inputs 8 "
-        "--seed 7 --format csv",
-        "positions.csv": "effects all_equal --per-position --metric kl --ablation mean --inputs 8 "
-        "--seed 7 --format csv",
+        "nodes.csv": "effects fraction_of_x --zoo 1 --scales 0,0.5,2 --inputs 8 --seed 7 "
+        "--format csv " + EACH_ABLATION,
+        "edges.csv": "effects histogram --zoo 1 --variant shuffled --granularity edge "
+        "--inputs 8 --seed 7 --format csv",
+        "positions.csv": "effects all_equal --zoo 1 --per-position --metric kl --ablation mean "
+        "--inputs 8 --seed 7 --format csv",
     },
     "cases": {
         "show.txt": "show sort --save sort.json",
@@ -92,7 +92,8 @@ COMMANDS = {
         "cases.csv": "cases --format csv",
     },
     "training": {
-        "train.txt": "train identity --steps 60 -x n_inputs=2000 --pairs 100 --seed 7 -o identity",
+        "train.txt": "train identity --zoo 1 --steps 60 -x n_inputs=2000 --pairs 100 --seed 7 "
+        "-o identity",
     },
     "board": {
         "board.csv": f"leaderboard table {SUBMISSIONS} --format csv",

@@ -96,7 +96,7 @@ def test_a_model_cast_in_inference_mode(scores: dict[str, list[float]]) -> None:
 
 def measure() -> dict[str, list[float]]:
     """What is measured of a model that is loaded, and of one that is trained, in a few steps."""
-    trained = kc.load_model("fraction_of_x")
+    trained = kc.load_model("fraction_of_x", zoo=1)
     task = kc.make_task(trained, n_pairs=3)
     effects = kc.causal_effects(trained, scales=[0, 1], n_inputs=4, granularity="node")
     certificate = kc.certify(trained.placed, n_pairs=4)

@@ -15,6 +15,7 @@ from knowncircuits.cli.options import (
     FormatOption,
     ModelOption,
     VariantOption,
+    ZooOption,
     inputs_option,
     load_chosen,
     pairs_option,
@@ -66,6 +67,7 @@ def effects(
         bool, typer.Option("--per-position", help="At one position at a time.")
     ] = False,
     variant: VariantOption = None,
+    zoo: ZooOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
     figure: Annotated[
@@ -85,7 +87,7 @@ def effects(
 
     usual = default_scales(granularity, per_position)
     chosen = usual if scales is None else parse_scales(scales)
-    subject, name = load_chosen(case, variant, compiled, model)
+    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
     files.check()
     frames, kinds = [], ablation or ["resample"]
     with show_progress("effects", len(kinds)) as shown:
@@ -116,6 +118,7 @@ def realism(
     case: CaseArgument,
     *,
     variant: VariantOption = None,
+    zoo: ZooOption = None,
     model: ModelOption = None,
     natural: Annotated[
         Path | None,
@@ -149,7 +152,7 @@ def realism(
     from knowncircuits.evaluation.figures.curves import effects_figure
 
     chosen = SCALES if scales is None else parse_scales(scales)
-    trained, _ = load_chosen(case, variant, model=model)
+    trained, _ = load_chosen(case, variant, zoo, model=model)
     folder, to = natural or Path("natural") / case, Output(form)
     config = natural_config(trained, **parse_options(option))
     files.check()

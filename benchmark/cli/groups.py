@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from knowncircuits.cli.options import (
     CasesOption,
     ThemeOption,
+    ZooOption,
     choose_cases,
     choose_variants,
     save_option,
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.work.tracking import Mode
 
 if TYPE_CHECKING:
@@ -47,12 +49,18 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     def options() -> Iterator[inspect.Parameter]:
         for name, parameter in signature.parameters.items():
-            inner = inspect.signature(groups[name], eval_str=True) if name in groups else None
-            for option in inner.parameters.values() if inner else [parameter]:
+            for option in _fields(groups[name]) if name in groups else [parameter]:
                 yield option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
 
     run.__signature__ = signature.replace(parameters=list(options()))  # type: ignore[attr-defined]
     return run
+
+
+def _fields(group: type[Any]) -> Iterator[inspect.Parameter]:
+    """The fields as parameters; each annotation is read where its class was written."""
+    hints = get_type_hints(group, include_extras=True)
+    for name, field in inspect.signature(group).parameters.items():
+        yield field.replace(annotation=hints[name])
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,18 @@ class VariantOptions:
 
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="seed0, seed1, shuffled or all; may be repeated."),
+        typer.Option(help="seed0, seed1, shuffled (zoo 1), seed2 (zoo 2) or all; may be repeated."),
     ] = None
+    zoo: ZooOption = None
+
+    @property
+    def version(self) -> ZooVersion:
+        """Of the zoo that the models are of."""
+        return self.zoo or DEFAULT_ZOO
 
     def chosen(self, default: str) -> list[str]:
-        """Each once; raises UnknownNameError for a variant that there is not."""
-        return choose_variants(self.variant, default)
+        """Each once; raises UnknownNameError for a variant that the zoo does not have."""
+        return choose_variants(self.variant, default, self.version)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from knowncircuits.cli.options import to_path
+from knowncircuits.cli.options import ZooOption, to_path
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
+from knowncircuits.models.choices import DEFAULT_ZOO
 from knowncircuits.work.progress import part
 
 maintain_app = typer.Typer(
@@ -64,16 +65,22 @@ def schema() -> None:
 
 
 @maintain_app.command()
-def effects() -> None:
+def effects(zoo: ZooOption = None) -> None:
     """Measure the causal-effect curves of models that have none yet, for the pages of cases."""
-    from knowncircuits.leaderboard.stored_effects import curves_of, shown_models, write_curves
+    from knowncircuits.leaderboard.stored_effects import (
+        STORED,
+        curves_of,
+        shown_models,
+        write_curves,
+    )
     from knowncircuits.leaderboard.truth import certified_models
 
     find_checkout()
-    models = shown_models(certified_models())
+    version = zoo or DEFAULT_ZOO
+    models, stored = shown_models(certified_models(version)), STORED[version]
     measured: list[str] = []
     with show_progress("effects"):
-        write_curves(curves_of(models, on_measure=measured.append))
+        write_curves(curves_of(models, stored, on_measure=measured.append), stored)
     print(f"{len(models)} models, {len(measured)} of them measured now")
 
 

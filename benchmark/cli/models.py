@@ -57,9 +57,9 @@ def models_list(
     import pandas as pd
 
     from knowncircuits.models.zoo.listing import best_attempts, describe_models
-    from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
+    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder) if folder else SHIPPED
+    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
     names, kinds = cases.names(), variants.chosen("all")
     models = describe_models(zoo, zoo.among(names, kinds))
     missing = best_attempts(zoo, names, kinds)
@@ -91,9 +91,9 @@ def models_check(
     import pandas as pd
 
     from knowncircuits.models.zoo.check import PAIRS, check_model
-    from knowncircuits.models.zoo.shelf import SHIPPED, Zoo
+    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder) if folder else SHIPPED
+    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
     chosen = zoo.among(cases.names(), variants.chosen("all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
@@ -130,9 +130,7 @@ def models_train(
     ),
     recipes: Annotated[
         Path | None,
-        typer.Option(
-            parser=to_path, help="Settings by case and variant; default: the shipped ones."
-        ),
+        typer.Option(parser=to_path, help="Settings by case and variant; default: the zoo's own."),
     ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Also what these settings were tried on in vain.")
@@ -144,13 +142,13 @@ def models_train(
 
     Certified models go to OUTPUT/CASE/VARIANT, all others into OUTPUT/missing.json. Models that are
     there are left alone, and what was killed goes on where it last validated. Exits with 1 if a
-    model is not certified.
+    model is not certified. `-o models/zoo2 --zoo 2` makes zoo 2, in a checkout.
     """
-    from knowncircuits.models.zoo.produce import RECIPES, Outcome, make_models
+    from knowncircuits.models.zoo.produce import Outcome, make_models
     from knowncircuits.models.zoo.shelf import Zoo
 
     check_device(device)
-    zoo, names = Zoo(output), cases.names()
+    zoo, names = Zoo(output, variants.version), cases.names()
     chosen = [(name, kind) for kind in variants.chosen("seed0") for name in names]
 
     def say(outcome: Outcome) -> None:
@@ -173,7 +171,7 @@ def models_train(
             processes=jobs,
             n_pairs=pairs,
             device=device,
-            recipes=recipes or RECIPES,
+            recipes=recipes,
             retry=retry,
             on_outcome=say,
         )

@@ -10,6 +10,7 @@ import typer
 
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import ThemeName
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,11 @@ CasesOption = Annotated[
 ]
 VariantOption = Annotated[
     str | None,
-    typer.Option("--variant", help="Of the trained models: seed0 (default), seed1, shuffled."),
+    typer.Option("--variant", help="Of the trained models: seed0 (default), seed1, ..."),
+]
+ZooOption = Annotated[
+    ZooVersion | None,
+    typer.Option("--zoo", help=f"Which release of the trained models; default: {DEFAULT_ZOO}."),
 ]
 CompiledOption = Annotated[
     bool, typer.Option("--compiled", help="The compiled model, not a trained one.")
@@ -145,15 +150,15 @@ def choose_cases(
     return list(list_cases(suite or "all", family=family))
 
 
-def choose_variants(variants: Sequence[str] | None, default: str) -> list[str]:
-    """The variants that are named, each once; `all` stands for all of them."""
-    from knowncircuits.models.zoo.shelf import VARIANTS, check_variant
+def choose_variants(variants: Sequence[str] | None, default: str, zoo: ZooVersion) -> list[str]:
+    """The variants of a zoo that are named, each once; `all` stands for all of them."""
+    from knowncircuits.models.zoo.variants import VARIANTS, check_variant
 
     named = dict.fromkeys(variants or [default])
     for variant in named:
         if variant != "all":
-            check_variant(variant)
-    return list(VARIANTS) if "all" in named else list(named)
+            check_variant(variant, zoo)
+    return list(VARIANTS[zoo]) if "all" in named else list(named)
 
 
 def parse_options(texts: Sequence[str] | None) -> dict[str, Any]:
@@ -181,13 +186,25 @@ def check_device(device: str) -> None:
 
 
 def load_chosen(
-    case: str, variant: str | None, compiled: bool = False, model: Path | None = None
+    case: str,
+    variant: str | None,
+    zoo: ZooVersion | None,
+    *,
+    compiled: bool = False,
+    model: Path | None = None,
 ) -> tuple[Any, str]:
     """The compiled or trained model that options ask for, and its name."""
     from knowncircuits.evaluation.runs.results import COMPILED
     from knowncircuits.evaluation.runs.subjects import load_subject
 
-    if sum((compiled, model is not None, variant is not None)) > 1:
-        raise InputError("expected one of --variant, --compiled and --model, got several")
+    check_one_kind(compiled, model is not None, trained=bool(variant or zoo))
     subject = COMPILED if compiled else model or variant or "seed0"
-    return load_subject(case, subject), f"{case} ({subject})"
+    return load_subject(case, subject, zoo or DEFAULT_ZOO), f"{case} ({subject})"
+
+
+def check_one_kind(compiled: bool, own: bool, *, trained: bool) -> None:
+    """Raise InputError where options ask for models of several kinds at once."""
+    if compiled + own + trained > 1:
+        raise InputError(
+            "expected one of --variant (with --zoo), --compiled and --model, got several"
+        )

@@ -13,6 +13,7 @@ from knowncircuits.cli.options import (
     FormatOption,
     ThemeOption,
     VariantOption,
+    ZooOption,
     load_chosen,
     save_option,
 )
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from knowncircuits.circuit import Circuit
+    from knowncircuits.models.choices import ZooVersion
 
 
 def sankey(
@@ -47,6 +49,7 @@ def sankey(
         bool, typer.Option("--vertical", help="Inputs at the bottom, not left.")
     ] = False,
     variant: VariantOption = None,
+    zoo: ZooOption = None,
     compiled: CompiledOption = False,
     save: Annotated[list[Path] | None, save_option(".html, .png, .pdf or .svg")] = None,
     theme: ThemeOption = "default",
@@ -60,7 +63,7 @@ def sankey(
     from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_edges
 
     check_targets(save or ())
-    shown, circuit, title = _read(subject, truth, variant, compiled)
+    shown, circuit, title = _read(subject, truth, variant, zoo, compiled)
     drawn = shown_edges(shown, threshold=threshold, n_edges=edges)
     to = Output(form)
     to.say(f"{title}: {len(drawn)} edges")
@@ -104,17 +107,17 @@ def _print_edges(
 
 
 def _read(
-    subject: str, truth: bool, variant: str | None, compiled: bool
+    subject: str, truth: bool, variant: str | None, zoo: ZooVersion | None, compiled: bool
 ) -> tuple[Any, Circuit | None, str]:
     """What is drawn, the truth that it is compared with, and a title."""
     path = Path(subject)
     if path.suffix != ".json":
         if truth:
             raise InputError(f"expected a file of scores for --truth, got the case {subject}")
-        model, name = load_chosen(subject, variant, compiled)
+        model, name = load_chosen(subject, variant, zoo, compiled=compiled)
         return model, None, f"The circuit of {name}"
-    if compiled or variant:
-        raise InputError("expected --compiled and --variant with a case, got a file")
+    if compiled or variant or zoo:
+        raise InputError("expected --compiled, --variant and --zoo with a case, got a file")
     from knowncircuits.evaluation.scoring.stored import read_scores
 
     stored = read_scores(path)

@@ -14,6 +14,7 @@ from knowncircuits.cli.options import (
     CompiledOption,
     ModelOption,
     SeedsOption,
+    check_one_kind,
     pairs_option,
     parse_options,
     seed_option,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from knowncircuits.evaluation.runs.subjects import Subject
+    from knowncircuits.models.choices import ZooVersion
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class ModelsOptions(VariantOptions):
     model: ModelOption = None
 
     def __post_init__(self) -> None:
-        if sum((self.compiled, self.model is not None, bool(self.variant))) > 1:
-            raise InputError("expected one of --variant, --compiled and --model, got several")
+        check_one_kind(
+            self.compiled, self.model is not None, trained=bool(self.variant or self.zoo)
+        )
 
     def __str__(self) -> str:
         return "compiled models" if self.compiled else str(self.model or "trained models")
@@ -52,7 +55,7 @@ class ModelsOptions(VariantOptions):
             return [_own(self.model, cases.case)]
         if self.compiled:
             return [(name, COMPILED) for name in names]
-        return _shipped(names, self.chosen("seed0"), bool(cases.case))
+        return _shipped(names, self.chosen("seed0"), self.version, bool(cases.case))
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class SeedOptions:
 
 
 def _shipped(
-    cases: Sequence[str], variants: Sequence[str], named: bool
+    cases: Sequence[str], variants: Sequence[str], zoo: ZooVersion, named: bool
 ) -> Sequence[tuple[str, Subject]]:
     """Those models of cases that there are; cases that have none are named.
 
@@ -126,10 +129,11 @@ def _shipped(
 
     if named and len(variants) == 1:
         for case in cases:  # an error that says what there is instead, before anything runs
-            load_model(case, variants[0])
-    there = shipped_subjects(cases, variants)
+            load_model(case, variants[0], zoo)
+    there = shipped_subjects(cases, variants, zoo)
     if missing := [case for case in cases if case not in dict(there)]:
-        print(f"no trained model {' or '.join(variants)}: {', '.join(missing)}", file=sys.stderr)
+        what = f"no trained model {' or '.join(variants)} in zoo {zoo}"
+        print(f"{what}: {', '.join(missing)}", file=sys.stderr)
     return there
 
 

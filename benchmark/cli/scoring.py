@@ -76,6 +76,7 @@ def score(
             chosen,
             subjects,
             output,
+            zoo=models.version,
             seeds=draws,
             resolution=resolution,
             processes=jobs,

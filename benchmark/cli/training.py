@@ -14,6 +14,7 @@ from knowncircuits.cli.options import (
     MAX_SEED,
     CaseArgument,
     DeviceOption,
+    ZooOption,
     check_device,
     output_option,
     pairs_option,
@@ -24,7 +25,7 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
-from knowncircuits.models.choices import ObjectiveName
+from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName
 
 if TYPE_CHECKING:
     from knowncircuits.models.zoo.produce import Plan
@@ -51,9 +52,10 @@ class PlanOptions:
     shuffle: Annotated[
         int | None,
         typer.Option(
-            min=0, max=MAX_SEED, help="Seed of a random placement, instead of the same names."
+            min=0, max=MAX_SEED, help="Seed of a random placement, instead of the recipe's."
         ),
     ] = None
+    zoo: ZooOption = None
     layers: Annotated[int | None, typer.Option(min=1, max=128, help="By default the recipe's.")] = (
         None
     )
@@ -83,7 +85,9 @@ class PlanOptions:
         """The recipe with what is said; raises ModelError for settings that there are not."""
         from knowncircuits.models.zoo.produce import plan_model
 
-        plan = replace(plan_model(case), shuffle=self.shuffle)
+        plan = plan_model(case, zoo=self.zoo or DEFAULT_ZOO)
+        if self.shuffle is not None:
+            plan = replace(plan, shuffle=self.shuffle)
         if self.objective:
             plan = plan.trained_by(self.objective)
         settings = {

@@ -30,7 +30,7 @@ def bench_effects(
     """Time the effects of all nodes at twelve scales, and the plain way on some of the inputs.
 
     Args:
-        case: whose trained model is measured; its outputs are to be numbers.
+        case: whose trained model, of zoo 1, is measured; its outputs are to be numbers.
         n_inputs: how many are drawn; all their ordered pairs are patched.
         n_plain: on the first so many, hooks patch one node at one scale after the other.
         seed: of the inputs.
@@ -41,7 +41,7 @@ def bench_effects(
         effects on the pairs that both ways measured, which should be 0. Seconds are of processor
         time, on one thread.
     """
-    trained = load_model(case)
+    trained = load_model(case, zoo=1)
     ids = trained.compiled.draw(n_inputs, seed)
     with threads(1), torch.no_grad():
         causal_effects(trained, inputs=ids[:n_plain], scales=[1])  # warm

@@ -36,7 +36,7 @@ def bench_methods(n_pairs: int = 100, names: Sequence[str] | None = None) -> pd.
     rows = []
     with threads(1):
         for model, task in {
-            "fraction_of_x": make_task(load_model("fraction_of_x"), n_pairs),
+            "fraction_of_x": make_task(load_model("fraction_of_x", zoo=1), n_pairs),
             "4 layers": random_task(n_pairs),
         }.items():
             for name in names or METHODS:

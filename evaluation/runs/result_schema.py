@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from knowncircuits.evaluation.choices import RankBy
+from knowncircuits.models.choices import ZooVersion
 
 # What results are grouped by and folders are called; nothing that leads elsewhere.
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.+-]*$", max_length=200)]
@@ -33,6 +34,7 @@ class StoredSettings(Part):
     ablation: str
     options: dict[str, Any]
     model: str  # hash of its weights
+    zoo: ZooVersion | None = None  # of a shipped one; older results are all of zoo 1
     version: str
 
 

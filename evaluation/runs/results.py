@@ -22,8 +22,9 @@ from knowncircuits.evaluation.scoring.scores import Scores, score_views
 from knowncircuits.evaluation.task import Task
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
 from knowncircuits.files.reading import first_problem
+from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.trained import Trained
-from knowncircuits.models.zoo.shelf import VARIANTS
+from knowncircuits.models.zoo.variants import VARIANTS
 
 COMPILED = "compiled"
 COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
@@ -32,7 +33,7 @@ UNRECORDED = "not recorded"  # what results of earlier versions do not say
 
 def is_own(variant: str) -> bool:
     """Whether a model that is called so is a user's own."""
-    return variant not in (COMPILED, *VARIANTS)
+    return variant != COMPILED and not any(variant in of_zoo for of_zoo in VARIANTS.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,14 @@ class Result:
     circuit: Circuit
     fresh: bool = False  # computed now, not read back
     stale: bool = False  # there was one, of other code
+
+    @property
+    def zoo(self) -> ZooVersion | None:
+        """The zoo that the model is of; None for compiled ones and users' own."""
+        if self.own or self.variant == COMPILED:
+            return None
+        zoo: ZooVersion = self.settings.get("zoo", 1)  # results of earlier versions do not say it
+        return zoo
 
     @property
     def own(self) -> bool:

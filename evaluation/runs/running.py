@@ -18,12 +18,13 @@ from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.methods.discovery import default_options, discover, load_method
 from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.runs.provenance import code_hash
-from knowncircuits.evaluation.runs.results import Result, read_result, result_file
+from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.runs.subjects import Subject, load_subject, own_name
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import write_graph_file
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
 from knowncircuits.transformer import weights_hash
 from knowncircuits.work.processes import KilledError, run_jobs
@@ -39,6 +40,7 @@ class Job:
     case: str
     subject: Subject = "seed0"
     seed: int = 0
+    zoo: ZooVersion = DEFAULT_ZOO  # of a shipped model
 
     @cached_property
     def variant(self) -> str:
@@ -68,6 +70,7 @@ def run(
     models: Iterable[tuple[str, Subject]],
     folder: Path,
     *,
+    zoo: ZooVersion = DEFAULT_ZOO,
     seeds: Sequence[int] = (0,),
     resolution: float = RESOLUTION,
     processes: int = 1,
@@ -86,6 +89,7 @@ def run(
         settings: one for each method.
         models: cases and which of their models.
         folder: of the result files, see `Job.path`.
+        zoo: that shipped models are of.
         seeds: of the pairs.
         resolution: of the areas that are written beside the scores; see `score`.
         processes: how many models are worked on at a time.
@@ -103,7 +107,7 @@ def run(
         ModelError, UnknownNameError: see `load_subject`.
     """
     chosen = list(models)
-    jobs = [Job(s, *model, seed) for s in settings for model in chosen for seed in seeds]
+    jobs = [Job(s, *model, seed, zoo) for s in settings for model in chosen for seed in seeds]
     places = [(job.settings.name, job.case, job.variant, job.seed) for job in jobs]
     code = {method: code_hash(method) for method in {s.method for s in settings}}
     plan = _Plan(folder, code, resolution, fresh, retry)
@@ -127,7 +131,7 @@ def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
     """Run a method on one draw of pairs and write the result, or read back an equal one."""
     job, plan = job_and_plan
     _set_aside()
-    subject = load_subject(job.case, job.subject)
+    subject = load_subject(job.case, job.subject, job.zoo)
     described = _describe(job, subject, plan.code[job.settings.method])
     path = job.path(plan.folder)
     stale = False
@@ -178,6 +182,7 @@ def _set_aside() -> None:
 
 def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any]:
     """All that a result follows from."""
+    shipped = isinstance(job.subject, str) and job.subject != COMPILED
     return {
         **asdict(job.settings),
         "label": job.settings.name,
@@ -187,6 +192,7 @@ def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any
         "variant": job.variant,
         "seed": job.seed,
         "model": weights_hash(subject.model),
+        **({"zoo": job.zoo} if shipped else {}),
     }
 
 
@@ -233,6 +239,7 @@ def _check_same(path: Path, described: Mapping[str, Any], there: Mapping[str, An
     """Raise ResultError for a result of other settings; an option's default may be said or not."""
     defaults = default_options(load_method(described["method"]))
     defaults.pop("seed", None)  # where none is given each run has its own
+    there = {"zoo": 1, **there}  # which earlier versions did not say
     described, there = (
         {**settings, "options": {**defaults, **settings["options"]}}
         for settings in (described, there)

@@ -12,16 +12,17 @@ from knowncircuits.cases.registry import load_case
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, ResultError
 from knowncircuits.evaluation.runs.results import COMPILED
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
-from knowncircuits.models.zoo.shelf import SHIPPED, load_model
+from knowncircuits.models.zoo.shelf import load_model, shipped
 from knowncircuits.transformer import weights_hash
 
 # A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
 Subject = str | Path
 
 
-def load_subject(case: str, subject: Subject) -> Compiled | Trained:
-    """The model of a case that a run is about.
+def load_subject(case: str, subject: Subject, zoo: ZooVersion = DEFAULT_ZOO) -> Compiled | Trained:
+    """The model of a case that a run is about; the zoo is that of a shipped one.
 
     Raises:
         UnknownNameError: for an unknown case or variant.
@@ -29,7 +30,7 @@ def load_subject(case: str, subject: Subject) -> Compiled | Trained:
         ResultError: for a folder that holds no trained model, or another case's.
     """
     if isinstance(subject, str):
-        return load_case(case).compile() if subject == COMPILED else load_model(case, subject)
+        return load_case(case).compile() if subject == COMPILED else load_model(case, subject, zoo)
     trained = load_trained(subject)
     if trained.compiled.name != case:
         raise ResultError(f"{subject}: expected a model of {case}, got {trained.compiled.name}")
@@ -48,16 +49,19 @@ def own_name(folder: Path, trained: Trained) -> str:
     return f"own-{name}-{digest[:8]}"
 
 
-def shipped_subjects(cases: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:
-    """Those models of cases that are shipped, case by case.
+def shipped_subjects(
+    cases: Sequence[str], variants: Sequence[str], zoo: ZooVersion = DEFAULT_ZOO
+) -> list[tuple[str, str]]:
+    """Those models of cases that a zoo has, case by case.
 
     Raises InputError where there is none at all.
     """
-    there = [(case, kind) for case in cases for kind in variants if SHIPPED.holds(case, kind)]
+    holds = shipped(zoo).holds
+    there = [(case, kind) for case in cases for kind in variants if holds(case, kind)]
     if not there:
         raise InputError(
-            f"expected a trained model {' or '.join(variants)} of some of {len(cases)} cases, "
-            "got none"
+            f"expected a trained model {' or '.join(variants)} of some of {len(cases)} cases in "
+            f"zoo {zoo}, got none"
         )
     return there
 

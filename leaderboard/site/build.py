@@ -21,7 +21,7 @@ from knowncircuits.leaderboard.site import cases, methods, overview
 from knowncircuits.leaderboard.site.render import FOLDER, Page, render, script_json
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE
-from knowncircuits.leaderboard.stored_effects import Curves, curves_of, shown_models
+from knowncircuits.leaderboard.stored_effects import STORED, Curves, curves_of, shown_models
 from knowncircuits.leaderboard.submission import read_submissions
 from knowncircuits.leaderboard.truth import Certified, certified_models
 
@@ -67,7 +67,7 @@ def build_site(
     check_target(output)
     read, refused = read_submissions(submissions, models)
     board = Board.of(read, models)
-    curves = curves_of(shown_models(models), on_measure=on_page)
+    curves = curves_of(shown_models(models), STORED[board.zoo], on_measure=on_page)
     standings = Standings(board)
     with whole_folder(output, ours=lambda name: True) as new:
         write_text(new / MARK, MARK_TEXT, lasting=False)

@@ -1,16 +1,14 @@
 from .check import CERTIFIED_PAIRS as CERTIFIED_PAIRS, PAIRS as PAIRS, check_model as check_model
 from .produce import (
-    RECIPES as RECIPES,
     Outcome as Outcome,
     Plan as Plan,
     make_models as make_models,
     plan_model as plan_model,
 )
 from .shelf import (
-    SHIPPED as SHIPPED,
-    VARIANTS as VARIANTS,
-    Variant as Variant,
     Zoo as Zoo,
     list_models as list_models,
     load_model as load_model,
+    shipped as shipped,
 )
+from .variants import VARIANTS as VARIANTS, Variant as Variant

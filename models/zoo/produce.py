@@ -19,17 +19,17 @@ from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import check_writable
 from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.summary import Summary
-from knowncircuits.models.choices import ObjectiveName
+from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName, ZooVersion
 from knowncircuits.models.trained import Trained, as_trained, save_trained
 from knowncircuits.models.training.config import SIIT, TrainingConfig
 from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
-from knowncircuits.models.zoo.shelf import SHIPPED, VARIANTS, Attempt, Zoo, check_variant
+from knowncircuits.models.zoo.shelf import Attempt, Zoo, shipped
+from knowncircuits.models.zoo.variants import VARIANTS, check_variant
 from knowncircuits.work.processes import run_jobs
 from knowncircuits.work.progress import part
 
-RECIPES = SHIPPED.folder / "recipes.json"
 # A recipe's sizes, with the names that `low_level_config` has for them. The seed is the variant's.
 SIZES = {
     "layers": "n_layers",
@@ -56,20 +56,25 @@ class Plan:
     config: TrainingConfig = field(default_factory=TrainingConfig)
     sizes: Mapping[str, Any] = field(default_factory=dict)  # as `low_level_config` takes them
     shuffle: int | None = None  # seed of a random placement, instead of the same names
-    start: str | None = None  # case of the shipped model whose weights it starts from
+    start: str | None = None  # a shipped model whose weights it starts from; see `find_start`
+    zoo: ZooVersion = DEFAULT_ZOO  # of which `start` names a model
 
     def trainer(self, device: str = "cpu") -> Trainer:
         """A trainer before its first step.
 
+        A model that starts from another is shuffled as that one is: its nodes are where they are
+        there, and only those that it has beside them are drawn.
+
         Raises GraphError where the sizes leave no room for the circuit, ModelError where they are
         not those of the model to start from, and UnknownNameError where that is not shipped.
         """
-        start = SHIPPED.load(self.start) if self.start else None
+        start = load_start(self.start, self.zoo) if self.start else None
         compiled = load_case(self.case).compile()
         low = low_level_config(compiled, **self.sizes)
         placement = Correspondence.same_names(compiled.circuit, low.graph)
         if self.shuffle is not None:
-            placement = _shuffled(placement, self.shuffle)
+            there = dict(start.correspondence.nodes) if start else {}
+            placement = _shuffled(placement, self.shuffle, there)
         with part(f"preparing to train {self.case}"):
             return Trainer(compiled, placement, low, self.config, device, start)
 
@@ -92,7 +97,7 @@ class Plan:
                 f"got {', '.join(sorted(unknown))}"
             )
         if not isinstance(start, str | None):
-            raise ModelError(f"expected the name of a case to start from, got {start!r}")
+            raise ModelError(f"expected the name of a model to start from, got {start!r}")
         known = annotations_of(low_level_config)
         sizes = {
             SIZES[name]: fit(value, known[SIZES[name]], name, ModelError)
@@ -140,38 +145,74 @@ def with_certificate(
     return replace(trained, certificate=certificate)
 
 
-def plan_model(case: str, variant: str = "seed0", recipes: Path = RECIPES) -> Plan:
+def plan_model(
+    case: str,
+    variant: str = "seed0",
+    zoo: ZooVersion = DEFAULT_ZOO,
+    recipes: Path | None = None,
+) -> Plan:
     """A model's plan by its recipe: what departs from the defaults.
 
     A variant without a recipe has that of `seed0`, and a case without any the defaults.
+
+    Args:
+        case: its name.
+        variant: one of the zoo's.
+        zoo: the release that it is of, which says how its variants are placed.
+        recipes: a JSON file; by default the zoo's own.
 
     Raises:
         UnknownNameError: for an unknown case or variant.
         ResultError: for recipes that cannot be read, or settings that there are not.
     """
     load_case(case)
-    check_variant(variant)
-    chosen = VARIANTS[variant]
+    recipes = recipes or shipped(zoo).recipes
+    check_variant(variant, zoo)
+    chosen = VARIANTS[zoo][variant]
     try:
         of_case = read_json(recipes).get(case, {})
         recipe = of_case.get(variant, of_case.get("seed0", {}))
         if "seed" in recipe:
             raise ValueError("expected no seed, which is the variant's")
-        plan = Plan(case, shuffle=chosen.seed if chosen.shuffled else None).changed(recipe)
-        if plan.start and not SHIPPED.holds(plan.start, "seed0"):
-            raise ValueError(f"expected a shipped model to start from, got {plan.start}")
+        plan = Plan(case, shuffle=chosen.shuffle(case), zoo=zoo).changed(recipe)
+        if plan.start:
+            find_start(plan.start, zoo)
     except (ResultError, ValueError, TypeError, AttributeError, ModelError) as error:
         raise ResultError(f"{recipes}: no recipe for {variant} of {case}: {error}") from error
     return plan.changed({"seed": chosen.seed})
 
 
-def _shuffled(same: Correspondence, seed: int) -> Correspondence:
+def find_start(start: str, zoo: ZooVersion) -> tuple[Zoo, str, str]:
+    """The shipped model that a recipe of a zoo starts from: its zoo, case and variant.
+
+    `CASE` or `CASE/VARIANT` is of the same zoo, `zoo1/CASE` or `zoo1/CASE/VARIANT` of another;
+    the variant is seed0 where it is not said.
+
+    Raises ModelError where there is none.
+    """
+    named = {f"zoo{version}": version for version in VARIANTS}
+    first, *rest = start.split("/")
+    names = rest if first in named else [first, *rest]
+    of = shipped(named.get(first, zoo))
+    case, variant = (*names, "seed0")[:2] if names else ("", "")
+    if len(names) > 2 or not of.holds(case, variant):
+        raise ModelError(f"expected a shipped model to start from, got {start}")
+    return of, case, variant
+
+
+def load_start(start: str, zoo: ZooVersion) -> Trained:
+    """The model itself; see `find_start`."""
+    of, case, variant = find_start(start, zoo)
+    return of.load(case, variant)
+
+
+def _shuffled(same: Correspondence, seed: int, fixed: Mapping[str, str]) -> Correspondence:
     """A random placement that is not the usual one, which one in twenty is; by the next seed then.
 
     Where several seeds in a row move nothing, there is no other place.
     """
     for chosen in range(seed, seed + SHUFFLES):
-        found = Correspondence.shuffled(same.high, same.low, chosen)
+        found = Correspondence.shuffled(same.high, same.low, chosen, fixed)
         if found.nodes != same.nodes:
             break
     return found
@@ -213,7 +254,7 @@ def make_models(
     processes: int = 1,
     n_pairs: int = CERTIFIED_PAIRS,
     device: str = "cpu",
-    recipes: Path = RECIPES,
+    recipes: Path | None = None,
     retry: bool = False,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
@@ -230,7 +271,7 @@ def make_models(
         processes: how many are trained at a time, each by one thread.
         n_pairs: of the certificates.
         device: `cpu` or `cuda`.
-        recipes: a JSON file; see `plan_model`.
+        recipes: a JSON file; by default that of the shipped zoo of the same version.
         retry: try again what the same plan was tried on in vain.
         on_outcome: told of each model when it is done.
 
@@ -242,7 +283,7 @@ def make_models(
     """
     jobs, missing = [], zoo.missing()
     for case, variant in models:
-        plan = plan_model(case, variant, recipes)
+        plan = plan_model(case, variant, zoo.version, recipes)
         tried = [_completed(attempt) for attempt in missing.get(case, {}).get(variant, [])]
         if not zoo.holds(case, variant) and (retry or plan.settings() not in tried):
             jobs.append(_Job(plan, variant, zoo, n_pairs, device))

@@ -6,18 +6,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
 from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases.registry import list_cases, load_case
 from knowncircuits.checks.arguments import takes
-from knowncircuits.errors import ModelError, ResultError, UnknownNameError
+from knowncircuits.errors import InputError, ModelError, ResultError
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import configuration_hash
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import (
     CERTIFICATE,
     CONFIG,
@@ -25,21 +26,7 @@ from knowncircuits.models.trained import (
     load_trained,
     read_description,
 )
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One of several models of a case."""
-
-    seed: int  # of weights, inputs and drawn edges
-    shuffled: bool = False  # placed at random instead of at the nodes of the same names
-
-
-VARIANTS = {
-    "seed0": Variant(0),
-    "seed1": Variant(1),
-    "shuffled": Variant(2, shuffled=True),  # so that truth is not always head 0
-}
+from knowncircuits.models.zoo.variants import VARIANTS, Variant, check_variant
 
 # What training of one case and variant came to that did not end in a certificate.
 Attempt = Mapping[str, Any]
@@ -51,6 +38,17 @@ class Zoo:
     """A folder of certified models, CASE/VARIANT, and of `missing.json`: those that are not."""
 
     folder: Path
+    version: ZooVersion = DEFAULT_ZOO  # which variants there may be, and by which recipes
+
+    @property
+    def variants(self) -> Mapping[str, Variant]:
+        """Those that its models may be of."""
+        return VARIANTS[self.version]
+
+    @property
+    def recipes(self) -> Path:
+        """The file of what departs from the defaults in the training of its models."""
+        return self.folder / "recipes.json"
 
     def place(self, name: str, variant: str) -> Path:
         """Where a model is, if there is one."""
@@ -66,7 +64,7 @@ class Zoo:
 
     def names(self, suite: str = "all", variant: str = "seed0") -> list[str]:
         """The cases of a suite that have a model of this variant."""
-        check_variant(variant)
+        check_variant(variant, self.version)
         return [name for name in list_cases(suite) if self.holds(name, variant)]
 
     def load(self, name: str, variant: str = "seed0") -> Trained:
@@ -78,7 +76,7 @@ class Zoo:
             ResultError: for a broken folder, or a certificate of other weights.
         """
         load_case(name)
-        check_variant(variant)
+        check_variant(variant, self.version)
         if not self.holds(name, variant):
             raise ModelError(self._absence(name, variant))
         return load_trained(self.place(name, variant))
@@ -112,36 +110,39 @@ class Zoo:
         write_text(self.folder / "missing.json", json.dumps(left, indent=1, allow_nan=False) + "\n")
 
     def _absence(self, name: str, variant: str) -> str:
-        others = [other for other in VARIANTS if self.holds(name, other)]
+        others = [other for other in self.variants if self.holds(name, other)]
         there = f" (but {', '.join(others)})" if others else ""
         best = next(iter(self.missing().get(name, {}).get(variant, [])), {})
         reason, untried = best.get("reason"), best.get("steps") == 0
         tried = f"; {'' if untried else 'tried in vain: '}{reason} (missing.json)" if reason else ""
         return (
-            f"there is no trained model {variant} of {name}{there}{tried}; "
+            f"there is no trained model {variant} of {name} in zoo {self.version}{there}{tried}; "
             f"`knowncircuits train {name}` trains one"
         )
 
 
-SHIPPED = Zoo(Path(__file__).parent)
+def shipped(zoo: ZooVersion = DEFAULT_ZOO) -> Zoo:
+    """The models that come with the package, of one release; InputError for another number."""
+    if zoo not in get_args(ZooVersion):
+        raise InputError(f"expected zoo {' or '.join(map(str, get_args(ZooVersion)))}, got {zoo!r}")
+    return Zoo(Path(__file__).parents[1] / f"zoo{zoo}", zoo)
 
 
-def check_variant(variant: str) -> None:
-    """Raise UnknownNameError, with the close names, for a variant that there is not."""
-    if variant not in VARIANTS:
-        raise UnknownNameError("variant", variant, VARIANTS)
+@takes(name=str, variant=str, zoo=int)
+def load_model(name: str, variant: str = "seed0", zoo: ZooVersion = DEFAULT_ZOO) -> Trained:
+    """A shipped model: certified, and loaded in milliseconds from the package; see `Zoo.load`.
+
+    Raises InputError for a zoo that there is not.
+    """
+    return shipped(zoo).load(name, variant)
 
 
-@takes(name=str, variant=str)
-def load_model(name: str, variant: str = "seed0") -> Trained:
-    """A shipped model: certified, and loaded in milliseconds from the package; see `Zoo.load`."""
-    return SHIPPED.load(name, variant)
-
-
-@takes(suite=str, variant=str)
-def list_models(suite: str = "all", variant: str = "seed0") -> list[str]:
+@takes(suite=str, variant=str, zoo=int)
+def list_models(
+    suite: str = "all", variant: str = "seed0", zoo: ZooVersion = DEFAULT_ZOO
+) -> list[str]:
     """The cases of a suite of which a model of this variant is shipped.
 
-    Raises UnknownNameError for an unknown suite or variant.
+    Raises UnknownNameError for an unknown suite or variant, InputError for another zoo.
     """
-    return SHIPPED.names(suite, variant)
+    return shipped(zoo).names(suite, variant)

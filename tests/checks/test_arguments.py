@@ -50,7 +50,7 @@ from knowncircuits.models.interop import from_tracr, load_interpbench
 pytestmark = pytest.mark.usefixtures("no_shape_checks")
 
 CASE = kc.load_case("fraction_of_x")
-TRAINED = kc.load_model("fraction_of_x")
+TRAINED = kc.load_model("fraction_of_x", zoo=1)
 COMPILED = TRAINED.compiled
 TASK = kc.make_task(TRAINED, n_pairs=2)
 CIRCUIT = TRAINED.circuit
@@ -122,7 +122,7 @@ FUNCTIONS: dict[str, Callable[[Any], object]] = {
     "load_case": kc.load_case,
     "load_interpbench": lambda x: load_interpbench(x, "no such folder"),
     "load_model": kc.load_model,
-    "load_model variant": lambda x: kc.load_model("fraction_of_x", x),
+    "load_model variant": lambda x: kc.load_model("fraction_of_x", x, zoo=1),
     "load_trained": kc.load_trained,
     "make_submission": make_submission,
     "make_task": lambda x: kc.make_task(x, 1),

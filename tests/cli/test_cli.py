@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from knowncircuits.cases import CASES, list_cases
 from knowncircuits.cli import app, main
-from knowncircuits.models.zoo import SHIPPED, VARIANTS, list_models
+from knowncircuits.models.zoo import VARIANTS, list_models, shipped
 
 runner = CliRunner()
 
@@ -74,11 +74,17 @@ def test_score_prints_a_table_and_writes_files(
         (["score", "eap", "sp", "--label", "both"], "expected --label with one method, got 2"),
         (["score", "eap", "--label", "../up"], "a label of letters, digits and . + - _ only"),
         (["score", "eap", "-x", "batch_size=8", "random"], "random takes no option batch_size"),
-        (["score", "eap", "--variant", "seed7"], "unknown variant 'seed7'; did you mean seed"),
+        (
+            ["score", "eap", "--variant", "seed7"],
+            "variant of zoo 1 'seed7'; did you mean seed",
+        ),
         (["score", "eap", "-c", "invert_if_sorted"], "no trained model seed0 of invert_if_sorted"),
-        (["score", "eap", "--compiled", "--variant", "seed0"], "expected one of --variant, --c"),
+        (
+            ["score", "eap", "--compiled", "--variant", "seed0"],
+            "expected one of --variant (with --zoo)",
+        ),
         (["score", "eap", "--model", "none"], "expected the folder of a trained model"),
-        (["models", "list", "--variant", "seed7"], "unknown variant 'seed7'"),
+        (["models", "list", "--variant", "seed7"], "unknown variant of zoo 1 'seed7'"),
         (["models", "check", "--folder", "none"], "expected trained models in none, got none"),
         (["models", "train", "-c", "histogramm"], "unknown case 'histogramm'"),
         (["models", "train", "-c", "histogram", "-o", "file/zoo"], "cannot write to file/zoo"),
@@ -115,7 +121,7 @@ def test_score_prints_a_table_and_writes_files(
             ["score", "acdc", "-x", "thresholds=" + "[" * 3000],
             "expected thresholds to be a",
         ),
-        (["score", "eap", "--variant", "[red]"], "unknown variant '[red]'"),
+        (["score", "eap", "--variant", "[red]"], "unknown variant of zoo 1 '[red]'"),
         (["score", "eap", "-o", ""], "the name of a file or folder"),
         (["score", "eap", "-o", "a" * 300], "File name too long"),
         (["train", "histogram", "-x", "batch_size=NaN"], "expected batch_size to be a finite"),
@@ -191,7 +197,7 @@ def test_score_is_on_trained_models(tmp_path: Path) -> None:
     done = command("score", "eap", "--suite", "structural", *options)
     assert done.returncode == 0, done.stderr
     assert "eap on trained models" in done.stdout
-    there, all_cases = list_models("structural"), list_cases("structural")
+    there, all_cases = list_models("structural", zoo=1), list_cases("structural")
     assert {p.stem for p in (tmp_path / "results" / "eap").iterdir()} == set(there)
     (line,) = [row for row in done.stderr.splitlines() if row.startswith("no trained model seed0")]
     missing = line.partition(": ")[2].split(", ")
@@ -207,7 +213,7 @@ def test_score_of_several_methods_models_and_draws(tmp_path: Path) -> None:
     assert sum(row[:2] == ["truth", "1.000"] for row in rows) == 2  # structural, degenerate
     assert "mean of 2 structural cases" in done.output
     assert "mean of 1 degenerate cases" in done.output
-    variants = [(n, v) for n in names[1::2] for v in VARIANTS if SHIPPED.holds(n, v)]
+    variants = [(n, v) for n in names[1::2] for v in VARIANTS[1] if shipped(1).holds(n, v)]
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json")} == {
         f"{method}/{name}/{variant}/{seed}.json"
         for method in ("eap", "truth")
@@ -219,7 +225,7 @@ def test_score_of_several_methods_models_and_draws(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_score_on_ones_own_model(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(SHIPPED.place("fraction_of_x", "seed0"), folder)
+    shutil.copytree(shipped(1).place("fraction_of_x", "seed0"), folder)
     options = ["--model", str(folder), "--pairs", "10", "-o", str(tmp_path / "results")]
     done = runner.invoke(app, ["score", "eap", *options])
     assert done.exit_code == 0, done.output

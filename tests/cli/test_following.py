@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from knowncircuits.cli import app
-from knowncircuits.models.zoo import SHIPPED
+from knowncircuits.models.zoo import shipped
 
 WORKS = "import numpy\ndef fit(task):\n    return numpy.arange(float(task.graph.n_edges))\n"
 FAILS = WORKS.replace("    return", "    if task.name == 'histogram': 1 / 0\n    return")
@@ -76,7 +76,7 @@ def test_own_models_are_scored_compared_and_not_submitted(
     score: Callable[..., Result], tmp_path: Path
 ) -> None:
     for variant in ("seed0", "seed1"):
-        shutil.copytree(SHIPPED.place("fraction_of_x", variant), tmp_path / variant / "mine")
+        shutil.copytree(shipped(1).place("fraction_of_x", variant), tmp_path / variant / "mine")
         assert score(WORKS, "--model", f"{variant}/mine").exit_code == 0
     assert score(WORKS, "-c", "fraction_of_x").exit_code == 0
     compared = CliRunner().invoke(app, ["compare", "results"])

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from knowncircuits.cli import main
-from knowncircuits.models.zoo import SHIPPED
+from knowncircuits.models.zoo import shipped
 
 MEMORY = 2 * 2**30
 LIMIT = 60.0  # seconds until a line hangs
@@ -48,7 +48,7 @@ def warm() -> None:
 def furnish(folder: Path) -> None:
     """Small real files and broken ones, for all commands to find."""
     folder.mkdir()
-    shutil.copytree(SHIPPED.place("fraction_of_x", "seed0"), folder / "model")
+    shutil.copytree(shipped(1).place("fraction_of_x", "seed0"), folder / "model")
     for name in ("empty", "looping/a", "folder.json", "site"):
         (folder / name).mkdir(parents=True)
     (folder / "loop").symlink_to("loop")

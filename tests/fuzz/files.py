@@ -40,7 +40,7 @@ from knowncircuits.models.certificates.certificate import read_certificate
 from knowncircuits.models.interop.pickles import read_pickle
 from knowncircuits.models.interop.state_dicts import read_state_dict
 from knowncircuits.models.trained import load_trained
-from knowncircuits.models.zoo import SHIPPED, Zoo, check_model
+from knowncircuits.models.zoo import Zoo, check_model, shipped
 
 MEMORY = 2 * 2**20  # kB
 LIMIT = 60  # seconds
@@ -51,7 +51,7 @@ VALUES += [float("nan"), float("inf"), {"a": {"b": []}}, "../../x", list(range(1
 
 def make_files(folder: Path) -> dict[str, tuple[Path, Callable[[Path], object]]]:
     """A real file of each kind, with what reads it; the reader is given the file's folder."""
-    shutil.copytree(SHIPPED.place(CASE, "seed0"), folder / "zoo" / CASE / "seed0")
+    shutil.copytree(shipped(1).place(CASE, "seed0"), folder / "zoo" / CASE / "seed0")
     model = folder / "zoo" / CASE / "seed0"
     (folder / "zoo" / "missing.json").write_text('{"sort": {"seed1": [{"steps": 1}]}}')
     run([Settings("random", n_pairs=2)], [(CASE, "seed0")], folder / "results")
@@ -69,11 +69,11 @@ def make_files(folder: Path) -> dict[str, tuple[Path, Callable[[Path], object]]]
         "certificate": (model / "certificate.json", read_certificate),
         "certified": (
             model / "certificate.json",
-            lambda path: check_model(Zoo(folder / "zoo"), CASE, "seed0", 4),
+            lambda path: check_model(Zoo(folder / "zoo", 1), CASE, "seed0", 4),
         ),
         "circuit": (model / "circuit.json", read_graph_file),
         "weights": (model / "model.safetensors", lambda path: load_trained(path.parent)),
-        "missing": (folder / "zoo" / "missing.json", lambda path: Zoo(path.parent).missing()),
+        "missing": (folder / "zoo" / "missing.json", lambda path: Zoo(path.parent, 1).missing()),
         "submission": (submission / "submission.json", lambda path: read_submission(path.parent)),
         "table": (
             submission / "scores" / CASE / "seed0.csv",

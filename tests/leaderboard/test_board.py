@@ -30,7 +30,7 @@ def row(standings: pd.DataFrame, name: str) -> pd.Series:
 
 
 def test_slices_part_the_structural_cases() -> None:
-    slices = list_slices(certified_models())
+    slices = list_slices(certified_models(1))
     assert (slices[0].key, slices[0].kind) == ("structural", "suite")
     structural = slices[0].cases
     assert set(structural) <= set(list_cases("structural"))
@@ -91,8 +91,8 @@ def test_methods_are_in_order_and_share_ranks(make: Make, models: Models) -> Non
 
 def test_ranks_and_intervals_are_those_of_enough_cases(maker: Callable[..., Make]) -> None:
     """Twelve structural cases have both; a family of fewer has means alone, and keeps its order."""
-    cases = load_slice(list_slices(certified_models()), "structural").cases[:12]
-    models = {k: m for k, m in certified_models().items() if m.case in cases}
+    cases = load_slice(list_slices(certified_models(1)), "structural").cases[:12]
+    models = {k: m for k, m in certified_models(1).items() if m.case in cases}
     make = maker(models)
     made = board(models, make("worse", noise=2.0), make("best", noise=0), make("equal", noise=0))
     standings = made.standings()

@@ -36,7 +36,7 @@ def test_a_board_is_a_run_with_its_table(make: Callable[..., Submission], tmp_pa
     standings = Board.of(submissions).standings("degenerate", "head")
     assert run.exit_code == 0
     assert (run.config["slice"], run.config["view"]) == ("degenerate", "head")
-    models = certified_models()
+    models = certified_models(1)
     assert run.config["models"] == {key: model.weights for key, model in models.items()}
     table = run.tables["leaderboard"]
     assert table["columns"] == list(standings.columns)

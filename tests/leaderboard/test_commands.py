@@ -98,7 +98,7 @@ def test_from_files_of_scores_to_a_submission(models: Models, tmp_path: Path) ->
     ],
 )
 def test_submit_says_what_is_wrong(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    graph = certified_models()[KEY].circuit.graph
+    graph = certified_models(1)[KEY].circuit.graph
     file = graph_file(graph, scores=pd.Series(0.0, range(graph.n_edges)).to_numpy())
     write_graph_file(file, tmp_path / "mine" / f"{KEY}.json")
     (tmp_path / "list.json").write_text("[]")

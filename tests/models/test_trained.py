@@ -16,19 +16,19 @@ from safetensors.torch import load_file, save_file
 
 from knowncircuits.errors import ResultError
 from knowncircuits.models.trained import FILES, load_trained, save_trained
-from knowncircuits.models.zoo import SHIPPED
+from knowncircuits.models.zoo import shipped
 
 NAME = "fraction_of_x"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return shutil.copytree(SHIPPED.place(NAME, "seed0"), tmp_path / "model")
+    return shutil.copytree(shipped(1).place(NAME, "seed0"), tmp_path / "model")
 
 
 def test_a_certificate_holds_for_one_placement(folder: Path) -> None:
     """The placement decides what the circuit is; sizes and weights are the same."""
-    shutil.copy(SHIPPED.place(NAME, "shuffled") / "config.json", folder)
+    shutil.copy(shipped(1).place(NAME, "shuffled") / "config.json", folder)
     with pytest.raises(ResultError, match="expected a certificate of placement .*, got one of"):
         load_trained(folder)
     assert load_trained(folder, certified=False).certificate is None

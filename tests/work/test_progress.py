@@ -16,7 +16,7 @@ from knowncircuits.cli.lines import BETWEEN, FIRST, Lines, duration
 from knowncircuits.cli.progress import Bars
 from knowncircuits.evaluation.effects import realism
 from knowncircuits.leaderboard import rank_submissions, read_submissions
-from knowncircuits.models.zoo import SHIPPED, check_model
+from knowncircuits.models.zoo import check_model, shipped
 from knowncircuits.models.zoo.produce import with_certificate
 from knowncircuits.work.processes import run_jobs
 from knowncircuits.work.progress import Report, heard_by, part, reported
@@ -54,7 +54,7 @@ def test_a_part_has_a_name_a_beginning_and_an_end() -> None:
 @pytest.mark.parametrize("method", ["exact", "eap", "acdc", "sp"])
 def test_methods_say_how_far_they_are(method: str) -> None:
     heard: list[tuple[int, int]] = []
-    task = kc.make_task(kc.load_model("fraction_of_x"), n_pairs=20)
+    task = kc.make_task(kc.load_model("fraction_of_x", zoo=1), n_pairs=20)
     options = {"eap": {"batch_size": 5}, "exact": {"batch_size": 64}, "sp": {"steps": 4}}
     with heard_by(lambda told: heard.append((told.done, told.total))):
         kc.discover(method, task, **options.get(method, {}))
@@ -66,7 +66,7 @@ def test_effects_say_how_far_they_are() -> None:
     """They once stood at 0 of 1 until all was done."""
     heard: list[tuple[int, int]] = []
     with heard_by(lambda told: heard.append((told.done, told.total))):
-        table = kc.causal_effects(kc.load_model("fraction_of_x"), n_inputs=5, scales=[1])
+        table = kc.causal_effects(kc.load_model("fraction_of_x", zoo=1), n_inputs=5, scales=[1])
     n = table["node"].nunique()
     assert heard == [(i, n) for i in range(1, n + 1)]
 
@@ -74,11 +74,14 @@ def test_effects_say_how_far_they_are() -> None:
 @pytest.mark.parametrize(
     ("work", "parts"),
     [
-        (lambda: with_certificate(kc.load_model("fraction_of_x"), n_pairs=60), ["certificate"]),
+        (
+            lambda: with_certificate(kc.load_model("fraction_of_x", zoo=1), n_pairs=60),
+            ["certificate"],
+        ),
         (
             lambda: realism(
                 "fraction_of_x",
-                kc.load_model("fraction_of_x", "seed1"),
+                kc.load_model("fraction_of_x", "seed1", zoo=1),
                 scales=[1],
                 n_inputs=5,
                 n_pairs=20,
@@ -110,7 +113,7 @@ def test_checks_of_models_have_no_loop_of_their_own() -> None:
     """They are short: what is shown is the model's name."""
     heard: list[Report] = []
     with heard_by(heard.append), part("a"):
-        assert check_model(SHIPPED, "fraction_of_x", "seed0", 16) == ()
+        assert check_model(shipped(1), "fraction_of_x", "seed0", 16) == ()
     assert heard == [Report("a"), Report("")]
 
 

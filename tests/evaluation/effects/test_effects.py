@@ -319,7 +319,7 @@ def test_compiled_models_are_enumerated(name: str, length: int, n: int) -> None:
 
 @pytest.mark.parametrize("name", ["fraction_of_x", "histogram", "trend", "sum_with_previous"])
 def test_trained_models_have_the_compiled_ones_effects(name: str) -> None:
-    trained = kc.load_model(name)
+    trained = kc.load_model(name, zoo=1)
     low = causal_effects(trained, scales=[1]).set_index("node")
     high = causal_effects(trained.compiled, scales=[1]).set_index("node")["effect"]
     assert (low["effect"][low["status"] == "out"] < 5e-4).all()  # 0.000
@@ -331,7 +331,7 @@ def test_trained_models_have_the_compiled_ones_effects(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["fraction_of_x", "histogram"])
 def test_trained_models_through_hooks(name: str) -> None:
-    trained = kc.load_model(name)
+    trained = kc.load_model(name, zoo=1)
     ids = trained.compiled.draw(8, 0)
     for row in causal_effects(trained, inputs=ids, scales=[1]).itertuples():
         flips = interchange_flips(trained.compiled, trained.model, ids, row.node)
@@ -357,7 +357,7 @@ def test_labels_are_the_programs_outputs() -> None:
 
 
 def test_the_frame_is_tidy() -> None:
-    trained = kc.load_model("fraction_of_x")
+    trained = kc.load_model("fraction_of_x", zoo=1)
     columns = ["model", "node", "kind", "layer", "status"]
     columns += ["ablation", "scale", "effect", "n", "n_changed"]
     frame = causal_effects(trained, n_inputs=10, scales=[0.5, 1])
@@ -415,7 +415,7 @@ def test_one_position_at_a_time() -> None:
 
 
 def test_the_wide_form() -> None:
-    trained = kc.load_model("fraction_of_x")
+    trained = kc.load_model("fraction_of_x", zoo=1)
     parts = [
         causal_effects(
             trained, n_inputs=10, scales=[1, 0.5], ablation=ablation, nodes=["m0", "embed"]
@@ -437,7 +437,7 @@ def test_the_wide_form() -> None:
 
 @pytest.mark.long
 def test_order_and_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = kc.load_model("fraction_of_x")
+    trained = kc.load_model("fraction_of_x", zoo=1)
     ids = trained.compiled.draw(30, 0)
     wanted = causal_effects(trained, inputs=ids)
     shuffled = causal_effects(trained, inputs=ids[torch.randperm(30)])
@@ -456,7 +456,7 @@ def test_what_lies_on_the_border_has_not_changed() -> None:
 
 
 def test_pairs_are_chosen_at_random() -> None:
-    trained = kc.load_model("fraction_of_x")
+    trained = kc.load_model("fraction_of_x", zoo=1)
     every = causal_effects(trained, n_inputs=20, scales=[1])
     for n_pairs in (380, 1000):
         got = causal_effects(trained, n_inputs=20, scales=[1], n_pairs=n_pairs)
@@ -499,7 +499,7 @@ def test_any_model_with_the_primitive(kind: str) -> None:
 
 
 def test_interpbenchs_models_have_our_labels() -> None:
-    trained = kc.load_model("fraction_of_x")
+    trained = kc.load_model("fraction_of_x", zoo=1)
     theirs = InterpBenchModel(trained.model, trained.circuit, FRACTION, {})
     wanted = causal_effects(trained, n_inputs=20, scales=[1, 2])
     pd.testing.assert_frame_equal(causal_effects(theirs, n_inputs=20, scales=[1, 2]), wanted)

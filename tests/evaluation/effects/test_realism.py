@@ -35,7 +35,7 @@ SCALES = (0.5, 1.0)
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return load_model("fraction_of_x")
+    return load_model("fraction_of_x", zoo=1)
 
 
 @pytest.fixture(scope="module")

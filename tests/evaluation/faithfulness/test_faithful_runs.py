@@ -21,7 +21,7 @@ from knowncircuits.evaluation.runs.running import run
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, write_graph_file
-from knowncircuits.models.zoo import SHIPPED, load_model
+from knowncircuits.models.zoo import load_model, shipped
 
 MODELS = [("fraction_of_x", "seed0"), ("fraction_of_x", "shuffled"), ("histogram", "seed0")]
 runner = CliRunner()
@@ -48,14 +48,14 @@ def test_the_table_is_made_of_single_results(results: list[Result], table: pd.Da
     assert list(table["method"].unique()) == ["eap", "random", "truth"]
     rows = table.groupby(["method", "case", "variant", "seed"])
     for result in results:
-        trained = load_model(result.case, result.variant)
+        trained = load_model(result.case, result.variant, zoo=1)
         task = make_task(trained, 10, result.seed)
         found = faithfulness(task, result.scores, trained.circuit, construction="greedy")
         row = rows.get_group((result.label, result.case, result.variant, result.seed))
         assert row["f"].tolist() == pytest.approx(found.f, abs=1e-6)
         assert row["cpr"].unique() == pytest.approx([found.cpr], abs=1e-6)
         assert row["nominal"].tolist() == list(found.nominal)
-    trained = load_model("histogram")
+    trained = load_model("histogram", zoo=1)
     task = make_task(trained, 10, 1)
     scores = discover("truth", task, circuit=trained.circuit)
     expected = faithfulness(task, scores, construction="greedy", rank_by="signed")
@@ -82,12 +82,12 @@ def test_several_processes_measure_the_same(results: list[Result], table: pd.Dat
 
 
 def test_a_model_of_ones_own(tmp_path: Path, table: pd.DataFrame) -> None:
-    own = SHIPPED.place("fraction_of_x", "seed0")
+    own = shipped(1).place("fraction_of_x", "seed0")
     results = run([Settings("eap", 10)], [("fraction_of_x", own)], tmp_path)
     found = faithfulness_table(results, model=own, construction="greedy")
-    shipped = table.query("case == 'fraction_of_x' and variant == 'seed0' and seed == 0")
+    kept = table.query("case == 'fraction_of_x' and variant == 'seed0' and seed == 0")
     for method in ("eap", "truth"):
-        expected = shipped.loc[shipped["method"] == method, "f"].tolist()
+        expected = kept.loc[kept["method"] == method, "f"].tolist()
         assert found.loc[found["method"] == method, "f"].tolist() == expected
     with pytest.raises(ResultError, match="the folder of your own model of fraction_of_x"):
         faithfulness_table(results)

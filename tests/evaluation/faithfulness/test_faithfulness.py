@@ -116,7 +116,7 @@ def test_equal_circuits_are_run_once_and_the_whole_model_never() -> None:
 
 @pytest.mark.parametrize("case", ["fraction_of_x", "histogram", "zero_duplicates"])
 def test_the_true_circuit_of_a_certified_model_is_faithful(case: str) -> None:
-    trained = load_model(case)
+    trained = load_model(case, zoo=1)
     for ablation in ("resample", "mean"):
         task = make_task(trained, 50, ablation=ablation)
         scores = discover("truth", task, circuit=trained.circuit)
@@ -173,7 +173,7 @@ def test_conventions_are_in_the_result(construction: str) -> None:
 
 
 def test_results_as_json_and_as_frames() -> None:
-    trained = load_model("fraction_of_x")
+    trained = load_model("fraction_of_x", zoo=1)
     task = make_task(trained, 10)
     scores = discover("eap", task)
     found = faithfulness(task, scores, trained.circuit, size_by="actual")
@@ -227,7 +227,7 @@ def test_completeness_and_minimality_in_plain_loops() -> None:
 
 
 def test_a_needless_and_a_missing_edge_show() -> None:
-    trained = load_model("fraction_of_x")
+    trained = load_model("fraction_of_x", zoo=1)
     task, truth = make_task(trained, 50), trained.circuit
     right = true_circuit(truth)
     whole = completeness(task, right, truth)

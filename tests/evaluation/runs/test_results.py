@@ -60,7 +60,7 @@ def test_every_form_of_scores_of_edges(task: Task, tmp_path: Path) -> None:
 
 def test_names_are_read_in_any_order() -> None:
     """A Series that was sorted by size once scored .454, read by position, where a dict has 1."""
-    trained = load_model("fraction_of_x")
+    trained = load_model("fraction_of_x", zoo=1)
     task = make_task(trained, 50)
     values = discover("exact", task).values
     ordered = pd.Series(values, index=list(task.graph.edges)).sort_values(ascending=False)

@@ -35,7 +35,7 @@ from knowncircuits.evaluation.scoring.scores import score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.trained import load_trained
-from knowncircuits.models.zoo import SHIPPED, load_model
+from knowncircuits.models.zoo import load_model, shipped
 from knowncircuits.work.threads import threads
 
 CASES = tuple((case, "compiled") for case in ("fraction_of_x", "histogram", "reverse"))
@@ -179,7 +179,7 @@ def test_results_are_read_from_files_and_folders(tmp_path: Path) -> None:
 def test_the_truth_is_that_of_the_model_that_is_run_on(tmp_path: Path) -> None:
     name = "fraction_of_x"
     (result,) = run([Settings("exact", n_pairs=10)], [(name, "seed0")], tmp_path)
-    trained = load_model(name)
+    trained = load_model(name, zoo=1)
     assert result.circuit == trained.circuit
     assert trained.certificate is not None
     assert result.settings["model"] == trained.certificate.weights
@@ -188,7 +188,7 @@ def test_the_truth_is_that_of_the_model_that_is_run_on(tmp_path: Path) -> None:
 def test_models_of_ones_own_have_names_of_their_own(tmp_path: Path) -> None:
     """By folder and content: none is taken for another one, nor for the shipped model."""
     name, settings = "fraction_of_x", [Settings("exact", n_pairs=10)]
-    folder, other = (SHIPPED.place(name, variant) for variant in ("seed0", "seed1"))
+    folder, other = (shipped(1).place(name, variant) for variant in ("seed0", "seed1"))
     copied = tmp_path / "my models" / "seed0"
     shutil.copytree(other, copied)
     results = run(settings, [(name, p) for p in (folder, other, copied, "seed0")], tmp_path / "r")
@@ -350,7 +350,7 @@ def test_a_run_has_its_own_number_of_threads(
 
 def test_subjects_that_there_are_not(tmp_path: Path) -> None:
     settings = [Settings("exact")]
-    with pytest.raises(UnknownNameError, match="unknown variant"):
+    with pytest.raises(UnknownNameError, match="unknown variant of zoo 1"):
         run(settings, [("fraction_of_x", "seed7")], tmp_path)
     with pytest.raises(ResultError, match="expected the folder of a trained model"):
         run(settings, [("fraction_of_x", tmp_path)], tmp_path)

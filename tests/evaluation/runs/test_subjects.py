@@ -7,13 +7,13 @@ import pytest
 from knowncircuits.cases import CASES
 from knowncircuits.errors import InputError, ResultError
 from knowncircuits.evaluation.runs.subjects import load_subject, own_subject, shipped_subjects
-from knowncircuits.models.zoo import SHIPPED
+from knowncircuits.models.zoo import shipped
 
-FOLDER = SHIPPED.place("histogram", "seed0")
+FOLDER = shipped(1).place("histogram", "seed0")
 
 
 def test_shipped_models_are_found_case_by_case() -> None:
-    without = next(name for name in CASES if not SHIPPED.holds(name, "seed0"))
+    without = next(name for name in CASES if not shipped(1).holds(name, "seed0"))
     found = shipped_subjects(["histogram", without, "fraction_of_x"], ["seed0"])
     assert found == [("histogram", "seed0"), ("fraction_of_x", "seed0")]
 

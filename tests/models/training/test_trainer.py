@@ -145,7 +145,7 @@ def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
     """Of four layers that start from three, the last is as it would have been, and so the readout
     for another number of answers than the other gives."""
     compiled = load_case("median").compile()
-    other = load_model("sort")
+    other = load_model("sort", zoo=1)
     low = low_level_config(compiled, n_heads=2, d_model=96, d_head=96)
     placement = Correspondence.same_names(compiled.circuit, low.graph)
     drawn = Trainer(compiled, placement, low, SHORT).placed.model
@@ -159,7 +159,7 @@ def test_a_model_that_starts_from_another_has_its_first_layers() -> None:
 
 def test_tokens_have_the_embeddings_that_they_had() -> None:
     """Also where the other model knows more of them."""
-    compiled, other = load_case("sort_unique_numbers").compile(), load_model("sort")
+    compiled, other = load_case("sort_unique_numbers").compile(), load_model("sort", zoo=1)
     low = low_level_config(compiled, n_heads=2, d_model=96, d_head=96)
     placement = Correspondence.same_names(compiled.circuit, low.graph)
     model = Trainer(compiled, placement, low, SHORT, start=other).placed.model
@@ -169,7 +169,7 @@ def test_tokens_have_the_embeddings_that_they_had() -> None:
 
 
 def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
-    trained = load_model("fraction_of_x")
+    trained = load_model("fraction_of_x", zoo=1)
     parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
     started = Trainer(*parts, start=trained)
     assert started.ending.validate().passed
@@ -179,7 +179,7 @@ def test_a_model_that_starts_from_a_certified_one_passes_at_once() -> None:
 
 @pytest.mark.parametrize("cooldown", [0, 100])
 def test_training_ends_where_validation_passes_or_cools_down_first(cooldown: int) -> None:
-    trained = load_model("fraction_of_x")
+    trained = load_model("fraction_of_x", zoo=1)
     config = dataclasses.replace(SHORT, cooldown=cooldown)
     parts = trained.compiled, trained.correspondence, trained.model.config, config
     started = Trainer(*parts, start=trained)
@@ -203,7 +203,7 @@ def test_training_ends_where_validation_passes_or_cools_down_first(cooldown: int
     ],
 )
 def test_models_that_are_no_start(name: str, sizes: dict[str, int], message: str) -> None:
-    start = load_model("fraction_of_x")
+    start = load_model("fraction_of_x", zoo=1)
     compiled = load_case(name).compile()
     low = dataclasses.replace(
         start.model.config,
@@ -235,7 +235,7 @@ def test_norms_are_those_of_the_same_place(norm: Norm) -> None:
 def test_checkpoints_of_another_start_are_refused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     trainer(SHORT).save(checkpoint)
-    trained = load_model("fraction_of_x")
+    trained = load_model("fraction_of_x", zoo=1)
     parts = trained.compiled, trained.correspondence, trained.model.config, SHORT
     with pytest.raises(ResultError, match="from "):
         Trainer(*parts, start=trained).load(checkpoint)

@@ -29,6 +29,7 @@ from knowncircuits.models.zoo import (
     plan_model,
     produce,
 )
+from knowncircuits.models.zoo.produce import find_start
 from knowncircuits.transformer import weights_hash
 
 NAME = "fraction_of_x"
@@ -39,7 +40,7 @@ EASY = {**SHORT, "n_inputs": 2000, "validate_every": 50, "steps": 600, "d_model"
 
 @pytest.fixture
 def zoo(tmp_path: Path) -> Zoo:
-    return Zoo(tmp_path / "zoo")
+    return Zoo(tmp_path / "zoo", 1)
 
 
 def recipes(folder: Path, **by_case: dict[str, Any]) -> Path:
@@ -58,17 +59,57 @@ def test_recipes_say_what_departs_from_the_defaults(tmp_path: Path) -> None:
     sizes = {"layers": 3, "heads": 5, "d_model": 20, "d_head": 7}
     shuffled = {**sizes, "betas": [0.8, 0.9], "restarts": [3, 7]}
     path.write_text(json.dumps({NAME: {"seed0": {"steps": 7}, "shuffled": shuffled}}))
-    assert plan_model("histogram", recipes=path) == Plan("histogram")
-    assert plan_model(NAME, recipes=path) == Plan(NAME, TrainingConfig(steps=7))
+    assert plan_model("histogram", zoo=1, recipes=path) == Plan("histogram", zoo=1)
+    assert plan_model(NAME, zoo=1, recipes=path) == Plan(NAME, TrainingConfig(steps=7), zoo=1)
     # A variant without a recipe has that of seed0.
-    assert plan_model(NAME, "seed1", path) == Plan(NAME, TrainingConfig(steps=7, seed=1))
-    plan = plan_model(NAME, "shuffled", path)
+    seed1 = Plan(NAME, TrainingConfig(steps=7, seed=1), zoo=1)
+    assert plan_model(NAME, "seed1", 1, path) == seed1
+    plan = plan_model(NAME, "shuffled", 1, path)
     assert plan.config == TrainingConfig(seed=2, betas=(0.8, 0.9), restarts=(3, 7))
     trainer = plan.trainer()
     low = trainer.placed.model.config
     assert (low.n_layers, low.n_heads, low.d_model, low.d_head) == (3, 5, 20, 7)
     placed = trainer.placed.correspondence.nodes
     assert any(place != node for node, place in placed.items())
+
+
+def test_every_model_of_zoo_2_is_placed_by_its_case_and_seed(tmp_path: Path) -> None:
+    sizes = {"layers": 4, "heads": 8, "d_model": 16}
+    path = recipes(tmp_path, fraction_of_x=sizes, histogram=sizes)
+    plans = {
+        (name, variant): plan_model(name, variant, 2, path)
+        for name in (NAME, "histogram")
+        for variant in ("seed0", "seed1", "seed2")
+    }
+    assert [plan.config.seed for plan in plans.values()] == [0, 1, 2, 0, 1, 2]
+    assert len({plan.shuffle for plan in plans.values()}) == len(plans)
+    assert None not in {plan.shuffle for plan in plans.values()}
+    heads = {
+        edge.placed(placed.nodes).source
+        for plan in plans.values()
+        for placed in [plan.trainer().placed.correspondence]
+        for edge in placed.high.carrying_edges
+        if edge.source.kind == "head"
+    }
+    assert len(heads) > 3  # two of six may meet by chance
+    with pytest.raises(UnknownNameError, match="unknown variant of zoo 2 'shuffled'; known: seed0"):
+        plan_model(NAME, "shuffled", 2, path)
+
+
+def test_a_shuffled_model_is_placed_as_the_one_that_it_starts_from(tmp_path: Path) -> None:
+    """Whose circuit it takes over; what it has beside that goes elsewhere."""
+    start = load_model("sort", zoo=1)
+    low = start.model.config
+    sizes = {"layers": low.n_layers + 1, "heads": low.n_heads, "d_head": low.d_head}
+    recipe = {**SHORT, **sizes, "d_model": low.d_model, "start": "zoo1/sort"}
+    path = recipes(tmp_path, median=recipe)
+    plan = plan_model("median", "seed1", 2, path)
+    assert find_start("zoo1/sort", 2) == find_start("sort/seed0", 1) == find_start("sort", 1)
+    nodes = plan.trainer().placed.correspondence.nodes
+    shared = {node: place for node, place in start.correspondence.nodes.items() if node in nodes}
+    assert len(shared) > 4
+    assert {node: nodes[node] for node in shared} == shared
+    assert set(nodes) - set(shared)
 
 
 def test_a_shuffled_placement_moves_something() -> None:
@@ -92,8 +133,11 @@ def test_a_shuffled_placement_moves_something() -> None:
         ({"stepps": 3}, "got stepps"),
         ({"seed": 3}, "expected no seed"),
         ({"steps": 0}, "steps to be greater than 0"),
-        ({"start": 3}, "expected the name of a case to start from, got 3"),
+        ({"start": 3}, "expected the name of a model to start from, got 3"),
         ({"start": "balanced_words"}, "shipped model to start from, got balanced_words"),
+        ({"start": "identity/seed2"}, "shipped model to start from, got identity/seed2"),
+        ({"start": "zoo2/identity/shuffled"}, "model to start from, got zoo2/identity/shuffled"),
+        ({"start": "zoo1"}, "shipped model to start from, got zoo1"),
         ({"steps": "many"}, "no recipe for seed0"),
         (["steps"], "no recipe for seed0"),
     ],
@@ -109,7 +153,7 @@ def test_wrong_recipes_are_found_before_anything_runs(
 def test_wrong_names_and_files(zoo: Zoo, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown case"):
         make(zoo, recipes(tmp_path), "fraction_of_y")
-    with pytest.raises(UnknownNameError, match="unknown variant"):
+    with pytest.raises(UnknownNameError, match="unknown variant of zoo 1"):
         make_models(zoo, [(NAME, "seed7")])
     with pytest.raises(ResultError, match="no recipe for"):
         make(zoo, tmp_path / "none.json", NAME)
@@ -136,7 +180,7 @@ def test_certified_models_are_put_there_and_left_alone(zoo: Zoo, tmp_path: Path)
 
 def test_a_recipe_may_start_from_a_shipped_model(zoo: Zoo, tmp_path: Path) -> None:
     """Which goes down with the model, and in the entry of one that fails."""
-    start = load_model("identity")
+    start = load_model("identity", zoo=1)
     low = start.model.config
     sizes = {"layers": low.n_layers, "heads": low.n_heads, "d_model": low.d_model}
     recipe = {**SHORT, **sizes, "start": "identity", "steps": 1}
@@ -220,7 +264,7 @@ def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
     assert done.exit_code == 1, done.output
     assert "identity seed0: not certified, 20 steps" in done.output
     assert "2 models: 0 certified, 2 not; 2 trained now" in done.output
-    assert set(Zoo(folder).missing()) == {"identity", "negate"}
+    assert set(Zoo(folder, 1).missing()) == {"identity", "negate"}
     again = CliRunner().invoke(app, ["models", "train", "-c", "identity", "-c", "negate", *options])
     assert "0 trained now" in again.output
 

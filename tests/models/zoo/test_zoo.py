@@ -16,17 +16,24 @@ from typer.testing import CliRunner
 
 import knowncircuits as kc
 from knowncircuits.cli import app
-from knowncircuits.errors import ModelError, ResultError, UnknownNameError
+from knowncircuits.errors import InputError, ModelError, ResultError, UnknownNameError
 from knowncircuits.models.certificates.agreement import Agreement
 from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.certificates.thresholds import EVERY_EDGE
+from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.trained import load_trained, save_trained
-from knowncircuits.models.zoo import SHIPPED, VARIANTS, Zoo, check_model, plan_model
+from knowncircuits.models.zoo import VARIANTS, Zoo, check_model, plan_model, shipped
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS, is_missed
 from knowncircuits.models.zoo.listing import best_attempts, describe_models
 from knowncircuits.transformer import weights_hash
 
-ALL = [(name, variant) for variant in VARIANTS for name in kc.list_models(variant=variant)]
+ALL: list[tuple[ZooVersion, str, str]] = [
+    (zoo, name, variant)
+    for zoo in VARIANTS
+    for variant in VARIANTS[zoo]
+    for name in kc.list_models(variant=variant, zoo=zoo)
+]
+OF_ZOO_1 = [(name, variant) for zoo, name, variant in ALL if zoo == 1]
 NAME = "fraction_of_x"
 LIMIT = 60_000_000  # bytes of everything in the zoo
 LARGE = 100_000  # bytes of weights of which checking takes seconds
@@ -37,13 +44,13 @@ runner = CliRunner()
 @pytest.fixture
 def zoo(tmp_path: Path) -> Zoo:
     """A copy of one shipped model, to be tampered with."""
-    copy = Zoo(tmp_path)
-    shutil.copytree(SHIPPED.place(NAME, "seed0"), copy.place(NAME, "seed0"))
+    copy = Zoo(tmp_path, 1)
+    shutil.copytree(shipped(1).place(NAME, "seed0"), copy.place(NAME, "seed0"))
     return copy
 
 
-def is_large(name: str, variant: str) -> bool:
-    return (SHIPPED.place(name, variant) / "model.safetensors").stat().st_size > LARGE
+def is_large(zoo: ZooVersion, name: str, variant: str) -> bool:
+    return (shipped(zoo).place(name, variant) / "model.safetensors").stat().st_size > LARGE
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -59,26 +66,32 @@ def leak(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "variant"),
+    ("version", "name", "variant"),
     [pytest.param(*model, marks=[pytest.mark.long] * is_large(*model)) for model in ALL],
 )
-def test_every_shipped_model_is_measured_again(name: str, variant: str) -> None:
-    assert check_model(SHIPPED, name, variant) == ()
+def test_every_shipped_model_is_measured_again(
+    version: ZooVersion, name: str, variant: str
+) -> None:
+    assert check_model(shipped(version), name, variant) == ()
 
 
-def test_the_shipped_models_are_small() -> None:
-    assert sum(p.stat().st_size for p in SHIPPED.folder.rglob("*") if p.is_file()) < LIMIT
+@pytest.mark.parametrize("version", VARIANTS)
+def test_the_shipped_models_are_small(version: ZooVersion) -> None:
+    files = (p for p in shipped(version).folder.rglob("*") if p.is_file())
+    assert sum(p.stat().st_size for p in files) < LIMIT
 
 
-def test_every_folder_is_a_model_that_is_listed_and_not_missing() -> None:
-    folders = {p.parent for p in SHIPPED.folder.glob("*/*/*") if p.parent.name != "__pycache__"}
-    assert folders == {SHIPPED.place(*model) for model in ALL}
-    missing = {(name, v) for name, variants in SHIPPED.missing().items() for v in variants}
-    assert not missing & set(ALL)
+@pytest.mark.parametrize("version", VARIANTS)
+def test_every_folder_is_a_model_that_is_listed_and_not_missing(version: ZooVersion) -> None:
+    shelf, listed = shipped(version), {model[1:] for model in ALL if model[0] == version}
+    folders = {p.parent for p in shelf.folder.glob("*/*/*") if ".work" not in p.parts}
+    assert folders == {shelf.place(*model) for model in listed}
+    missing = {(name, v) for name, variants in shelf.missing().items() for v in variants}
+    assert not missing & listed
 
 
 def test_a_model_is_loaded_with_all_that_belongs_to_it() -> None:
-    trained = kc.load_model(NAME)
+    trained = kc.load_model(NAME, zoo=1)
     assert trained.certificate is not None
     assert trained.certificate.passed
     assert trained.case.name == NAME
@@ -86,26 +99,26 @@ def test_a_model_is_loaded_with_all_that_belongs_to_it() -> None:
     assert trained.training["steps"] > 0
     assert trained.circuit == trained.correspondence.circuit
     assert not any(p.requires_grad for p in trained.model.parameters())
-    assert NAME in kc.list_models("structural")
+    assert NAME in kc.list_models("structural", zoo=1)
 
 
 @pytest.mark.parametrize(
     ("name", "variant", "message"),
     [
         ("fraction_of_y", "seed0", "unknown case 'fraction_of_y'; did you mean fraction_of_x"),
-        (NAME, "seed00", "unknown variant 'seed00'; did you mean seed0"),
+        (NAME, "seed00", "unknown variant of zoo 1 'seed00'; did you mean seed0"),
     ],
 )
 def test_unknown_names(name: str, variant: str, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
-        kc.load_model(name, variant)
+        kc.load_model(name, variant, zoo=1)
 
 
 def test_models_are_described_by_their_certificates() -> None:
-    models = SHIPPED.among([NAME, "histogram"], ["seed1", "seed0"])
+    models = shipped(1).among([NAME, "histogram"], ["seed1", "seed0"])
     assert models == [(n, kind) for kind in ("seed1", "seed0") for n in (NAME, "histogram")]
-    for (name, variant), row in zip(models, describe_models(SHIPPED, models), strict=True):
-        trained = kc.load_model(name, variant)
+    for (name, variant), row in zip(models, describe_models(shipped(1), models), strict=True):
+        trained = kc.load_model(name, variant, zoo=1)
         certificate = trained.certificate
         assert certificate is not None
         assert (row["case"], row["variant"]) == (name, variant)
@@ -119,28 +132,28 @@ def test_the_best_attempt_stands_for_a_missing_model(zoo: Zoo) -> None:
     attempts = [{"reason": "2 thresholds missed", "steps": 9}, {"reason": "worse", "steps": 5}]
     zoo.write_missing({"histogram": {"seed0": attempts, "seed1": []}, "reverse": {"seed0": []}})
     best = {"case": "histogram", "variant": "seed0", "steps": 9, "reason": "2 thresholds missed"}
-    assert best_attempts(zoo, ["histogram", "reverse"], list(VARIANTS)) == [best]
+    assert best_attempts(zoo, ["histogram", "reverse"], list(VARIANTS[1])) == [best]
     assert best_attempts(zoo, ["histogram"], ["seed1"]) == []
     assert best_attempts(zoo, ["reverse"], ["seed0"]) == []
 
 
 def test_unknown_suites_and_variants_are_not_listed() -> None:
     with pytest.raises(UnknownNameError, match="unknown suite"):
-        kc.list_models("none")
-    with pytest.raises(UnknownNameError, match="unknown variant"):
-        kc.list_models(variant="none")
+        kc.list_models("none", zoo=1)
+    with pytest.raises(UnknownNameError, match="unknown variant of zoo 1"):
+        kc.list_models(variant="none", zoo=1)
 
 
 def test_a_case_without_a_model_says_why(zoo: Zoo) -> None:
-    with pytest.raises(ModelError, match="no trained model seed0 of histogram; `knowncircuits tra"):
+    with pytest.raises(ModelError, match="model seed0 of histogram in zoo 1; `knowncircuits tra"):
         zoo.load("histogram")
-    with pytest.raises(ModelError, match=rf"seed1 of {NAME} \(but seed0\); `knowncircuits train"):
+    with pytest.raises(ModelError, match=rf"seed1 of {NAME} in zoo 1 \(but seed0\); `knowncirc"):
         zoo.load(NAME, "seed1")
     zoo.write_missing({"histogram": {"seed0": [{"reason": "3 thresholds missed"}]}})
     with pytest.raises(ModelError, match=r"tried in vain: 3 thresholds missed \(missing.json\);"):
         zoo.load("histogram")
     zoo.write_missing({"histogram": {"seed0": [{"reason": "not trained yet", "steps": 0}]}})
-    with pytest.raises(ModelError, match=r"seed0 of histogram; not trained yet \(missing.json\);"):
+    with pytest.raises(ModelError, match=r"histogram in zoo 1; not trained yet \(missing.json\);"):
         zoo.load("histogram")
 
 
@@ -262,7 +275,7 @@ def test_positions_that_are_wrong_together_raise_no_alarm() -> None:
 
 
 def test_summaries_count_what_is_not_measured_as_worst() -> None:
-    certificate = kc.load_model(NAME).certificate
+    certificate = kc.load_model(NAME, zoo=1).certificate
     assert certificate is not None
     summary = Summary.of(certificate)
     assert (summary.edges_in, summary.edges_out) == (3, 105)
@@ -274,24 +287,31 @@ def test_summaries_count_what_is_not_measured_as_worst() -> None:
     assert Summary.of(replace(certificate, sets={})).all_outside == 1.0
 
 
-def test_every_shipped_recipe_can_be_followed() -> None:
-    recipes = json.loads((SHIPPED.folder / "recipes.json").read_text())
-    assert all(set(variants) <= set(VARIANTS) for variants in recipes.values())
-    for name, variants in recipes.items():
+@pytest.mark.parametrize("version", VARIANTS)
+def test_every_shipped_recipe_can_be_followed(version: ZooVersion) -> None:
+    for name, variants in json.loads(shipped(version).recipes.read_text()).items():
         for variant in variants:
-            plan_model(name, variant)
+            plan_model(name, variant, version)
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_only_zoos_that_there_are_can_be_asked_for() -> None:
+    with pytest.raises(InputError, match="expected zoo 1 or 2, got 3"):
+        kc.load_model(NAME, zoo=3)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="no trained model seed0 of palindrome in zoo 2"):
+        Zoo(Path("nowhere"), 2).load("palindrome")
 
 
 def test_models_on_the_command_line(zoo: Zoo) -> None:
-    shipped = runner.invoke(app, ["models"])
-    assert shipped.exit_code == 0, shipped.output
-    rows = [line.split() for line in shipped.output.splitlines()]
+    first = runner.invoke(app, ["models", "--zoo", "1"])
+    assert first.exit_code == 0, first.output
+    rows = [line.split() for line in first.output.splitlines()]
     assert any(row[:4] == [NAME, "seed0", "2x4x12", "3/105"] for row in rows)
-    assert f"{len(ALL)} models" in shipped.output
+    assert f"{len(OF_ZOO_1)} models" in first.output
 
     attempt = {"reason": "2 thresholds missed", "steps": 10}
     zoo.write_missing({"histogram": {"seed0": [attempt]}, "reverse": {"seed1": [attempt]}})
-    folder = ["--folder", str(zoo.folder)]
+    folder = ["--folder", str(zoo.folder), "--zoo", "1"]
     listed = runner.invoke(app, ["models", "list", *folder, "--variant", "seed0"])
     assert "1 models" in listed.output
     assert "1 could not be certified" in listed.output
