@@ -125,6 +125,13 @@ class Circuit:
         found = {node for edge in self.carrying_edges for node in edge.ends}
         return tuple(node for node in self.graph.nodes if node in found)
 
+    @cached_property
+    def inside_nodes(self) -> tuple[Node, ...]:
+        """The nodes at either end of an edge that is in, in the graph's order."""
+        inside = self.labels == Label.IN
+        found = {*self.graph.source_of_edge[inside], *self.graph.target_of_edge[inside]}
+        return tuple(node for i, node in enumerate(self.graph.nodes) if i in found)
+
     @property
     def determined(self) -> Bool[np.ndarray, " edge"]:
         """Which edges are in or out: the ones that a method is scored on."""

@@ -123,7 +123,9 @@ def table(
     difficulty: Annotated[
         str | None, typer.Option(help="Mean over those that are shallow, middle or deep.")
     ] = None,
-    view: Annotated[str, typer.Option(help="edge, no-embed, head or node.")] = "edge",
+    view: Annotated[
+        str, typer.Option(help="edge, no-embed, circuit-nodes, head or node.")
+    ] = "edge",
     form: Annotated[
         Literal["table", BoardFormat], typer.Option("--format", help="What is printed.")
     ] = "table",

@@ -48,6 +48,8 @@ def summary_table(summary: Summary) -> Table:
         _number("AP", "average_precision"),
         _range("AP 95% cases", "average_precision"),
         _number("no embed", "no-embed"),
+        _number("circuit nodes", "circuit-nodes"),
+        _number("AP there", "circuit-nodes_ap"),
         _number("heads", "head"),
         _number("nodes", "node"),
         _number("P at size", "precision_at_size"),
@@ -56,7 +58,8 @@ def summary_table(summary: Summary) -> Table:
         _number("seconds", "seconds", ".2f"),
         Column("passes", _passes),
     ]
-    drops = "own F1,P at size,passes,no embed,nodes,heads,AUROC 95% pairs,seconds,AP 95% cases"
+    drops = "own F1,P at size,passes,no embed,nodes,heads,AP there,circuit nodes"
+    drops += ",AUROC 95% pairs,seconds,AP 95% cases"
     most = (*drops.split(","), "rank", "AUROC 95% cases")
     return Table(columns, summary.table.to_dict("records"), most, summary.title)
 

@@ -72,8 +72,9 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     """The methods over the rows of one suite; None where no case has a score of every method.
 
     The table has method; auroc and average_precision with `_low` and `_high` over cases and
-    `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed, head and
-    node; precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
+    `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed,
+    circuit-nodes, head and node, and the average precision of circuit-nodes, `circuit-nodes_ap`;
+    precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
     forward_passes and backward_passes for each pair of inputs. NaN where a method says nothing, and
     for intervals and ranks of too few cases or draws.
     """
@@ -92,9 +93,11 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     rows = pd.DataFrame(index=shared.columns)
     for value in ("auroc", "average_precision"):
         rows = rows.join(_with_intervals(edges, value))
-    for view in ("no-embed", "head", "node"):
+    for view in ("no-embed", "circuit-nodes", "head", "node"):
         of_view = table[(table["view"] == view) & table["case"].isin(shared.index)]
         rows[view] = case_means(of_view).mean()
+        if view == "circuit-nodes":
+            rows[f"{view}_ap"] = case_means(of_view, "average_precision").mean()
     for value in ("precision_at_size", "f1", *COSTS):
         rows[value] = case_means(edges.assign(**{value: edges[value].astype(float)}), value).mean()
     ranks = rank_ranges(shared)

@@ -108,8 +108,9 @@ def score(
     Args:
         scores: of every edge.
         circuit: the truth, over the same graph.
-        view: `edge`; `no-embed`, edges that do not leave the embedding of the tokens; `head`, with
-            q, k and v of a head as one; `node`, nodes that write.
+        view: `edge`; `no-embed`, edges that do not leave the embedding of the tokens;
+            `circuit-nodes`, edges between two nodes of the circuit; `head`, with q, k and v of a
+            head as one; `node`, nodes that write.
         resolution: scores that a share of the largest magnitude does not tell apart are ties, see
             `ranking.at_resolution`; 0 ties equal scores only.
 

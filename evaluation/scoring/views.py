@@ -1,4 +1,4 @@
-"""What is counted when scores meet a circuit: its edges, those not out of `embed`, heads, nodes."""
+"""What is counted when scores meet a circuit: all edges or some of them, heads, nodes."""
 
 from __future__ import annotations
 
@@ -49,9 +49,19 @@ def _projected(granularity: Granularity, circuit: Circuit) -> View:
 def _without_embed(circuit: Circuit) -> View:
     graph = circuit.graph
     others = np.array([node.kind not in ("embed", "input") for node in graph.sources])
-    others = others[graph.source_of_edge]
-    places = np.cumsum(others) - 1
-    return _view(places, circuit.labels[others], circuit.determined & others)
+    return _of_edges(circuit, others[graph.source_of_edge])
+
+
+def _between_circuit_nodes(circuit: Circuit) -> View:
+    graph, inside = circuit.graph, set(circuit.inside_nodes)
+    known = np.array([node in inside for node in graph.nodes])
+    return _of_edges(circuit, known[graph.source_of_edge] & known[graph.target_of_edge])
+
+
+def _of_edges(circuit: Circuit, chosen: Bool[np.ndarray, " edge"]) -> View:
+    """Some of the edges, each an item."""
+    places = np.cumsum(chosen) - 1
+    return _view(places, circuit.labels[chosen], circuit.determined & chosen)
 
 
 def _view(
@@ -61,7 +71,8 @@ def _view(
 ) -> View:
     """The determined items, of those of their edges that count."""
     determined = labels != Label.UNDETERMINED
-    edges = np.flatnonzero(counted & determined[item_of_edge])
+    edges = np.flatnonzero(counted)
+    edges = edges[determined[item_of_edge[edges]]]
     edges = edges[np.argsort(item_of_edge[edges], kind="stable")]
     sizes = np.bincount(item_of_edge[edges], minlength=len(labels))[determined]
     return View(
@@ -76,6 +87,8 @@ VIEWS: dict[str, Callable[[Circuit], View]] = {
     "edge": lambda circuit: _projected("edge", circuit),
     # Where the tokens are read is easy to see; these are the edges that are left to be found.
     "no-embed": _without_embed,
+    # Both ends are known to be in the circuit: is it known what joins them, and how?
+    "circuit-nodes": _between_circuit_nodes,
     "head": lambda circuit: _projected("head", circuit),  # q, k and v of a head as one
     "node": lambda circuit: _projected("node", circuit),  # that write, by what leaves them
 }

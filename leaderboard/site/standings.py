@@ -19,7 +19,13 @@ from knowncircuits.leaderboard.site.render import rank_text
 from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.truth import Certified
 
-VIEW_TEXTS = {"edge": "edges", "no-embed": "without embed", "head": "heads", "node": "nodes"}
+VIEW_TEXTS = {
+    "edge": "edges",
+    "no-embed": "without embed",
+    "circuit-nodes": "between circuit nodes",
+    "head": "heads",
+    "node": "nodes",
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ REAL = {  # by the parameter's name
     "option": ["steps=2", "steps=1e3", "batch_size=8", "batch_size=NaN", "thresholds=0.1,1"],
     "tokens": ["x", "a", "b"],
     "subject": ["scores.json", "circuit.json", "histogram"],
-    "view": ["edge", "head", "node", "no-embed"],
+    "view": ["edge", "head", "node", "no-embed", "circuit-nodes"],
     "device": ["cpu", "cuda"],
     "wandb_mode": ["disabled"],  # others would look for a network
     "jobs": ["1"],

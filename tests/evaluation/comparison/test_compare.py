@@ -123,7 +123,7 @@ def test_the_command_prints_and_writes(folder: Path, found: Comparison, tmp_path
         *(f"{name}.html" for name in plots),
     }
     scores = pd.read_csv(target / "scores.csv")
-    assert len(scores) == len(found.scores) == 4 * 4 * 4 * 2
+    assert len(scores) == len(found.scores) == 4 * 4 * 5 * 2
     assert set(pd.read_csv(target / "tests.csv")["suite"]) == {"structural", "degenerate"}
 
 

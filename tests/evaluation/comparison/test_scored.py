@@ -14,6 +14,7 @@ from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.runs.running import run
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.scoring.scores import score_views
+from knowncircuits.evaluation.scoring.views import VIEWS
 
 MODELS = [
     ("fraction_of_x", "seed0"),
@@ -33,7 +34,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
 
 def test_many_results_are_scored_as_each_by_itself(results: list[Result]) -> None:
     table = score_results(results)
-    assert len(table) == len(results) * 4
+    assert len(table) == len(results) * len(VIEWS)
     rows = iter(table.to_dict("records"))
     for result in results:
         for view, found in score_views(result.scores, result.circuit).items():
@@ -82,7 +83,8 @@ def test_summaries_keep_degenerate_cases_apart(results: list[Result]) -> None:
     assert rows["auroc"].is_monotonic_decreasing
     assert rows.index[-1] == "inverted-truth"
     assert rows.filter(regex="_low|_high").isna().all(axis=None)  # of two cases
-    assert rows.loc["truth", ["auroc", "no-embed", "head", "node"]].tolist() == [1.0] * 4
+    others = ["no-embed", "circuit-nodes", "circuit-nodes_ap", "head", "node"]
+    assert rows.loc["truth", ["auroc", *others]].tolist() == [1.0] * 6
     assert rows.loc["inverted-truth", ["auroc", "no-embed"]].tolist() == [0.0] * 2
     assert rows.loc["eap", ["forward_passes", "backward_passes"]].tolist() == [2.0, 1.0]
     assert rows["f1"].notna().to_dict() == {m: m == "sp" for m in rows.index}

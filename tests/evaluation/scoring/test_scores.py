@@ -76,9 +76,9 @@ def test_views_of_scores() -> None:
     circuit = circuit_from_edges(GRAPH, edges, [e for e in GRAPH.edges if e.startswith("pos")])
     numbers = dict.fromkeys(GRAPH.edges, 0.0) | {"embed->a0.h0<q>": 3.0, "a0.h0->m0": -2.0}
     found = score_views(Scores(GRAPH, GRAPH.vector(numbers), "test"), circuit)
-    assert list(found) == ["edge", "no-embed", "head", "node"]
-    assert [view.n_true for view in found.values()] == [3, 2, 3, 3]
-    assert [view.n_items for view in found.values()] == [13, 8, 9, 4]
+    assert list(found) == ["edge", "no-embed", "circuit-nodes", "head", "node"]
+    assert [view.n_true for view in found.values()] == [3, 2, 3, 3, 3]
+    assert [view.n_items for view in found.values()] == [13, 8, 8, 9, 4]
     assert found["head"].auroc == pytest.approx((2 * 3 + 1.5) / (3 * 3))
     assert found["edge"].auroc == pytest.approx((2 + 4 + 2) / 15)
     assert found["node"].auroc is None  # nothing determined is out

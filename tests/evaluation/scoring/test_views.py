@@ -16,9 +16,11 @@ from knowncircuits.names import Edge
 GRAPHS = (Graph(1, 2), Graph(2, 1, inputs=("input",)), Graph(1, 1, mlp=False))
 
 
-def item_of(edge: str, view: str) -> str | None:
-    """What an edge is part of; None where the view leaves it out."""
+def item_of(edge: str, view: str, known: set[str]) -> str | None:
+    """What an edge is part of; None where the view leaves it out. `known`: the circuit's nodes."""
     source, target = Edge(edge).ends
+    if view == "circuit-nodes":
+        return edge if {source, target} <= known else None
     if view == "no-embed":
         return None if source in ("embed", "input") else edge
     return {"edge": edge, "head": f"{source}->{target}", "node": source}[view]
@@ -31,9 +33,11 @@ def test_items_have_the_label_and_the_rank_of_their_edges(
     random = np.random.default_rng(seed)
     labels = random.choice([-1, 0, 1], size=graph.n_edges, p=[0.4, 0.5, 0.1]).astype(np.int8)
     ranks = random.normal(size=(2, graph.n_edges))
+    inside = (Edge(edge) for edge, label in zip(graph.edges, labels, strict=True) if label == 1)
+    known = {str(node) for edge in inside for node in edge.ends}
     edges: dict[str, list[int]] = {}
     for i, edge in enumerate(graph.edges):
-        if (item := item_of(edge, view)) is not None:
+        if (item := item_of(edge, view, known)) is not None:
             edges.setdefault(item, []).append(i)
     of_item = {item: set(labels[places].tolist()) for item, places in edges.items()}
     determined = [item for item, found in of_item.items() if 1 in found or -1 not in found]
