@@ -25,8 +25,8 @@ WHOLE_RUNS = 64  # rows at a time where every row is a whole run
 Rows = Int[Tensor, " row"]
 # For some rows, what the source of each writes instead of the alternative's value.
 Values = Callable[[Rows], Float[Tensor, "chunk seq d_model"]]
-# Some of the rows, by their places, and their logits.
-Patched = Iterator[tuple[Rows, Float[Tensor, "chunk seq d_vocab_out"]]]
+# Some of the rows, by their places, and their logits, or what else is asked for.
+Patched = Iterator[tuple[Rows, Float[Tensor, "chunk seq _"]]]
 
 
 class SinglePatches:
@@ -123,6 +123,18 @@ class SinglePatches:
             difference = self._difference(sources[rows], pairs[rows], new)
             stream = self._patch(difference, pairs[rows], part, letter, head)
             yield rows, self._finish(stream, part + 1)
+
+    def changes(self, edges: Rows, pairs: Rows) -> Patched:
+        """As `edges`, but by how much what an edge's target writes changes: [row, seq, d_model].
+
+        For edges into `logits`, which writes nothing, by how much the final residual stream does.
+        """
+        sources, destinations = self._source_of_edge[edges], self._destination_of_edge[edges]
+        for destination, rows in self._chunks(destinations):
+            part, letter, head = self._reads[destination]
+            difference = self._difference(sources[rows], pairs[rows], None)
+            behind = self._streams[min(part + 1, len(self._parts))].index_select(0, pairs[rows])
+            yield rows, self._patch(difference, pairs[rows], part, letter, head) - behind
 
     def nodes(self, sources: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """As `edges`, but all edges out of one source read the alternative."""

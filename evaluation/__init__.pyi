@@ -3,6 +3,7 @@ from . import (
     effects as effects,
     faithfulness as faithfulness,
     figures as figures,
+    hardness as hardness,
     methods as methods,
     runs as runs,
     scoring as scoring,

@@ -37,6 +37,7 @@ ROOMS = (
     "evaluation",
     "evaluation.scoring",
     "evaluation.methods",
+    "evaluation.hardness",
     "evaluation.runs",
     "evaluation.effects",
     "evaluation.faithfulness",

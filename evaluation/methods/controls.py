@@ -1,6 +1,7 @@
-"""Scores that look at no model: what a method must beat before its AUROC means anything.
+"""Scores for next to nothing: what a method must beat before its AUROC means anything.
 
-`truth` and its inverse know the circuit; the others its graph alone.
+`truth` and its inverse know the circuit; `read-share` and `weights` look at a model, but patch
+nothing and take no gradient; the others know the graph alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from knowncircuits.circuit import Circuit, Label
+from knowncircuits.evaluation.methods.cheap import read_share, weights
 from knowncircuits.evaluation.methods.method import Control, Seed
 from knowncircuits.graph import Graph
 
@@ -92,11 +94,13 @@ BLIND: dict[str, Callable[[Graph], Edges]] = {
 
 CONTROLS: dict[str, Control] = {
     "random": Control(random),
-    "truth": Control(truth, sees_truth=True),
-    "inverted-truth": Control(inverted_truth, sees_truth=True),
+    "truth": Control(truth, sees="truth"),
+    "inverted-truth": Control(inverted_truth, sees="truth"),
     "depth": Control(depth),
     "shortness": Control(shortness),
     "from-embed": Control(from_embed),
+    "read-share": Control(read_share, sees="task"),
+    "weights": Control(weights, sees="task"),
 }
 
 

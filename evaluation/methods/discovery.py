@@ -94,7 +94,7 @@ def discover(
     Raises:
         UnknownNameError: for an unknown method.
         MethodError: for a method that cannot be loaded, options that it does not take, or a control
-            without the circuit that it needs.
+            without the circuit, or the weights, that it needs.
         GraphError: for scores that are not finite or do not fit the graph.
         ResultError: for a result that is none of the above.
     """
@@ -195,10 +195,11 @@ def _as_method(found: Any, name: str) -> Method | Control:
 
 
 def _subject(method: Method | Control, name: str, task: Task, circuit: Circuit | None) -> Any:
-    """What is shown: the task to a method; the graph, or the truth, to a control."""
-    if isinstance(method, Method):
+    """What is shown: the task to a method; that, the graph or the truth to a control."""
+    shown = "task" if isinstance(method, Method) else method.sees
+    if shown == "task":
         return task
-    if not method.sees_truth:
+    if shown == "graph":
         return task.graph
     if circuit is None or circuit.graph != task.graph:
         raise MethodError(f"expected the circuit of the task's model for the control {name}")

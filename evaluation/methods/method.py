@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from knowncircuits.evaluation.choices import RankBy
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+# What a control looks at: the graph alone, the circuit, or the task.
+Shown = Literal["graph", "truth", "task"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +45,13 @@ class Method:
 
 @dataclass(frozen=True)
 class Control:
-    """Scores made without the model, of the circuit and options: what a method is held against.
+    """Scores that cost no patch and no gradient: what a method is held against.
 
-    Controls may know the truth, which is why they are no methods: those see the task alone.
+    Controls may know the truth, which is why they are no methods: those see the task alone. And
+    they may look at weights, which not every model shows.
     """
 
     run: Callable[..., Float[np.ndarray, " edge"]]
-    sees_truth: bool = False  # else only the circuit's graph is looked at
+    sees: Shown = "graph"
     rank_by: RankBy = "signed"
     threshold: float | None = None
