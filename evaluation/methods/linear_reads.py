@@ -1,8 +1,9 @@
 """What every input of a model reads linearly of every source, and paths along which that goes on.
 
 A head reads queries and keys through W_Q and W_K, and values through W_V W_O, since what W_O drops
-is read by nobody. An MLP reads through its input matrix, and `logits` through W_U less its mean
-over the vocabulary, which a softmax does not see. Norms are taken as scales that stay as they are.
+is read by nobody. An MLP reads through its input matrix and its gate, and `logits` through W_U less
+its mean over the vocabulary, which a softmax does not see. Norms are taken as scales that stay as
+they are.
 """
 
 from __future__ import annotations
@@ -32,21 +33,25 @@ def readers(model: Transformer) -> list[Readers]:
         W_Q, W_K, W_V = model.W_QKV[layer]
         found += [W_Q, W_K, W_V @ model.W_O[layer]]
         if c.d_mlp:
-            found.append(model.W_in[layer][None])
+            gate = [model.W_gate[layer]] if c.gated else []
+            found.append(torch.cat([model.W_in[layer], *gate], -1)[None])
     W_U = model.W_U
     found.append((W_U - W_U.mean(1, keepdim=True) if c.d_vocab_out > 1 else W_U)[None])
     return found
 
 
-def norm_places(model: Transformer) -> list[int]:
-    """For each block of the graph the place of the norm before it, among `config.norms`."""
+def norms_before(model: Transformer) -> list[tuple[int, int]]:
+    """For each block the place of its norm among `config.norms`, and how many layers' b_O it sees.
+
+    Biases are in the residual stream, though no source writes them.
+    """
     c = model.config
-    of_layers = [
-        place
-        for layer in range(c.n_layers)
-        for place in ([layer] * 3 + ([c.n_layers + layer] if c.d_mlp else []))
-    ]
-    return [*of_layers, -1]
+    found = []
+    for layer in range(c.n_layers):
+        found += [(layer, layer)] * 3
+        if c.d_mlp:
+            found.append((c.n_layers + layer, layer + 1))
+    return [*found, (-1, c.n_layers)]
 
 
 def variances_read(
@@ -60,9 +65,9 @@ def variances_read(
     with torch.no_grad():
         outputs = model.run(tokens).outputs
         found = []
-        places = zip(model.graph.blocks, readers(model), norm_places(model), strict=True)
-        for block, matrices, place in places:
-            written = _normed(model, outputs[:, : block.n_sources], place)[:, :, 1:]
+        places = zip(model.graph.blocks, readers(model), norms_before(model), strict=True)
+        for block, matrices, (place, biases) in places:
+            written = _normed(model, outputs[:, : block.n_sources], place, biases)[:, :, 1:]
             written = written - written.mean(0)
             covariance = torch.einsum("bspd,bspe->sde", written, written)
             read = torch.einsum("sde,kdr,ker->ks", covariance, matrices, matrices)
@@ -74,19 +79,23 @@ def weights_read(model: Transformer) -> Float[np.ndarray, " edge"]:
     """For each edge the squared norm of its source's output matrix times its destination's reader.
 
     A source's output matrix is W_E less its mean over tokens, W_pos less its mean over positions,
-    W_V W_O of a head, and W_out of an MLP, each hidden unit times the norm of what it reads by.
+    W_V W_O of a head, and W_out of an MLP, each hidden unit times the norm of what it reads by,
+    and of its gate.
     """
     c = model.config
     with torch.no_grad():
-        written = [model.W_E - model.W_E.mean(0), model.W_pos - model.W_pos.mean(0)]
+        inputs = [model.W_E, model.W_pos] if c.positions == "learned" else [model.W_E]
+        written = [matrix - matrix.mean(0) for matrix in inputs]
         for layer in range(c.n_layers):
             written += (model.W_QKV[layer, 2] @ model.W_O[layer]).unbind()
             if c.d_mlp:
-                written.append(model.W_in[layer].norm(dim=0)[:, None] * model.W_out[layer])
+                units = model.W_in[layer].norm(dim=0)
+                units = units * model.W_gate[layer].norm(dim=0) if c.gated else units
+                written.append(units[:, None] * model.W_out[layer])
         grams = torch.stack([matrix.T @ matrix for matrix in written])
         found = []
-        places = zip(model.graph.blocks, readers(model), norm_places(model), strict=True)
-        for block, matrices, place in places:
+        places = zip(model.graph.blocks, readers(model), norms_before(model), strict=True)
+        for block, matrices, (place, _) in places:
             read = _gain(model, place) @ matrices
             products = torch.einsum("sde,kdr,ker->ks", grams[: block.n_sources], read, read)
             found.append(products.flatten())
@@ -117,21 +126,26 @@ def along_paths(graph: Graph, share: Shares, paths: Paths) -> Shares:
 
 
 def _gain(model: Transformer, place: int) -> Float[Tensor, "d_model d_model"]:
-    """What a norm does but for its scale: it takes the mean off, and has gains."""
-    identity = torch.eye(model.config.d_model, dtype=model.dtype, device=model.device)
-    if not model.config.layer_norm:
+    """What a norm does but for its scale: it has gains, and LayerNorm takes the mean off."""
+    c = model.config
+    identity = torch.eye(c.d_model, dtype=model.dtype, device=model.device)
+    if c.norm == "none":
         return identity
-    return (identity - 1 / model.config.d_model) * model.ln_w[place]
+    return (identity - 1 / c.d_model if c.norm == "layer" else identity) * model.ln_w[place]
 
 
 def _normed(
-    model: Transformer, outputs: Float[Tensor, "input source pos d_model"], place: int
+    model: Transformer,
+    outputs: Float[Tensor, "input source pos d_model"],
+    place: int,
+    biases: int,
 ) -> Float[Tensor, "input source pos d_model"]:
     """What each source's output becomes in the norm, whose scale is that of all of them."""
     c = model.config
-    if not c.layer_norm:
+    if c.norm == "none":
         return outputs
-    layers = {-1: c.n_layers}.get(place, place + 1 - c.n_layers if place >= c.n_layers else place)
-    stream = outputs.sum(1, keepdim=True) + model.b_O[:layers].sum(0)
-    variance = stream.var(-1, correction=0, keepdim=True) + c.layer_norm_eps
-    return outputs @ _gain(model, place) / variance.sqrt()
+    stream = outputs.sum(1, keepdim=True) + model.b_O[:biases].sum(0)
+    if c.norm == "layer":
+        stream = stream - stream.mean(-1, keepdim=True)
+    scale = (stream.square().mean(-1, keepdim=True) + c.norm_eps).sqrt()
+    return outputs @ _gain(model, place) / scale

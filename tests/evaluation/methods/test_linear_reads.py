@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
+from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.linear_reads import (
@@ -24,7 +25,7 @@ from knowncircuits.evaluation.methods.linear_reads import (
 from knowncircuits.graph import Graph
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.names import Edge
-from knowncircuits.transformer import Transformer, TransformerConfig
+from knowncircuits.transformer import Transformer
 from strategies import configs, random_model, random_task, random_tokens
 
 
@@ -35,7 +36,8 @@ def reader(model: Transformer, edge: Edge) -> Tensor:
         W_U = model.W_U
         return W_U - W_U.mean(1, keepdim=True) if W_U.shape[1] > 1 else W_U
     if node.kind == "mlp":
-        return model.W_in[node.layer]
+        W_in = model.W_in[node.layer]
+        return torch.cat([W_in, model.W_gate[node.layer]], 1) if model.config.gated else W_in
     W = model.W_QKV[node.layer, "qkv".index(edge.destination.letter), node.head]
     return W @ model.W_O[node.layer, node.head] if edge.destination.letter == "v" else W
 
@@ -60,7 +62,7 @@ def test_variances_are_those_of_what_is_read(config: TransformerConfig) -> None:
         for i in range(0, model.graph.n_edges, 3):
             edge = model.graph.edge(i)
             source = outputs[:, model.graph.sources.index(edge.source)]
-            if config.layer_norm:
+            if config.norm != "none":
                 place = norm_of(model, edge)
                 n = next(
                     b.n_sources for b in model.graph.blocks if edge.destination in b.destinations
@@ -68,19 +70,22 @@ def test_variances_are_those_of_what_is_read(config: TransformerConfig) -> None:
                 layer = edge.target.layer if edge.target.kind != "logits" else config.n_layers
                 biases = model.b_O[: layer + (edge.target.kind == "mlp")].sum(0)
                 stream = outputs[:, :n].sum(1) + biases
-                centred = stream - stream.mean(-1, keepdim=True)
-                scale = (centred.square().mean(-1, keepdim=True) + config.layer_norm_eps).sqrt()
-                whole = centred / scale * model.ln_w[place] + model.ln_b[place]
+                if config.norm == "layer":
+                    source, stream = (x - x.mean(-1, keepdim=True) for x in (source, stream))
+                scale = (stream.square().mean(-1, keepdim=True) + config.norm_eps).sqrt()
+                bias = model.ln_b[place] if config.norm == "layer" else 0
+                whole = stream / scale * model.ln_w[place] + bias
                 torch.testing.assert_close(whole, model.norm(stream, place))
-                source = (source - source.mean(-1, keepdim=True)) / scale * model.ln_w[place]
+                source = source / scale * model.ln_w[place]
             read = (source @ reader(model, edge))[:, 1:]
             expected = read.var(0, correction=0).sum(-1).mean().item() if read.numel() else 0.0
             assert found[i] == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
-def test_products_of_weights_one_by_one() -> None:
-    model = random_task().model
-    assert isinstance(model, Transformer)
+@given(configs())
+@settings(max_examples=10)
+def test_products_of_weights_one_by_one(config: TransformerConfig) -> None:
+    model = random_model(config).requires_grad_(False)
     found = weights_read(model)
     for i, name in enumerate(model.graph.edges):
         edge, node = Edge(name), Edge(name).source
@@ -88,13 +93,19 @@ def test_products_of_weights_one_by_one() -> None:
             W_V, W_O = model.W_QKV[node.layer, 2, node.head], model.W_O[node.layer, node.head]
             written = W_V @ W_O
         elif node.kind == "mlp":
-            scales = torch.diag(model.W_in[node.layer].norm(dim=0))
-            written = scales @ model.W_out[node.layer]
+            scales = model.W_in[node.layer].norm(dim=0)
+            if config.gated:
+                scales = scales * model.W_gate[node.layer].norm(dim=0)
+            written = torch.diag(scales) @ model.W_out[node.layer]
         else:
             written = model.W_E if node == "embed" else model.W_pos
             written = written - written.mean(0)
+        if config.norm == "layer":
+            written = written - written.mean(1, keepdim=True)
+        if config.norm != "none":
+            written = written * model.ln_w[norm_of(model, edge)]
         norm = torch.linalg.matrix_norm(written @ reader(model, edge)).item()
-        assert found[i] == pytest.approx(norm**2)
+        assert found[i] == pytest.approx(norm**2, abs=1e-12)
 
 
 @pytest.mark.parametrize("paths", get_args(Paths))
