@@ -17,8 +17,8 @@ from knowncircuits.evaluation.comparison.statistics import case_means, paired_te
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import VALUES, score_submissions
 from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice
-from knowncircuits.leaderboard.submission import Submission
-from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.leaderboard.submission import Submission, models_of
+from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 
 COLUMNS = (
@@ -39,6 +39,7 @@ COLUMNS = (
     "passes",
     "seconds",
     "resolution",
+    "zoo",
 )
 
 
@@ -59,11 +60,12 @@ class Board:
         *,
         resolution: float = RESOLUTION,
     ) -> Board:
-        """Score submissions on the certified models, by default the shipped ones.
+        """Score submissions on the certified models, by default those of their zoo.
 
-        Raises InputError for a resolution that is not from 0 to below 1.
+        Raises InputError for a resolution that is not from 0 to below 1, ResultError for
+        submissions of several zoos.
         """
-        models = certified_models() if models is None else models
+        models = models_of(submissions) if models is None else models
         ordered = tuple(sorted(submissions, key=lambda s: s.id))
         results = score_submissions(ordered, models, resolution=resolution)
         return cls(ordered, models, results, resolution)
@@ -120,7 +122,7 @@ class Board:
         average precision with intervals of 95% over cases, none for partial ones; cases that were
         averaged over; how many models are covered and of how many; passes for each pair of inputs
         and seconds for each model, as the submitter says; the resolution at which scores were
-        ranked. Of too few cases there are neither intervals nor ranks; see `rank_ranges`.
+        ranked; the zoo. Of too few cases there are neither intervals nor ranks; see `rank_ranges`.
 
         Raises UnknownNameError for another slice or view.
         """
@@ -144,7 +146,8 @@ class Board:
             costs = _costs(submission, chosen.cases)
             title, kind = submission.description.title, submission.description.kind
             rows.append((name, title, kind, low, high, *numbers, cases, n, of, *costs))
-        table = pd.DataFrame(rows, columns=list(COLUMNS[:-1])).assign(resolution=self.resolution)
+        table = pd.DataFrame(rows, columns=list(COLUMNS[:-2]))
+        table = table.assign(resolution=self.resolution, zoo=self.zoo)
         return _in_order(table.astype({"rank_low": float, "rank_high": float}))
 
     def tests(self) -> pd.DataFrame:

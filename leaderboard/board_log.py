@@ -38,12 +38,13 @@ def log_board(
     """
     standings = board.standings(slice_key, view)
     config = {
+        "zoo": board.zoo,
         "slice": slice_key,
         "view": view,
         "models": {key: model.weights for key, model in board.models.items()},
         "versions": {package: version(package) for package in ("knowncircuits", "wandb")},
     }
-    name = f"leaderboard {slice_key} {view}"
+    name = f"leaderboard zoo {board.zoo} {slice_key} {view}"
     with start_run(project, mode, name=name, config=config, job_type="leaderboard") as run:
         import wandb
 

@@ -28,6 +28,7 @@ from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.submission import Submission, in_words
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.leaderboard.untrusted import MAX_CSV, few
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.zoo.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def make_submission(
             each seed.
         fields: of `submission.json`, in place of what the runs say. Files of scores say little:
             there `id`, `title`, `version`, `authors`, `rank_by` and `conventions.n_pairs` are to
-            be given.
-        models: the certified models, by default the shipped ones.
+            be given, and `zoo` where it is not the default.
+        models: the certified models, by default those of the zoo.
         on_left_out: told of each own or compiled model, `CASE/VARIANT`, whose results are left out.
 
     Raises:
@@ -65,7 +66,6 @@ def make_submission(
         ResultError: for a folder without such files, or files that cannot be read.
     """
     folder = Path(folder)
-    models = certified_models() if models is None else models
     if is_run(folder):
         from knowncircuits.evaluation.runs.results import read_results
 
@@ -86,13 +86,19 @@ def from_results(
     on_left_out: Callable[[str], None] = lambda model: None,
 ) -> Submission:
     """A submission of one method's results; see `make_submission`."""
-    models = certified_models() if models is None else models
     for model in dict.fromkeys(f"{r.case}/{r.variant}" for r in results if not _ranked(r)):
         on_left_out(model)
     results = [result for result in results if _ranked(result)]
     if not results:
         raise ResultError("expected results on certified models, got those of other models only")
     first = results[0]
+    said = (fields or {}).get("zoo")
+    zoos = list(dict.fromkeys([result.zoo for result in results] + [said] * (said is not None)))
+    if len(zoos) > 1:
+        problem = f"expected results on models of one zoo, got {few(list(map(str, zoos)))}"
+        raise SubmissionError(first.label, [problem])
+    zoo = first.zoo or DEFAULT_ZOO
+    models = certified_models(zoo) if models is None else models
     problems = [
         f"expected runs that have the same {name}, got {few(values)}"
         for name in SAME
@@ -124,6 +130,7 @@ def from_results(
                 **{name: first.settings[name] for name in SAME[2:6]},
             },
             "benchmark": first.settings["version"],
+            "zoo": zoo,
             "models": {key: hashes[key] for key in ordered},
             "costs": {key: [_cost(run) for run in runs] for key, runs in ordered.items()},
         },
@@ -143,7 +150,8 @@ def from_files(
     models: Mapping[str, Certified] | None = None,
 ) -> Submission:
     """A submission of files of scores; see `make_submission`."""
-    models = certified_models() if models is None else models
+    zoo: ZooVersion = (fields or {}).get("zoo", DEFAULT_ZOO)
+    models = certified_models(zoo) if models is None else models
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".csv"))
     if not paths:
         raise ResultError(f"expected files of scores in {folder}, got none")
@@ -155,7 +163,7 @@ def from_files(
         try:
             key, seed = _place(path.relative_to(folder))
             if key not in models:
-                raise ResultError(f"{key} is no certified model")
+                raise ResultError(f"{key} is no certified model of zoo {zoo}")
             for own_seed, values in _read_scores(path, models[key], rank_by).items():
                 found[key][seed if own_seed is None else own_seed] = values
         except (ResultError, GraphError) as error:
@@ -169,6 +177,7 @@ def from_files(
         {
             "conventions": {"seeds": seeds},
             "benchmark": version("knowncircuits"),
+            "zoo": zoo,
             "models": {key: models[key].weights for key in ordered},
         },
         fields,
@@ -218,7 +227,8 @@ def _about(result: Result, seeds: Sequence[int]) -> dict[str, Any]:
 def command_of(result: Result, seeds: Sequence[int]) -> str:
     """The command that gives a result on all models, for seeds one after another, or several."""
     settings = result.settings
-    words = ["knowncircuits", "score", str(settings["method"]), "--variant", "all"]
+    words = ["knowncircuits", "score", str(settings["method"])]
+    words += [*(["--zoo", str(result.zoo)] if result.zoo else []), "--variant", "all"]
     words += ["--pairs", str(settings["n_pairs"])]
     for name, default in (("metric", None), ("corruption", "resample"), ("ablation", "resample")):
         if settings[name] != default:

@@ -17,6 +17,7 @@ from pydantic import (
 
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.files.writing import write_text
+from knowncircuits.models.choices import ZooVersion
 
 VERSION: Literal[2] = 2
 PUBLISHED = Path(__file__).with_name("submission.schema.json")
@@ -150,6 +151,7 @@ class Description(Part):
     ]
     conventions: Conventions
     benchmark: Annotated[Line, Field(description="the version of knowncircuits it was run with")]
+    zoo: Annotated[ZooVersion, Field(description="the release that the models are of")] = 1
     models: Annotated[
         dict[ModelKey, Hash],
         Field(min_length=1, max_length=5000, description="CASE/VARIANT: SHA-256 of the weights"),

@@ -13,8 +13,8 @@ from knowncircuits.evaluation.scoring.curves import roc_at
 from knowncircuits.evaluation.scoring.ranking import at_resolution
 from knowncircuits.evaluation.scoring.scores import score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
-from knowncircuits.leaderboard.submission import Submission
-from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.leaderboard.submission import Submission, models_of
+from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.work.progress import part, reported
 
 KEYS = ("method", "case", "variant", "seed", "view")
@@ -32,14 +32,14 @@ def score_submissions(
 
     Args:
         submissions: whose raw scores are compared with the truth.
-        models: the certified models, by default the shipped ones.
+        models: the certified models, by default those of the submissions' zoo.
         resolution: below which share of a vector's largest magnitude scores are ties; see
             `knowncircuits.evaluation.scoring.ranking.at_resolution`.
 
     Returns:
         A row for each submission, model, seed and view: method (its id), case, variant, seed,
         view; auroc and average_precision, which are NaN where all determined items are of one kind;
-        resolution.
+        resolution; the zoo.
     """
     parts: list[dict[str, object]] = []
     with part("scoring"):
@@ -55,9 +55,10 @@ def score_submissions(
                         "view": np.full(len(names), view, dtype=object),
                         **{value: areas[value] for value in VALUES},
                         "resolution": np.full(len(names), resolution),
+                        "zoo": np.full(len(names), model.zoo),
                     }
                 )
-    columns = (*KEYS, *VALUES, "resolution")
+    columns = (*KEYS, *VALUES, "resolution", "zoo")
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
     return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in columns})
@@ -69,7 +70,7 @@ def stacked(
     resolution: float = RESOLUTION,
 ) -> Iterator[tuple[Certified, np.ndarray, np.ndarray, Float[np.ndarray, "row edge"]]]:
     """Of each model the rankings of all submissions and seeds, with their ids and seeds."""
-    models = certified_models() if models is None else models
+    models = models_of(submissions) if models is None else models
     for key, model in reported([*models.items()]):
         there = [submission for submission in submissions if key in submission.scores]
         if not there:

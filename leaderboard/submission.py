@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
@@ -30,10 +31,13 @@ from knowncircuits.leaderboard.untrusted import (
     read_bytes,
     some,
 )
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.work.progress import part, reported
 
 DESCRIPTION = "submission.json"
 TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")
+# Where submissions of each zoo may lie, in a folder of submissions of several.
+FOLDERS: Mapping[str, ZooVersion] = {f"zoo{zoo}": zoo for zoo in get_args(ZooVersion)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,11 @@ class Submission:
     def id(self) -> str:
         """Its name: that of its folder."""
         return self.description.id
+
+    @property
+    def zoo(self) -> ZooVersion:
+        """The release that its models are of."""
+        return self.description.zoo
 
     def ranking(self, key: str) -> Float[np.ndarray, "seed edge"]:
         """Higher means more in the circuit."""
@@ -62,13 +71,12 @@ def read_submission(
 
     Args:
         folder: named as the submission's id.
-        models: the certified models, by default the shipped ones.
+        models: the certified models, by default those of the zoo that the submission says.
 
     Raises:
         SubmissionError: listing everything that is wrong.
     """
     folder = Path(folder)
-    models = certified_models() if models is None else models
     if folder.is_symlink() or not folder.is_dir():
         raise SubmissionError(cut(folder.name), ["expected a folder, got none"])
     found = list_files(folder)
@@ -80,11 +88,14 @@ def read_submission(
         raise SubmissionError(cut(folder.name), some(problems))
     description, wrong = _read_description(folder)
     problems += wrong
+    if models is None:
+        zoo = _said_zoo(folder)
+        models = {} if zoo is None else certified_models(zoo)
     tables = {"/".join(match.groups()) for match in map(TABLE.fullmatch, found.files) if match}
     seeds = None
     if description is not None:
         seeds = description.conventions.seeds
-        problems += _contradictions(description, folder.resolve().name, tables, models)
+        problems += _contradictions(description, folder.resolve(), tables, models)
     scores: dict[str, np.ndarray] = {}
     for key in sorted(tables & set(models)):
         digest = None if description is None else description.tables.get(key)
@@ -113,16 +124,46 @@ def read_submissions(
 
 
 def list_folders(folder: str | Path) -> list[Path]:
-    """The folders of submissions in a folder, in order; raises ResultError if there is none."""
+    """The folders of submissions in a folder, and in its folders of zoos, in order.
+
+    Raises ResultError if there is no such folder.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultError(f"expected a folder of submissions, got {folder}")
-    return sorted(
+    found = sorted(
         path
         for path in folder.iterdir()
         if path.is_symlink() or path.is_dir()
         if not path.name.startswith(".")
     )
+    return [inner for path in found for inner in (list_folders(path) if _of_zoo(path) else [path])]
+
+
+def _of_zoo(path: Path) -> bool:
+    """Whether a folder holds the submissions of a zoo."""
+    named = path.name in FOLDERS and path.parent.name not in FOLDERS
+    return named and not path.is_symlink() and not (path / DESCRIPTION).exists()
+
+
+def by_zoo(submissions: Iterable[Submission]) -> dict[ZooVersion, list[Submission]]:
+    """The submissions of each zoo that there are any of, the default one first."""
+    found: dict[ZooVersion, list[Submission]] = {}
+    for submission in submissions:
+        found.setdefault(submission.zoo, []).append(submission)
+    return dict(sorted(found.items(), key=lambda pair: (pair[0] != DEFAULT_ZOO, -pair[0])))
+
+
+def models_of(submissions: Sequence[Submission]) -> Mapping[str, Certified]:
+    """The certified models of the zoo that submissions are about.
+
+    Raises ResultError where they are about several: no board ranks them together.
+    """
+    zoos = list(by_zoo(submissions)) or [DEFAULT_ZOO]
+    if len(zoos) > 1:
+        several = " and of zoo ".join(map(str, zoos))
+        raise ResultError(f"expected submissions of one zoo, got some of zoo {several}")
+    return certified_models(zoos[0])
 
 
 def find_submissions(places: Iterable[Path]) -> list[Path]:
@@ -142,7 +183,7 @@ def gather(
 ) -> tuple[list[Submission], list[SubmissionError]]:
     """Read these folders; see `read_submissions`.
 
-    Of several that have one title, or ids that differ in case alone, the first is taken.
+    Of several of one zoo that have one title, or ids that differ in case alone, the first is taken.
     """
     with part("reading submissions"):
         return _gather(folders, models)
@@ -153,27 +194,27 @@ def _gather(
 ) -> tuple[list[Submission], list[SubmissionError]]:
     read: list[Submission] = []
     refused: list[SubmissionError] = []
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, str, int], str] = {}
     for folder in reported(folders):
         try:
             submission = read_submission(folder, models)
         except SubmissionError as error:
             refused.append(error)
             continue
-        names = {
-            "id": submission.id.casefold(),
-            "title": folded(submission.description.title),
-        }
+        keys = [
+            ("id", submission.id.casefold(), submission.zoo),
+            ("title", folded(submission.description.title), submission.zoo),
+        ]
         problems = [
-            f"{DESCRIPTION}: expected {what} that no other has, got that of {taken[what, name]}"
-            for what, name in names.items()
-            if (what, name) in taken
+            f"{DESCRIPTION}: expected {key[0]} that no other has, got that of {taken[key]}"
+            for key in keys
+            if key in taken
         ]
         if problems:
             refused.append(SubmissionError(submission.id, problems))
             continue
         read.append(submission)
-        taken |= dict.fromkeys(names.items(), submission.id)
+        taken |= dict.fromkeys(keys, submission.id)
     return read, refused
 
 
@@ -195,7 +236,7 @@ def write_submission(
         SubmissionError: where another submission has the same id in other case.
         ResultError: if it cannot be written.
     """
-    models = certified_models() if models is None else models
+    models = certified_models(submission.zoo) if models is None else models
     folder = Path(folder)
     name = submission.id
     others = os.listdir(folder) if folder.is_dir() else []
@@ -240,6 +281,20 @@ def _read_description(folder: Path) -> tuple[Description | None, list[str]]:
         return None, problems
 
 
+class _Zoo(BaseModel):
+    """As much of a description as says on what the scores are; the rest may be wrong."""
+
+    zoo: ZooVersion = 1
+
+
+def _said_zoo(folder: Path) -> ZooVersion | None:
+    """The zoo that a description says, whatever is wrong with it; None where it says none."""
+    try:
+        return _Zoo.model_validate_json(read_bytes(folder / DESCRIPTION, MAX_JSON)).zoo
+    except ValueError:  # pydantic's too
+        return None
+
+
 def in_words(place: Sequence[int | str], message: str) -> str:
     """What is wrong with a field, and which field it is."""
     where = ".".join(cut(str(part)) for part in place if part not in ("[key]",))
@@ -255,15 +310,23 @@ def in_words(place: Sequence[int | str], message: str) -> str:
 
 
 def _contradictions(
-    description: Description, folder: str, tables: set[str], models: Mapping[str, Certified]
+    description: Description, folder: Path, tables: set[str], models: Mapping[str, Certified]
 ) -> list[str]:
     """What does not fit the folder's name, its tables, or the certified models."""
     named = description.models
     problems = [f"{DESCRIPTION}: {problem}" for problem in description.contradictions]
-    if description.id != folder:
+    if description.id != folder.name:
         problems.append(
-            f"{DESCRIPTION}: expected id {cut(folder)!r}, as the folder is called, got "
+            f"{DESCRIPTION}: expected id {cut(folder.name)!r}, as the folder is called, got "
             f"{description.id!r}"
+        )
+    zoos = {model.zoo for model in models.values()} | {
+        FOLDERS[name] for name in (folder.parent.name,) if name in FOLDERS
+    }
+    if wrong := zoos - {description.zoo}:
+        problems.append(
+            f"{DESCRIPTION}: expected a submission of zoo {' and '.join(map(str, wrong))}, got one "
+            f"of zoo {description.zoo}"
         )
     if unknown := sorted(set(named) - set(models)):
         problems.append(f"{DESCRIPTION}: {len(unknown)} models that there are not: {few(unknown)}")

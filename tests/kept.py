@@ -96,10 +96,11 @@ COMMANDS = {
         "-o identity",
     },
     "board": {
-        "board.csv": f"leaderboard table {SUBMISSIONS} --format csv",
+        "board.csv": f"leaderboard table {SUBMISSIONS} --zoo 1 --format csv",
     },
     "site": {
-        "heads.csv": f"leaderboard table {SUBMISSIONS} --suite all --view head --format csv",
+        "heads.csv": f"leaderboard table {SUBMISSIONS} --zoo 1 --suite all --view head "
+        "--format csv",
         "build.txt": f"leaderboard build {SUBMISSIONS} -o site",
     },
 }

@@ -11,6 +11,7 @@ import typer
 from knowncircuits.cli.groups import TrackingOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
+    ZooOption,
     output_option,
     save_option,
     to_path,
@@ -48,23 +49,24 @@ def validate(
     from knowncircuits.leaderboard.board import Board
     from knowncircuits.leaderboard.claims import refuted_claims
     from knowncircuits.leaderboard.exports import records
-    from knowncircuits.leaderboard.submission import find_submissions, gather
+    from knowncircuits.leaderboard.submission import by_zoo, find_submissions, gather
 
     chosen = find_submissions(folders)
     if not chosen:
         raise InputError(f"expected submissions in {', '.join(map(str, folders))}, got none")
     with show_progress("validate"):
         read, refused = gather(chosen)
-        rows = records(Board.of(read).standings()) if read else []
+        boards = [Board.of(of_zoo) for of_zoo in by_zoo(read).values()]
     for error in refused:
         print(error, file=sys.stderr)
-    claims = {submission.id: submission.description.claims for submission in read}
-    for row in rows:
-        areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
-        models = f"{row['models']} of {row['of_models']} structural models"
-        print(f"{row['method']}: fine; {models}, {areas}")
-        for claim, value, found in refuted_claims(claims[row["method"]], row):
-            print(f"  claims {claim} {value:g}; its scores come to {number_text(found)}")
+    for board in boards:
+        claims = {submission.id: submission.description.claims for submission in board.submissions}
+        for row in records(board.standings()):
+            areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
+            models = f"{row['models']} of {row['of_models']} structural models of zoo {board.zoo}"
+            print(f"{row['method']}: fine; {models}, {areas}")
+            for claim, value, found in refuted_claims(claims[row["method"]], row):
+                print(f"  claims {claim} {value:g}; its scores come to {number_text(found)}")
     raise typer.Exit(1 if refused else 0)
 
 
@@ -76,7 +78,7 @@ def build(
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
 ) -> None:
-    """Score submissions and write the site: static pages that work without a network.
+    """Score submissions and write the site: static pages, a board for each zoo, no network.
 
     A submission with anything wrong is reported and left out; the others are not.
     """
@@ -87,7 +89,8 @@ def build(
         built = build_site(submissions, output, on_page=shown.advance)
     for error in built.refused:
         print(error, file=sys.stderr)
-    counts = f"{len(built.board.submissions)} submissions, {len(built.refused)} refused"
+    of_zoos = (f"{len(b.submissions)} submissions of zoo {b.zoo}" for b in built.boards)
+    counts = f"{', '.join(of_zoos)}, {len(built.refused)} refused"
     print(f"{output / 'index.html'}: {counts}, {built.n_pages} pages")
     raise typer.Exit(1 if strict and built.refused else 0)
 
@@ -126,6 +129,7 @@ def table(
     view: Annotated[
         str, typer.Option(help="edge, no-embed, circuit-nodes, head or node.")
     ] = "edge",
+    zoo: ZooOption = None,
     form: Annotated[
         Literal["table", BoardFormat], typer.Option("--format", help="What is printed.")
     ] = "table",
@@ -135,19 +139,22 @@ def table(
     ] = False,
     tracking: TrackingOptions,
 ) -> None:
-    """Rank submissions and print the board."""
+    """Rank the submissions of a zoo and print the board; by default of the zoo that there is."""
     from knowncircuits.evaluation.figures.pictures import check_targets
     from knowncircuits.leaderboard.board import Board
     from knowncircuits.leaderboard.board_log import log_board
     from knowncircuits.leaderboard.exports import ENDINGS, FORMATS, save_board
-    from knowncircuits.leaderboard.submission import read_submissions
+    from knowncircuits.leaderboard.submission import by_zoo, read_submissions
 
     slice_key = _slice(suite, family, difficulty)
     check_targets(save or (), ENDINGS)
     _check_any(submissions)
     with show_progress("table"):
         read, refused = read_submissions(submissions)
-        board = Board.of(read)
+        boards = by_zoo(read)
+        if zoo and zoo not in boards:
+            raise InputError(f"expected submissions of zoo {zoo} in {submissions}, got none")
+        board = Board.of(boards[zoo] if zoo else next(iter(boards.values()), []))
     standings = board.standings(slice_key, view)
     for error in refused:
         print(error, file=sys.stderr)

@@ -10,6 +10,7 @@ import typer
 
 from knowncircuits.cli.options import output_option, to_path
 from knowncircuits.errors import InputError
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 
 
 def submit(
@@ -22,9 +23,9 @@ def submit(
             "(edge,score).",
         ),
     ],
-    output: Annotated[Path, output_option("Folder of submissions; this one is OUTPUT/ID.")] = Path(
-        "submissions"
-    ),
+    output: Annotated[
+        Path, output_option("Folder of submissions; this one is OUTPUT/ZOO/ID.")
+    ] = Path("submissions"),
     name: Annotated[str | None, typer.Option("--id", help="By default DIR's name.")] = None,
     title: Annotated[str | None, typer.Option(help="What the method is called.")] = None,
     author: Annotated[
@@ -32,6 +33,10 @@ def submit(
     ] = None,
     link: Annotated[list[str] | None, typer.Option(help="TITLE=URL; may be repeated.")] = None,
     version: Annotated[str | None, typer.Option(help="Of the method.")] = None,
+    zoo: Annotated[
+        ZooVersion | None,
+        typer.Option(help=f"Of the models; results say it, of other files it is {DEFAULT_ZOO}."),
+    ] = None,
     describe: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +58,7 @@ def submit(
     fields: dict[str, Any] = _read_fields(describe)
     fields |= {
         key: value
-        for key, value in (("id", name), ("title", title), ("version", version))
+        for key, value in (("id", name), ("title", title), ("version", version), ("zoo", zoo))
         if value is not None
     }
     if author:
@@ -64,7 +69,7 @@ def submit(
         fields["links"] = [_link(text) for text in link]
     for folder in folders:
         made = make_submission(folder, fields, on_left_out=_say_left_out)
-        place = write_submission(made, output)
+        place = write_submission(made, output / f"zoo{made.zoo}")
         submission = read_submission(place)
         seeds = len(submission.description.conventions.seeds)
         print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")

@@ -1,4 +1,4 @@
-"""How long a large board takes: random submissions over the whole zoo, made, read and built."""
+"""How long a large board takes: random submissions over a whole zoo, made, read and built."""
 
 from __future__ import annotations
 
@@ -21,15 +21,20 @@ from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.schema import VERSION, Author, Conventions, Cost, Description
 from knowncircuits.leaderboard.site.build import build_site
 from knowncircuits.leaderboard.slices import HEADLINE, load_slice
-from knowncircuits.leaderboard.submission import Submission, read_submissions, write_submission
+from knowncircuits.leaderboard.submission import (
+    Submission,
+    by_zoo,
+    read_submissions,
+    write_submission,
+)
 from knowncircuits.leaderboard.truth import certified_models
 
 SEEDS = (0, 1, 2)
 
 
 def random_submissions(n: int, seed: int = 0) -> Iterator[Submission]:
-    """Submissions of every certified model: the truth under noise, more or less of it."""
-    models = certified_models()
+    """Submissions of every certified model of zoo 1: the truth under noise, more or less of it."""
+    models = certified_models(1)
     rng = np.random.default_rng(seed)
     for i in range(n):
         noise = rng.uniform(0.1, 2.0)
@@ -50,6 +55,7 @@ def random_submissions(n: int, seed: int = 0) -> Iterator[Submission]:
             rank_by="signed",
             conventions=Conventions(n_pairs=100, seeds=SEEDS),
             benchmark=version("knowncircuits"),
+            zoo=1,
             models={key: model.weights for key, model in models.items()},
             costs={key: (cost,) * len(SEEDS) for key in models},
         )
@@ -119,7 +125,7 @@ def case_values(folder: Path, methods: Sequence[str]) -> dict[str, Float[np.ndar
     Raises UnknownNameError for a method of which there is no submission.
     """
     read, _ = read_submissions(folder)
-    board = Board.of(read)
+    board = Board.of(next(iter(by_zoo(read).values()), []))
     cases = list(load_slice(board.slices, HEADLINE).cases)
     found = {}
     for value, text in (("auroc", "AUROC"), ("average_precision", "AP")):

@@ -22,8 +22,9 @@ from knowncircuits.leaderboard.site.render import FOLDER, Page, render, script_j
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.stored_effects import STORED, Curves, curves_of, shown_models
-from knowncircuits.leaderboard.submission import read_submissions
-from knowncircuits.leaderboard.truth import Certified, certified_models
+from knowncircuits.leaderboard.submission import by_zoo, read_submissions
+from knowncircuits.leaderboard.truth import Certified
+from knowncircuits.models.choices import ZooVersion
 
 DIGITS = 6  # of the data on the site: beyond them machines differ
 MARK = ".knowncircuits"  # a folder without is somebody's own, and left alone
@@ -34,7 +35,7 @@ MARK_TEXT = "Made by `knowncircuits leaderboard build`, which replaces the whole
 class Built:
     """What came of a build."""
 
-    board: Board
+    boards: tuple[Board, ...]  # of each zoo, the one on the first page first
     refused: list[SubmissionError]
     n_pages: int
 
@@ -47,15 +48,17 @@ def build_site(
     models: Mapping[str, Certified] | None = None,
     on_page: Callable[[str], None] = lambda path: None,
 ) -> Built:
-    """Read submissions, score them, and write the site.
+    """Read submissions, score them, and write the site: a board for each zoo that they are of.
 
-    The same submissions give the same bytes, and the site takes its place by one rename. What is
-    wrong with a submission keeps that one out, and no other.
+    The board of the default zoo, or else of the one that there is, is in the site's folder itself,
+    others in `zoo1`, say, within it; each is whole by itself, and links the others. The same
+    submissions give the same bytes, and the site takes its place by one rename. What is wrong with
+    a submission keeps that one out, and no other.
 
     Args:
         submissions: the folder of submissions.
         output: the site's folder; new, or that of an earlier site, of which nothing stays.
-        models: the certified models, by default the shipped ones.
+        models: the certified models, by default those of each zoo.
         on_page: told of each page, and of each model whose effects are measured.
 
     Raises:
@@ -63,22 +66,41 @@ def build_site(
             something else than a site.
     """
     output = Path(output)
-    models = certified_models() if models is None else models
     check_target(output)
     read, refused = read_submissions(submissions, models)
-    board = Board.of(read, models)
-    curves = curves_of(shown_models(models), STORED[board.zoo], on_measure=on_page)
-    standings = Standings(board)
+    boards = [Board.of(of_zoo, models) for of_zoo in [*by_zoo(read).values()] or [[]]]
     with whole_folder(output, ours=lambda name: True) as new:
         write_text(new / MARK, MARK_TEXT, lasting=False)
-        _write_data(standings, new)
-        shared = _shared(standings)
-        for page in _pages(standings, refused, curves):
-            on_page(page.path)
-            write_text(new / page.path, render(page, shared), lasting=False)
-        _copy_assets(new)
+        for board in boards:
+            first = board is boards[0]
+            others = {
+                other.zoo: "index.html" if other is boards[0] else f"zoo{other.zoo}/index.html"
+                for other in boards
+                if other is not board
+            }
+            links = {zoo: path if first else f"../{path}" for zoo, path in others.items()}
+            folder = new if first else new / f"zoo{board.zoo}"
+            _write_board(board, refused, links, folder, on_page)
         n_pages = sum(1 for _ in new.rglob("*.html"))
-    return Built(board, refused, n_pages)
+    return Built(tuple(boards), refused, n_pages)
+
+
+def _write_board(
+    board: Board,
+    refused: list[SubmissionError],
+    links: Mapping[ZooVersion, str],
+    folder: Path,
+    on_page: Callable[[str], None],
+) -> None:
+    """The pages and data of one board; the links lead from its folder to the others."""
+    curves = curves_of(shown_models(board.models), STORED[board.zoo], on_measure=on_page)
+    standings = Standings(board)
+    _write_data(standings, folder)
+    shared = _shared(standings) | {"zoo": board.zoo, "other_zoos": links}
+    for page in _pages(standings, refused, curves):
+        on_page(page.path)
+        write_text(folder / page.path, render(page, shared), lasting=False)
+    _copy_assets(folder)
 
 
 def check_target(output: Path) -> None:

@@ -75,7 +75,7 @@ COMMANDS = {
     "score": Command(("score", "random", "depth", *CASE, "-o", "results"), "results", read_all),
     "submit": Command(
         ("submit", "results/random", "-o", "submissions"),
-        "submissions/random",
+        "submissions/zoo1/random",
         read_submission,
     ),
     "train": Command(

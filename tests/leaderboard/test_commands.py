@@ -44,7 +44,8 @@ def submissions(make: Make, models: Models, tmp_path: Path) -> Path:
 
 
 def test_from_a_run_to_a_submission(tmp_path: Path) -> None:
-    scored = ("score", "eap", "-c", "fraction_of_x", "--pairs", "5", "-o", tmp_path / "results")
+    scored = ("score", "eap", "-c", "fraction_of_x", "--zoo", "1", "--pairs", "5")
+    scored += ("-o", tmp_path / "results")
     assert invoke(*scored).exit_code == 0
     described = tmp_path / "about.json"
     described.write_text(json.dumps({"description": "What it does.", "title": "not this"}))
@@ -54,8 +55,8 @@ def test_from_a_run_to_a_submission(tmp_path: Path) -> None:
         "Paper=https://b.example/?a=b", "--describe", described,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert done.output == f"{tmp_path / 'out' / 'mine'}: 1 models, 1 draws of pairs each\n"
-    description = read_submission(tmp_path / "out" / "mine").description
+    assert done.output == f"{tmp_path / 'out' / 'zoo1' / 'mine'}: 1 models, 1 draws of pairs each\n"
+    description = read_submission(tmp_path / "out" / "zoo1" / "mine").description
     assert description.title == "Mine"
     assert description.description == "What it does."
     assert [(a.name, a.url) for a in description.authors] == [
@@ -63,7 +64,7 @@ def test_from_a_run_to_a_submission(tmp_path: Path) -> None:
         ("Bob", None),
     ]
     assert description.links[0].url == "https://b.example/?a=b"
-    checked = invoke("leaderboard", "validate", tmp_path / "out" / "mine")
+    checked = invoke("leaderboard", "validate", tmp_path / "out" / "zoo1" / "mine")
     assert checked.exit_code == 0
     assert checked.output.startswith("mine: fine; 1 of ")
 
@@ -78,10 +79,10 @@ def test_from_files_of_scores_to_a_submission(models: Models, tmp_path: Path) ->
     )
     done = invoke(
         "submit", tmp_path / "mine", "-o", tmp_path / "out", "--title", "Mine", "--author", "Ada",
-        "--version", "1", "--describe", described,
+        "--version", "1", "--zoo", "1", "--describe", described,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    board = Board.of([read_submission(tmp_path / "out" / "mine")])
+    board = Board.of([read_submission(tmp_path / "out" / "zoo1" / "mine")])
     assert board.means["edge", "auroc"].loc["fraction_of_x", "mine"] == 1
 
 

@@ -43,7 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Settings("eap-ig-inputs", n_pairs=10, metric="l2", options={"steps": 3}, label="ig3"),
         Settings("random", n_pairs=10),
     ]
-    run(settings, models, folder, seeds=(0, 1))  # type: ignore[arg-type]
+    run(settings, models, folder, zoo=1, seeds=(0, 1))  # type: ignore[arg-type]
     return folder
 
 
@@ -78,6 +78,7 @@ def test_its_command_is_that_of_the_run(results: Path, models: Models) -> None:
     assert words[:3] == ["knowncircuits", "score", "eap-ig-inputs"]
     options = dict(zip(words[3::2], words[4::2], strict=True))
     assert options == {
+        "--zoo": "1",
         "--variant": "all",
         "--pairs": "10",
         "--seeds": "2",
@@ -89,7 +90,7 @@ def test_its_command_is_that_of_the_run(results: Path, models: Models) -> None:
 
 def test_commands_for_other_seeds(results: Path) -> None:
     result = read_results(results / "random")[0]
-    start = "knowncircuits score random --variant all --pairs 10"
+    start = "knowncircuits score random --zoo 1 --variant all --pairs 10"
     assert command_of(result, [0]) == f"{start} --seeds 1"
     assert command_of(result, [3, 4]) == f"{start} --seed 3 --seeds 2"
     assert command_of(result, [0, 1, 5]) == f"{start} --seeds 2 && {start} --seed 5 --seeds 1"
@@ -128,6 +129,10 @@ def test_runs_that_do_not_go_together(results: Path, models: Models) -> None:
         from_results(both, models=models)
     with pytest.raises(SubmissionError, match=r"expected seeds \[0, 1\] of every model"):
         from_results(others, models=models)
+    for zoo, said in ((2, None), (1, 2)):
+        mixed = [replace(first, settings={**first.settings, "zoo": zoo}), *others]
+        with pytest.raises(SubmissionError, match="on models of one zoo, got (2, 1|1, 2)"):
+            from_results(mixed, {} if said is None else {"zoo": said}, models)
     edited = [replace(first, settings={**first.settings, "code": "0" * 64}), *others]
     with pytest.raises(SubmissionError, match="expected runs that have the same code"):
         from_results(edited, models=models)
@@ -145,12 +150,16 @@ def test_other_models_are_left_out_with_a_word(results: Path, models: Models, va
         from_results(other, models=models)
 
 
-def test_older_results_say_nothing_of_code_and_threads(results: Path, models: Models) -> None:
+def test_older_results_say_nothing_of_code_threads_and_zoo(results: Path, models: Models) -> None:
     found = []
     for result in read_results(results / "ig3"):
-        settings = {k: v for k, v in result.settings.items() if k not in ("code", "threads")}
+        unsaid = ("code", "threads", "zoo")
+        settings = {k: v for k, v in result.settings.items() if k not in unsaid}
         found.append(replace(result, settings=settings))
-    command = from_results(found, models=models).description.command
+    description = from_results(found, models=models).description
+    command = description.command
+    assert description.zoo == 1
+    assert "--zoo 1" in command
     assert "--threads" not in command
     threaded = replace(found[0], settings={**found[0].settings, "threads": 2})
     assert "--threads 2" in command_of(threaded, [0])

@@ -116,7 +116,7 @@ def test_what_is_refused_is_said_and_the_rest_is_built(
     (error,) = built[1].refused
     assert error.name == "broken"
     assert any("onerror" in text for text in pages["about.html"].texts)
-    assert [s.id for s in built[1].board.submissions] == [
+    assert [s.id for s in built[1].boards[0].submissions] == [
         "best",
         "control",
         "evil",

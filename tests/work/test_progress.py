@@ -80,7 +80,7 @@ def test_effects_say_how_far_they_are() -> None:
         ),
         (
             lambda: realism(
-                "fraction_of_x",
+                kc.load_model("fraction_of_x", zoo=1),
                 kc.load_model("fraction_of_x", "seed1", zoo=1),
                 scales=[1],
                 n_inputs=5,
@@ -89,7 +89,7 @@ def test_effects_say_how_far_they_are() -> None:
             ["effects in the trained model", "effects in the natural model"],
         ),
         (
-            lambda: rank_submissions(read_submissions("leaderboard/submissions")[0][:2]),
+            lambda: rank_submissions(read_submissions("leaderboard/submissions/zoo1")[0][:2]),
             ["reading submissions", "scoring"],
         ),
     ],
