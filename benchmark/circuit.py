@@ -150,7 +150,7 @@ class Circuit:
         `pos` alone tells nothing apart, so the label is `embed`'s, except that an edge on which
         only positions are read stays undetermined.
         """
-        if self.graph.inputs != ("embed", "pos"):
+        if self.graph.inputs == ("input",):
             return self
         graph = self.graph.merge_inputs()
         labels = np.empty(graph.n_edges, dtype=np.int8)

@@ -60,12 +60,15 @@ def random_tokens(model: Transformer, batch: int, seq: int, seed: int = 0) -> Te
 
 
 def random_task(
-    metric: str = "kl", seed: int = 0, *, ablation: Ablation = "resample", n_pairs: int = 6
+    metric: str = "kl",
+    seed: int = 0,
+    *,
+    ablation: Ablation = "resample",
+    n_pairs: int = 6,
+    **choices: Any,
 ) -> Task:
-    """A dense random model: every edge has an effect."""
-    config = TransformerConfig(
-        n_layers=2, n_heads=2, d_model=8, d_head=3, d_mlp=12, n_ctx=5, d_vocab=6, d_vocab_out=4
-    )
+    """A dense random model, of these choices of `TransformerConfig`: every edge has an effect."""
+    config = TransformerConfig(2, 2, 8, 3, 12, n_ctx=5, d_vocab=6, d_vocab_out=4, **choices)
     model = Transformer(config, dtype=torch.float64).initialise(seed).requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     clean, corrupted = torch.randint(1, 6, (2, n_pairs, 5), generator=generator)

@@ -56,6 +56,32 @@ def test_same_names() -> None:
     assert circuit.carries["m0->a1.h0<v>"] == ("is_x",)
 
 
+ROTARY = Graph(2, 4, inputs=("embed",))
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_rotary_positions_have_no_place(seed: int | None) -> None:
+    """Heads have them without an edge: all other edges are placed as ever."""
+    high = circuit_of("equals_token_two_back")
+    carried = [edge for edge in high.carrying_edges if edge.source != "pos"]
+    assert len(carried) < len(high.carrying_edges)
+    if seed is None:
+        placed = Correspondence.same_names(high, ROTARY)
+    else:
+        placed = Correspondence.shuffled(high, ROTARY, seed)
+    assert "pos" not in placed.nodes
+    assert sorted(placed.image[placed.image >= 0]) == sorted(map(high.graph.index, carried))
+    assert len(placed.circuit.edges()) == len(high.edges())
+    undetermined = (placed.circuit.labels == Label.UNDETERMINED).sum()
+    assert undetermined == sum(high.label(edge) == Label.UNDETERMINED for edge in carried)
+
+
+def test_rotary_positions_reach_queries_and_keys_alone() -> None:
+    high = circuit_of("zero_even_positions")
+    with pytest.raises(GraphError, match=r"pos->m0, which rotary positions cannot carry"):
+        Correspondence.same_names(high, ROTARY)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

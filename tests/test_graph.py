@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, Label, circuit_from_edges, projection
+from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.evaluation.figures.drawing import circuit_figure, circuit_text, save_circuit
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
@@ -136,6 +137,15 @@ def test_merging_the_inputs() -> None:
     assert merged.label("input->logits") == Label.OUT
     assert merged.carries["input->m0"] == ("one", "indices")
     assert merged.merge_inputs() is merged
+
+
+def test_merging_the_inputs_of_rotary_positions() -> None:
+    high = load_case("trend").compile().circuit
+    circuit = Correspondence.same_names(high, Graph(2, 4, inputs=("embed",))).circuit
+    merged = circuit.merge_inputs()
+    assert merged.graph.edges == tuple(e.replace("embed", "input") for e in circuit.graph.edges)
+    assert (merged.labels == circuit.labels).all()
+    assert list(merged.carries.values()) == list(circuit.carries.values())
 
 
 @given(circuits())

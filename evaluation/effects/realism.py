@@ -210,16 +210,14 @@ def _correlation(both: pd.DataFrame) -> float:
 
 
 def _weights(model: Transformer, node: Node) -> list[torch.Tensor]:
-    ends: dict[str, list[torch.Tensor]] = {
-        "embed": [model.W_E],
-        "pos": [model.W_pos],
-        "logits": [model.W_U, model.b_U],
-    }
+    ends = {"embed": ["W_E"], "pos": ["W_pos"], "logits": ["W_U", "b_U"]}
     if node in ends:
-        return ends[node]
+        return [model.get_parameter(name) for name in ends[node]]
     layer = node.layer
     if node.kind == "mlp":
-        return [w[layer] for w in (model.W_in, model.b_in, model.W_out, model.b_out)]
+        names = ["W_in", "b_in", "W_out", "b_out"]
+        names += ["W_gate", "b_gate"] if model.config.gated else []
+        return [model.get_parameter(name)[layer] for name in names]
     head = node.head
     return [model.W_QKV[layer, :, head], model.b_QKV[layer, :, head], model.W_O[layer, head]]
 

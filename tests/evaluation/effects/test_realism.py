@@ -28,7 +28,8 @@ from knowncircuits.evaluation.effects.realism import (
 )
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.zoo import load_model
-from knowncircuits.transformer import weights_hash
+from knowncircuits.transformer import Transformer, weights_hash
+from strategies import random_task
 
 SCALES = (0.5, 1.0)
 
@@ -114,6 +115,16 @@ def test_norms_are_of_all_weights_of_a_node(trained: Trained) -> None:
     head += [state[f"blocks.1.attn.b_{letter}"][2] for letter in "QKV"]
     expected = torch.cat([w.flatten() for w in head]).norm().item()
     assert norms["a1.h2"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_norms_are_of_gates_too() -> None:
+    task = random_task(gated=True, positions="rotary")
+    assert isinstance(task.model, Transformer)
+    norms = weight_norms(task.model)
+    assert "pos" not in norms
+    squares = sum(float(p.square().sum()) for p in task.model.parameters())
+    squares -= float(task.model.b_O.square().sum())
+    assert sum(norm**2 for norm in norms.values()) == pytest.approx(squares)
 
 
 def test_models_of_other_places_are_not_compared(trained: Trained) -> None:

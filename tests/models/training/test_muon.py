@@ -14,8 +14,8 @@ from knowncircuits.transformer import Transformer
 SIZES = {"n_layers": 2, "n_heads": 3, "d_model": 8, "d_head": 2, "n_ctx": 5}
 
 
-def transformer(d_mlp: int = 12) -> Transformer:
-    config = TransformerConfig(**SIZES, d_mlp=d_mlp, d_vocab=6, d_vocab_out=4)
+def transformer(d_mlp: int = 12, *, gated: bool = False) -> Transformer:
+    config = TransformerConfig(**SIZES, d_mlp=d_mlp, d_vocab=6, d_vocab_out=4, gated=gated)
     return Transformer(config, dtype=torch.float64).initialise(0)
 
 
@@ -48,9 +48,9 @@ def test_zero_stays_zero() -> None:
     assert not orthogonalised(torch.zeros(2, 3, 4)).any()
 
 
-@pytest.mark.parametrize("d_mlp", [12, 0])
-def test_it_moves_matrices_and_nothing_else(d_mlp: int) -> None:
-    model = with_gradients(transformer(d_mlp))
+@pytest.mark.parametrize(("d_mlp", "gated"), [(12, False), (12, True), (0, False)])
+def test_it_moves_matrices_and_nothing_else(d_mlp: int, gated: bool) -> None:
+    model = with_gradients(transformer(d_mlp, gated=gated))
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     Muon(model, lr=0.1).step()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
@@ -76,6 +76,15 @@ def test_heads_of_a_layer_move_as_one_matrix() -> None:
     want = orthogonalised(gradient["W_in"][0])
     assert torch.allclose(moved["W_in"][0], -0.1 * (12 / 8) ** 0.5 * want)
     assert torch.allclose(moved["W_out"][0], -0.1 * orthogonalised(gradient["W_out"][0]))
+
+
+def test_gates_move_as_what_they_gate() -> None:
+    model = with_gradients(transformer(gated=True))
+    before, gradient = model.W_gate.detach().clone(), model.W_gate.grad
+    assert gradient is not None
+    Muon(model, lr=0.1).step()
+    want = before - 0.1 * (12 / 8) ** 0.5 * orthogonalised(gradient)
+    assert torch.allclose(model.W_gate, want)
 
 
 def test_momentum_is_kept_and_loaded() -> None:

@@ -1,0 +1,29 @@
+"""Methods on every kind of model: norms, gates and positions, against the hooked twin."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from knowncircuits.choices import Norm, Positions
+from knowncircuits.evaluation.methods import METHODS
+from knowncircuits.evaluation.methods.discovery import discover
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.transformer import Transformer
+from strategies import random_task
+
+KINDS = tuple(product(("none", "layer", "rms"), (False, True), ("learned", "rotary")))
+TRAINED = {"acdc": {"thresholds": [1e-3]}, "sp": {"steps": 3}, "edge-sp": {"steps": 3}}
+
+
+@pytest.mark.parametrize(("norm", "gated", "positions"), KINDS)
+def test_scores_are_those_of_the_hooked_twin(norm: Norm, gated: bool, positions: Positions) -> None:
+    """Values and gradients of both go through norms: nothing is held fixed."""
+    task = random_task(n_pairs=3, norm=norm, gated=gated, positions=positions)
+    assert isinstance(task.model, Transformer)
+    twins = replace(task, model=to_hooked(task.model))
+    for name in METHODS:
+        ours, theirs = (discover(name, t, **TRAINED.get(name, {})) for t in (task, twins))
+        assert ours.values.any(), name
+        assert np.allclose(ours.values, theirs.values, atol=1e-9), name
