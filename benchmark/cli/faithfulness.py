@@ -101,13 +101,14 @@ def _print_faithfulness(table: pd.DataFrame, to: Output) -> None:
     from knowncircuits.evaluation.faithfulness.runs import by_suite, macro_means
 
     first = table.iloc[0]
+    zoo = "".join(f", zoo {zoo:.0f}" for zoo in table["zoo"].dropna().unique())
     ranking = " or ".join(sorted(table.loc[table["method"] != "truth", "rank_by"].unique()))
     to.say(
         f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores "
         f"at a resolution of {first['resolution']:g}, "
         f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size; "
         f"metric {' or '.join(sorted(table['metric'].unique()))}, "
-        f"ablation {' or '.join(sorted(table['ablation'].unique()))}"
+        f"ablation {' or '.join(sorted(table['ablation'].unique()))}{zoo}"
     )
     suites = by_suite(table)
     to.show(

@@ -86,11 +86,13 @@ def models_check(
 ) -> None:
     """Measure the trained models again on new pairs, by the certificate's quick form.
 
-    Files, hashes and labels are compared too. Exits with 1 if anything is wrong.
+    Files, hashes and labels are compared too, and from zoo 2 on no model may be another one by a
+    second name. Exits with 1 if anything is wrong.
     """
     import pandas as pd
 
     from knowncircuits.models.zoo.check import PAIRS, check_model
+    from knowncircuits.models.zoo.duplicates import find_duplicates
     from knowncircuits.models.zoo.shelf import Zoo, shipped
 
     zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
@@ -99,6 +101,7 @@ def models_check(
         raise InputError(f"expected trained models in {zoo.folder}, got none")
     to = Output(form)
     rows: list[dict[str, str]] = []
+    twice = find_duplicates(zoo, chosen)
 
     def wrong() -> int:
         return sum(row["problems"] != "" for row in rows)
@@ -110,6 +113,8 @@ def models_check(
         for name, kind in chosen:
             with part(f"{name} {kind}"):
                 problems = check_model(zoo, name, kind, pairs or PAIRS)
+            if (name, kind) in twice:
+                problems += (twice[name, kind],)
             rows.append({"case": name, "variant": kind, "problems": "; ".join(problems)})
             for problem in problems:
                 to.say(f"{name} {kind}: {problem}")

@@ -199,7 +199,9 @@ def load_chosen(
 
     check_one_kind(compiled, model is not None, trained=bool(variant or zoo))
     subject = COMPILED if compiled else model or variant or "seed0"
-    return load_subject(case, subject, zoo or DEFAULT_ZOO), f"{case} ({subject})"
+    version = zoo or DEFAULT_ZOO
+    of_zoo = "" if version == 1 or compiled or model else f" of zoo {version}"
+    return load_subject(case, subject, version), f"{case} ({subject}{of_zoo})"
 
 
 def check_one_kind(compiled: bool, own: bool, *, trained: bool) -> None:

@@ -44,7 +44,11 @@ class ModelsOptions(VariantOptions):
         )
 
     def __str__(self) -> str:
-        return "compiled models" if self.compiled else str(self.model or "trained models")
+        return (
+            "compiled models"
+            if self.compiled
+            else str(self.model or f"trained models of zoo {self.version}")
+        )
 
     def subjects(self, cases: CaseOptions) -> Sequence[tuple[str, Subject]]:
         """What is run on; says on standard error what is missing, or not certified."""

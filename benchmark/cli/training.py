@@ -140,7 +140,7 @@ def train(
     checkpoint = folder / CHECKPOINT
     tracking: Any = nullcontext()
     if logged.wandb:
-        tracking = track(trainer, logged.wandb, folder, mode=logged.wandb_mode)
+        tracking = track(trainer, logged.wandb, folder, zoo=plan.zoo, mode=logged.wandb_mode)
 
     def so_far() -> str:
         return (

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from knowncircuits.evaluation.choices import RESOLUTION
-from knowncircuits.evaluation.runs.results import COSTS, Result
+from knowncircuits.evaluation.runs.results import COSTS, Result, check_one_zoo
 from knowncircuits.evaluation.scoring.scores import Chosen, Scores, choose, score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 
@@ -35,10 +35,13 @@ def score_results(
         Columns method (the label), case, variant, seed, view; auroc, average_precision and
         precision_at_size, NaN where all determined items are of one kind; prevalence, n_items,
         n_determined, n_true; resolution; precision, recall and f1 of the method's own circuit where
-        there is a threshold; n_pairs, seconds, forward_passes, backward_passes, peak_memory. In the
-        order of the results, views last.
+        there is a threshold; n_pairs, seconds, forward_passes, backward_passes, peak_memory; zoo,
+        of shipped models. In the order of the results, views last.
+
+    Raises ResultError for results on models of several zoos.
     """
     ordered = list(results)
+    check_one_zoo(ordered)
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, result in enumerate(ordered):
         circuit = result.circuit
@@ -53,6 +56,7 @@ def score_results(
                     "view": view,
                     **scored,
                     **_costs(ordered[i]),
+                    "zoo": ordered[i].zoo or np.nan,
                 }
     return pd.DataFrame([rows[i, view] for i in range(len(ordered)) for view in views])
 

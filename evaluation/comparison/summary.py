@@ -16,6 +16,7 @@ from knowncircuits.evaluation.comparison.intervals import (
 )
 from knowncircuits.evaluation.comparison.statistics import case_means, rank_ranges, shared_cases
 from knowncircuits.evaluation.runs.results import COMPILED, COSTS, Result, is_own
+from knowncircuits.models.choices import ZooVersion
 
 SUITES = ("structural", "degenerate")
 OWN = "own"  # of users' own models, which are averaged with no shipped one
@@ -31,12 +32,14 @@ class Summary:
     left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
     table: pd.DataFrame  # a row for each method, the best first, equal ones by name
     means: pd.DataFrame  # AUROC [case, method]; an own model is `case/variant`
+    zoo: ZooVersion | None = None  # of shipped models
 
     @property
     def title(self) -> str:
         """What the table is about, in a line."""
         left = f"; left out: {', '.join(self.left_out)}" if self.left_out else ""
         what = "own models" if self.suite == OWN else f"{self.suite} cases"
+        what += f" of zoo {self.zoo}" if self.zoo else ""
         return f"mean of {self.n_cases} {what} (AUROC at random: 0.5){left}"
 
     def covers(self, result: Result) -> bool:
@@ -75,8 +78,8 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed,
     circuit-nodes, head and node, and the average precision of circuit-nodes, `circuit-nodes_ap`;
     precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
-    forward_passes and backward_passes for each pair of inputs. NaN where a method says nothing, and
-    for intervals and ranks of too few cases or draws.
+    forward_passes and backward_passes for each pair of inputs; zoo, of shipped models. NaN where a
+    method says nothing, and for intervals and ranks of too few cases or draws.
     """
     # In an order of its own, so that what is computed does not depend on that of the results.
     table = table.sort_values(ORDER)
@@ -105,8 +108,9 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
         rows[f"rank_{end}"] = [np.nan if (r := ranks[m]) is None else r[i] for m in rows.index]
     ordered = rows.sort_values("auroc", ascending=False, kind="stable")
     left_out = tuple(sorted(set(means.index) - set(shared.index)))
-    ordered = ordered.rename_axis("method").reset_index()
-    return Summary(suite, len(shared), left_out, ordered, shared)
+    zoo: ZooVersion | None = next(map(int, edges["zoo"].dropna()), None)  # type: ignore[arg-type]
+    ordered = ordered.rename_axis("method").reset_index().assign(zoo=zoo or np.nan)
+    return Summary(suite, len(shared), left_out, ordered, shared, zoo)
 
 
 def _with_intervals(edges: pd.DataFrame, value: str) -> pd.DataFrame:

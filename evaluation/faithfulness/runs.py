@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from knowncircuits.cases.registry import list_cases
@@ -14,10 +15,11 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
 from knowncircuits.evaluation.methods.controls import truth as truth_scores
-from knowncircuits.evaluation.runs.results import Result, is_own
+from knowncircuits.evaluation.runs.results import Result, check_one_zoo, is_own
 from knowncircuits.evaluation.runs.subjects import load_subject
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
+from knowncircuits.models.choices import DEFAULT_ZOO
 from knowncircuits.transformer import weights_hash
 from knowncircuits.work.processes import run_jobs
 from knowncircuits.work.progress import part
@@ -47,16 +49,17 @@ def faithfulness_table(
         conventions: as `faithfulness` takes them.
 
     Returns:
-        Columns method (the label), case, variant, seed, and those of `Faithfulness.to_frame`: a row
-        for each size, in the order of the results.
+        Columns method (the label), case, variant, seed, and those of `Faithfulness.to_frame`; zoo,
+        of shipped models. A row for each size, in the order of the results.
 
     Raises:
-        ResultError: for no results, for scores of another model than there is now, or of one's own
-            without its folder.
+        ResultError: for no results, for results on models of several zoos, for scores of another
+            model than there is now, or of one's own without its folder.
         KnownCircuitsError: as `make_task` and `faithfulness` do.
     """
     if not results:
         raise ResultError("expected at least one result, got none")
+    check_one_zoo(results)
     groups: dict[tuple[Any, ...], list[Result]] = defaultdict(list)
     for result in results:
         task = (result.settings.get(name) for name in OF_TASK)
@@ -81,7 +84,7 @@ def _measure(
     """The case, and the frames of all results of one task."""
     results, model, conventions = job
     first = results[0]
-    subject = load_subject(first.case, _subject(first, model))
+    subject = load_subject(first.case, _subject(first, model), first.zoo or DEFAULT_ZOO)
     if weights_hash(subject.model) != first.settings["model"]:
         raise ResultError(
             f"expected scores of the model {first.case} ({first.variant}) that there is, got some "
@@ -111,7 +114,7 @@ def _measure(
         named: dict[str, Any] = dict(zip(KEYS, key, strict=True))
         for place, (name, value) in enumerate(named.items()):
             frame.insert(place, name, value)
-        frames[key] = frame
+        frames[key] = frame.assign(zoo=first.zoo or np.nan)
     return first.case, frames
 
 

@@ -138,6 +138,16 @@ def _result_files(place: Path) -> list[Path]:
     return found
 
 
+def check_one_zoo(results: Iterable[Result]) -> None:
+    """Raise ResultError for results on models of several zoos: their mean would be of neither."""
+    zoos = Counter(result.zoo for result in results if result.zoo is not None)
+    if len(zoos) > 1:
+        counts = ", ".join(f"{n} of zoo {zoo}" for zoo, n in sorted(zoos.items()))
+        raise ResultError(
+            f"expected results on models of one zoo, got {counts}; name the results of one alone"
+        )
+
+
 def check_one_code(results: Iterable[Result]) -> None:
     """Raise ResultError for methods of which some results are of another code, or other threads.
 

@@ -6,7 +6,7 @@ W&B is imported when a run starts, and not before.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement, worst
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.certifying import QuickAgreement
+from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.training.stepping import Losses
 from knowncircuits.models.training.trainer import CHECKPOINT, Trainer
 from knowncircuits.work.tracking import Mode, start_run
@@ -90,13 +91,14 @@ class Tracker:
 
 @contextmanager
 def track(
-    trainer: Trainer, project: str, folder: Path, *, mode: Mode | None = None
+    trainer: Trainer, project: str, folder: Path, *, zoo: ZooVersion, mode: Mode | None = None
 ) -> Iterator[Tracker]:
     """A W&B run around training; one that was killed goes on if its checkpoint does.
 
     Args:
         trainer: whose settings are logged as the configuration.
         project: W&B's.
+        zoo: by whose recipe the model is trained.
         folder: of the model; holds `checkpoint.pt` and the run's id until training is done.
         mode: `online`, `offline` (sent later by `wandb sync`) or `disabled`; by default what
             WANDB_MODE says, or `online`. Offline, each start writes a folder of its own with the
@@ -106,7 +108,7 @@ def track(
         TrackingError: if W&B is missing, not logged in or not reached.
         ResultError: if the folder cannot be written to.
     """
-    run = _start(trainer, project, folder, mode)
+    run = _start(trainer, project, folder, zoo, mode)
     try:
         write_text(folder / RUN_ID, run.id + "\n")
         yield Tracker(run, trainer)
@@ -157,17 +159,21 @@ def certificate_summary(certificate: Certificate) -> dict[str, Any]:
     return summary
 
 
-def _start(trainer: Trainer, project: str, folder: Path, mode: Mode | None) -> wandb.Run:
+def _start(
+    trainer: Trainer, project: str, folder: Path, zoo: ZooVersion, mode: Mode | None
+) -> wandb.Run:
     unfinished = folder / RUN_ID
     if unfinished.exists() and (folder / CHECKPOINT).exists():
         run_id = unfinished.read_text(encoding="utf-8").strip()
     else:
         run_id = secrets.token_hex(4)
     name = f"{trainer.placed.compiled.name} {trainer.config.objective} {trainer.config.seed}"
-    return start_run(project, mode, name=name, config=_configuration(trainer), run_id=run_id)
+    return start_run(
+        project, mode, name=name, config=_configuration(trainer) | {"zoo": zoo}, run_id=run_id
+    )
 
 
-def _configuration(trainer: Trainer) -> Mapping[str, Any]:
+def _configuration(trainer: Trainer) -> dict[str, Any]:
     packages = ("knowncircuits", "torch", "wandb")
     return {
         "case": trainer.placed.compiled.name,

@@ -1,4 +1,5 @@
 from .check import CERTIFIED_PAIRS as CERTIFIED_PAIRS, PAIRS as PAIRS, check_model as check_model
+from .duplicates import find_duplicates as find_duplicates
 from .produce import (
     Outcome as Outcome,
     Plan as Plan,

@@ -75,16 +75,22 @@ def test_score_prints_a_table_and_writes_files(
         (["score", "eap", "--label", "../up"], "a label of letters, digits and . + - _ only"),
         (["score", "eap", "-x", "batch_size=8", "random"], "random takes no option batch_size"),
         (
-            ["score", "eap", "--variant", "seed7"],
+            ["score", "eap", "--zoo", "1", "--variant", "seed7"],
             "variant of zoo 1 'seed7'; did you mean seed",
         ),
-        (["score", "eap", "-c", "invert_if_sorted"], "no trained model seed0 of invert_if_sorted"),
+        (
+            ["score", "eap", "--zoo", "1", "-c", "invert_if_sorted"],
+            "seed0 of invert_if_sorted",
+        ),
         (
             ["score", "eap", "--compiled", "--variant", "seed0"],
             "expected one of --variant (with --zoo)",
         ),
         (["score", "eap", "--model", "none"], "expected the folder of a trained model"),
-        (["models", "list", "--variant", "seed7"], "unknown variant of zoo 1 'seed7'"),
+        (
+            ["models", "list", "--zoo", "1", "--variant", "seed7"],
+            "variant of zoo 1 'seed7'",
+        ),
         (["models", "check", "--folder", "none"], "expected trained models in none, got none"),
         (["models", "train", "-c", "histogramm"], "unknown case 'histogramm'"),
         (["models", "train", "-c", "histogram", "-o", "file/zoo"], "cannot write to file/zoo"),
@@ -121,7 +127,7 @@ def test_score_prints_a_table_and_writes_files(
             ["score", "acdc", "-x", "thresholds=" + "[" * 3000],
             "expected thresholds to be a",
         ),
-        (["score", "eap", "--variant", "[red]"], "unknown variant of zoo 1 '[red]'"),
+        (["score", "eap", "--zoo", "1", "--variant", "[red]"], "unknown variant of zoo 1 '[red]'"),
         (["score", "eap", "-o", ""], "the name of a file or folder"),
         (["score", "eap", "-o", "a" * 300], "File name too long"),
         (["train", "histogram", "-x", "batch_size=NaN"], "expected batch_size to be a finite"),
@@ -194,7 +200,7 @@ def test_score_is_on_trained_models(tmp_path: Path) -> None:
     In a process without the tests' checks of each call, since there are many models.
     """
     options = ["--pairs", "10", "-o", str(tmp_path / "results")]
-    done = command("score", "eap", "--suite", "structural", *options)
+    done = command("score", "eap", "--suite", "structural", "--zoo", "1", *options)
     assert done.returncode == 0, done.stderr
     assert "eap on trained models" in done.stdout
     there, all_cases = list_models("structural", zoo=1), list_cases("structural")
@@ -207,7 +213,7 @@ def test_score_is_on_trained_models(tmp_path: Path) -> None:
 def test_score_of_several_methods_models_and_draws(tmp_path: Path) -> None:
     names = ["-c", "fraction_of_x", "-c", "identity", "-c", "histogram", "--variant", "all"]
     options = ["--seeds", "2", "--seed", "5", "--pairs", "10", "-o", str(tmp_path)]
-    done = runner.invoke(app, ["score", "eap", "truth", "eap", *names, *options])
+    done = runner.invoke(app, ["score", "eap", "truth", "eap", "--zoo", "1", *names, *options])
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.output.splitlines()]
     assert sum(row[:2] == ["truth", "1.000"] for row in rows) == 2  # structural, degenerate
@@ -258,7 +264,7 @@ def test_run_prints_program_and_model_side_by_side() -> None:
 def test_the_headline_is_over_structural_cases(tmp_path: Path) -> None:
     names = ["-c", "fraction_of_x", "-c", "histogram", "-c", "identity"]
     options = ["--compiled", "-o", str(tmp_path), "--pairs", "10"]
-    done = runner.invoke(app, ["score", "eap", *names, *options])
+    done = runner.invoke(app, ["score", "eap", "--zoo", "1", *names, *options])
     assert "mean of 2 structural" in done.output
     assert "mean of 3 all" in done.output
 
@@ -295,7 +301,7 @@ def test_train_and_certify(tmp_path: Path) -> None:
 
 
 def test_effects(tmp_path: Path) -> None:
-    few = ["effects", "fraction_of_x", "--inputs", "15"]
+    few = ["effects", "fraction_of_x", "--zoo", "1", "--inputs", "15"]
     files = [tmp_path / name for name in ("a.csv", "a.json", "a.html")]
     options = [part for path in files for part in ("--save", str(path))]
     done = runner.invoke(app, [*few, "--scales", "0,1", *options])
@@ -325,7 +331,17 @@ def test_realism(tmp_path: Path) -> None:
     """The natural model is trained once, and used again if it is of the same settings."""
     folder, table = tmp_path / "natural", tmp_path / "table.csv"
     few = ["--inputs", "15", "--pairs", "50", "--scales", "1", "--natural", str(folder)]
-    short = ["realism", "fraction_of_x", *few, "-x", "n_inputs=1000", "-x", "n_validation=100"]
+    short = [
+        "realism",
+        "fraction_of_x",
+        "--zoo",
+        "1",
+        *few,
+        "-x",
+        "n_inputs=1000",
+        "-x",
+        "n_validation=100",
+    ]
     done = runner.invoke(app, [*short, "--save", str(table)])
     assert done.exit_code == 0, done.output
     assert f"steps, in {folder}" in done.output

@@ -27,21 +27,21 @@ SMALL = ("--inputs", "8")
 
 # Every command that prints a table; RUN is a folder of results, and the like.
 COMMANDS = {
-    "score": "score eap {cases} --pairs 10 -o {run}/results",
-    "score, several": "score eap truth random {cases} --pairs 10 -o {run}/results",
+    "score": "score eap {cases} --zoo 1 --pairs 10 -o {run}/results",
+    "score, several": "score eap truth random {cases} --zoo 1 --pairs 10 -o {run}/results",
     "compare": "compare {run}/results",
     "faithfulness": "faithfulness {run}/results",
     "sankey": "sankey {run}/results/eap/histogram/seed0/0.json --truth",
-    "sankey of a case": "sankey histogram",
+    "sankey of a case": "sankey histogram --zoo 1",
     "methods": "methods",
     "cases": "cases",
     "cases check": "cases check --family brackets --pairs 20",
     "run": "run histogram a b a",
-    "models": "models list",
-    "effects": "effects balanced_parentheses {small}",
-    "effects at positions": "effects histogram --per-position --ablation mean {small}",
-    "effects of edges": "effects fraction_of_x --granularity edge {small}",
-    "realism": "realism fraction_of_x -x steps=2 -x n_inputs=100 --natural {run}/natural "
+    "models": "models list --zoo 1",
+    "effects": "effects balanced_parentheses --zoo 1 {small}",
+    "effects at positions": "effects histogram --zoo 1 --per-position --ablation mean {small}",
+    "effects of edges": "effects fraction_of_x --zoo 1 --granularity edge {small}",
+    "realism": "realism fraction_of_x --zoo 1 -x steps=2 -x n_inputs=100 --natural {run}/natural "
     "--pairs 20 {small}",
     "board": "leaderboard table {run}/submissions",
 }  # fmt: skip

@@ -71,7 +71,7 @@ def furnish(folder: Path) -> None:
     shutil.copy(folder / "typing.py", folder / "safetensors.py")
     (folder / "latin.json").write_bytes(b'{"a": "\xe9"}')
     for words in (
-        ["score", "eap", "truth", "-c", "fraction_of_x", "--pairs", "5"],
+        ["score", "eap", "truth", "-c", "fraction_of_x", "--zoo", "1", "--pairs", "5"],
         ["show", "fraction_of_x", "--save", "circuit.json"],
         ["submit", "results/eap", "--version", "1"],
     ):

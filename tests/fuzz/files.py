@@ -54,7 +54,7 @@ def make_files(folder: Path) -> dict[str, tuple[Path, Callable[[Path], object]]]
     shutil.copytree(shipped(1).place(CASE, "seed0"), folder / "zoo" / CASE / "seed0")
     model = folder / "zoo" / CASE / "seed0"
     (folder / "zoo" / "missing.json").write_text('{"sort": {"seed1": [{"steps": 1}]}}')
-    run([Settings("random", n_pairs=2)], [(CASE, "seed0")], folder / "results")
+    run([Settings("random", n_pairs=2)], [(CASE, "seed0")], folder / "results", zoo=1)
     results = folder / "results" / "random"
     result = results / CASE / "seed0" / "0.json"
     submission = write_submission(make_submission(results), folder)

@@ -70,7 +70,7 @@ def read_page(path: Path) -> None:
         raise ValueError("the page is cut off")
 
 
-CASE = ("-c", "fraction_of_x", "--pairs", "2")
+CASE = ("-c", "fraction_of_x", "--zoo", "1", "--pairs", "2")
 COMMANDS = {
     "score": Command(("score", "random", "depth", *CASE, "-o", "results"), "results", read_all),
     "submit": Command(
@@ -85,7 +85,9 @@ COMMANDS = {
         lambda folder: load_trained(folder) if (folder / "config.json").exists() else None,
         code=1,
     ),
-    "sankey": Command(("sankey", "fraction_of_x", "--save", "page.html"), "page.html", read_page),
+    "sankey": Command(
+        ("sankey", "fraction_of_x", "--zoo", "1", "--save", "page.html"), "page.html", read_page
+    ),
     "build": Command(
         ("leaderboard", "build", "submissions", "-o", "site"), "site", read_site
     ),

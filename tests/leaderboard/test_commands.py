@@ -107,7 +107,7 @@ def test_submit_says_what_is_wrong(words: tuple[str, ...], message: str, tmp_pat
     os.mkfifo(tmp_path / "pipe.json")
     places = {name: tmp_path / f"{name}.json" for name in ("list", "deep", "pipe")}
     words = tuple(word.format(**places) for word in words)
-    done = invoke("submit", tmp_path / "mine", "-o", tmp_path / "out", *words)
+    done = invoke("submit", tmp_path / "mine", "--zoo", "1", "-o", tmp_path / "out", *words)
     assert isinstance(done.exception, KnownCircuitsError)
     assert message in str(done.exception)
     assert not (tmp_path / "out").exists()
@@ -134,7 +134,7 @@ def test_build_reports_what_is_refused(submissions: Path, tmp_path: Path) -> Non
     done = invoke("leaderboard", "build", submissions, "-o", tmp_path / "site")
     assert done.exit_code == 0, done.output
     assert "broken is refused" in done.output
-    assert "2 submissions, 1 refused, " in done.output
+    assert "2 submissions of zoo 1, 1 refused, " in done.output
     strict = invoke("leaderboard", "build", submissions, "-o", tmp_path / "site", "--strict")
     assert strict.exit_code == 1
     assert (tmp_path / "site" / "methods" / "a.html").exists()
@@ -223,7 +223,7 @@ def test_a_site_is_served_to_this_machine(submissions: Path, tmp_path: Path) -> 
 @pytest.mark.long
 def test_bench_builds_what_it_says(tmp_path: Path, models: Models, monkeypatch: Any) -> None:
     """On a few models, where it is quick."""
-    monkeypatch.setattr(bench, "certified_models", lambda: models)
+    monkeypatch.setattr(bench, "certified_models", lambda zoo: models)
     heard: list[str] = []
     table = bench.bench_leaderboard(tmp_path, 3, heard.append, ranked=30, tested=10)
     assert len(list((tmp_path / "submissions").iterdir())) == 3

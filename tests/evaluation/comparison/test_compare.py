@@ -32,7 +32,7 @@ MODELS = [("histogram", "seed0"), ("fraction_of_x", "seed0"), ("fraction_of_x", 
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("results")
     settings = [Settings(m, 10, options={"steps": 3} if m == "edge-sp" else {}) for m in METHODS]
-    run(settings, [*MODELS, ("identity", "seed0")], found, seeds=(0, 1))
+    run(settings, [*MODELS, ("identity", "seed0")], found, seeds=(0, 1), zoo=1)
     return found
 
 
@@ -128,7 +128,8 @@ def test_the_command_prints_and_writes(folder: Path, found: Comparison, tmp_path
 
 
 def test_score_and_compare_print_the_same(tmp_path: Path) -> None:
-    words = ["truth", "random", "eap", "-c", "identity", "-c", "histogram", "--pairs", "5"]
+    words = ["truth", "random", "eap", "-c", "identity", "-c", "histogram", "--zoo", "1"]
+    words += ["--pairs", "5"]
     scored = CliRunner().invoke(app, ["score", *words, "-o", str(tmp_path)])
     assert scored.exit_code == 0, scored.output
     compared = CliRunner().invoke(app, ["compare", str(tmp_path)])

@@ -13,7 +13,8 @@ from knowncircuits.evaluation.runs.results import read_results
 from offline_wandb import runs
 
 pytestmark = pytest.mark.usefixtures("wandb_home")
-SCORE = ["score", "eap", "depth", "-c", "fraction_of_x", "-c", "identity", "--pairs", "10"]
+SCORE = ["score", "eap", "depth", "-c", "fraction_of_x", "-c", "identity", "--zoo", "1"]
+SCORE += ["--pairs", "10"]
 
 
 def test_each_method_is_a_run_with_its_numbers_cases_and_curves(tmp_path: Path) -> None:

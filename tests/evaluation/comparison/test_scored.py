@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from knowncircuits.cases import list_cases
+from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.comparison.scored import case_scores, score_results
 from knowncircuits.evaluation.comparison.statistics import case_means
 from knowncircuits.evaluation.comparison.summary import suites_frame, summarise
@@ -29,7 +32,7 @@ METHODS = ("eap", "random", "truth", "inverted-truth", "depth")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
     settings = [Settings(method, 10) for method in METHODS]
     settings.append(Settings("sp", 10, options={"steps": 3}))
-    return run(settings, MODELS, tmp_path_factory.mktemp("results"), seeds=(0, 1))
+    return run(settings, MODELS, tmp_path_factory.mktemp("results"), seeds=(0, 1), zoo=1)
 
 
 def test_many_results_are_scored_as_each_by_itself(results: list[Result]) -> None:
@@ -48,6 +51,24 @@ def test_many_results_are_scored_as_each_by_itself(results: list[Result]) -> Non
             np.testing.assert_equal(row["f1"], found.chosen.f1 if found.chosen else np.nan)
             assert row["forward_passes"] == result.scores.forward_passes
             assert row["n_pairs"] == 10
+            assert row["zoo"] == 1
+
+
+def test_results_of_two_zoos_are_no_mean(results: list[Result]) -> None:
+    """Older results, which say none, are of zoo 1; own and compiled models are of no zoo."""
+    older = []
+    for result in results:
+        settings = {key: said for key, said in result.settings.items() if key != "zoo"}
+        older.append(replace(result, settings=settings))
+    compiled = replace(results[0], variant="compiled")
+    assert [result.zoo for result in (older[0], compiled)] == [1, None]
+    table = score_results([*older, compiled])
+    assert table["zoo"].dropna().unique() == [1]
+    assert "cases of zoo 1 (AUROC" in summarise(table)[0].title
+    other = replace(results[0], settings={**results[0].settings, "zoo": 2})
+    counts = f"{len(results) - 1} of zoo 1, 1 of zoo 2"
+    with pytest.raises(ResultError, match=f"expected results on models of one zoo, got {counts}"):
+        score_results([other, *older[1:]])
 
 
 def test_the_cases_of_one_method_are_means_over_models_and_draws(results: list[Result]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(folder: Path) -> list[Result]:
     settings = [Settings(method, 10) for method in ("eap", "random")]
-    return run(settings, MODELS, folder, seeds=(0, 1))
+    return run(settings, MODELS, folder, seeds=(0, 1), zoo=1)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_several_processes_measure_the_same(results: list[Result], table: pd.Dat
 
 def test_a_model_of_ones_own(tmp_path: Path, table: pd.DataFrame) -> None:
     own = shipped(1).place("fraction_of_x", "seed0")
-    results = run([Settings("eap", 10)], [("fraction_of_x", own)], tmp_path)
+    results = run([Settings("eap", 10)], [("fraction_of_x", own)], tmp_path, zoo=1)
     found = faithfulness_table(results, model=own, construction="greedy")
     kept = table.query("case == 'fraction_of_x' and variant == 'seed0' and seed == 0")
     for method in ("eap", "truth"):
@@ -104,7 +105,9 @@ def test_figure_and_headline_are_about_the_same_cases(table: pd.DataFrame, tmp_p
     for trace in figure.data:
         assert list(trace.y) == pytest.approx(means.loc[trace.name, list(SHARES)].tolist())
     assert "mean of 1 other cases" in faithfulness_figure(other).layout.title.text
-    results = run([Settings("eap", 5)], [("histogram", "seed0"), ("identity", "seed0")], tmp_path)
+    results = run(
+        [Settings("eap", 5)], [("histogram", "seed0"), ("identity", "seed0")], tmp_path, zoo=1
+    )
     assert len(results) == 2
     page = tmp_path / "f.html"
     done = runner.invoke(app, ["faithfulness", str(tmp_path), "--save", str(page)])
@@ -137,6 +140,9 @@ def test_the_figure_has_a_line_for_each_method(table: pd.DataFrame) -> None:
 
 
 def test_what_is_refused(results: list[Result]) -> None:
+    other = replace(results[0], settings={**results[0].settings, "zoo": 2})
+    with pytest.raises(ResultError, match="of one zoo, got 11 of zoo 1, 1 of zoo 2"):
+        faithfulness_table([other, *results[1:]])
     with pytest.raises(ResultError, match="at least one result"):
         faithfulness_table([])
     with pytest.raises(ResultError, match="one result of each label .*, got eap, eap"):
@@ -187,7 +193,7 @@ def test_the_command_for_diagrams(results: list[Result], folder: Path, tmp_path:
     assert "true positive" in page.read_text()
     few = runner.invoke(app, ["sankey", str(one), "--threshold", "1e9"])
     assert few.output == "Scores of eap on histogram (seed0): 0 edges\n"
-    truth = runner.invoke(app, ["sankey", "histogram"])
+    truth = runner.invoke(app, ["sankey", "histogram", "--zoo", "1"])
     assert truth.output.startswith("The circuit of histogram (seed0): 4 edges")
     assert ["m0->logits", "hist"] in [line.split() for line in truth.output.splitlines()]
     compiled = runner.invoke(app, ["sankey", "histogram", "--compiled"])
@@ -205,5 +211,7 @@ def test_the_command_for_diagrams(results: list[Result], folder: Path, tmp_path:
         refused = runner.invoke(app, ["sankey", *args])
         assert isinstance(refused.exception, InputError)
         assert message in str(refused.exception)
-    wrong = runner.invoke(app, ["sankey", "histogram", "--save", str(tmp_path / "a.csv")])
+    wrong = runner.invoke(
+        app, ["sankey", "histogram", "--zoo", "1", "--save", str(tmp_path / "a.csv")]
+    )
     assert isinstance(wrong.exception, ResultError)

@@ -35,7 +35,7 @@ PLACES = [
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    run([Settings("random", n_pairs=2)], [("fraction_of_x", "seed0")], folder)
+    run([Settings("random", n_pairs=2)], [("fraction_of_x", "seed0")], folder, zoo=1)
     return folder / "random" / "fraction_of_x" / "seed0" / "0.json"
 
 

@@ -43,7 +43,7 @@ def small_certificate(trained_by: Trainer) -> Certificate:
 def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> None:
     done, folder = trainer(), tmp_path / "model"
     seen = []
-    with track(done, "circuits", folder) as tracker:
+    with track(done, "circuits", folder, zoo=1) as tracker:
 
         def step(n: int, losses: Losses) -> None:
             seen.append(losses)
@@ -59,6 +59,7 @@ def test_a_run_holds_losses_agreements_certificate_and_model(tmp_path: Path) -> 
     assert not (folder / RUN_ID).exists()
     assert run.exit_code == 0
     assert run.config["case"] == "fraction_of_x"
+    assert run.config["zoo"] == 1
     assert run.config["training"]["batch_size"] == 8
     assert run.config["transformer"]["d_model"] == done.placed.model.config.d_model
     assert run.config["placement"] == dict(done.placed.correspondence.nodes)
@@ -113,7 +114,7 @@ def test_a_killed_run_goes_on_under_its_id(tmp_path: Path) -> None:
 
     def start(die_at: int) -> None:
         again = trainer(dataclasses.replace(SHORT, objective="nodes"))
-        with track(again, "circuits", folder) as tracker:
+        with track(again, "circuits", folder, zoo=1) as tracker:
 
             def step(n: int, losses: Losses) -> None:
                 tracker.step(n, losses)
@@ -143,7 +144,7 @@ def test_a_killed_run_goes_on_under_its_id(tmp_path: Path) -> None:
 
 def test_a_disabled_run_writes_nothing(tmp_path: Path) -> None:
     done = trainer()
-    with track(done, "circuits", tmp_path / "model", mode="disabled") as tracker:
+    with track(done, "circuits", tmp_path / "model", zoo=1, mode="disabled") as tracker:
         train(done, on_step=tracker.step, on_validation=tracker.validation)
         tracker.certified(small_certificate(done), tmp_path / "model")
     assert runs(tmp_path) == []
@@ -153,7 +154,7 @@ def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with (
         pytest.raises(TrackingError, match="not installed: pip install wandb"),
-        track(trainer(), "circuits", tmp_path),
+        track(trainer(), "circuits", tmp_path, zoo=1),
     ):
         pass
 

@@ -259,7 +259,8 @@ def test_what_was_killed_goes_on(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.M
 def test_several_processes_from_the_command_line(tmp_path: Path) -> None:
     path = recipes(tmp_path, identity=SHORT, negate=SHORT)
     folder = tmp_path / "zoo"
-    options = ["-j", "2", "-o", str(folder), "--recipes", str(path), "--pairs", "50"]
+    options = ["-j", "2", "-o", str(folder), "--zoo", "1", "--recipes", str(path)]
+    options += ["--pairs", "50"]
     done = CliRunner().invoke(app, ["models", "train", "-c", "identity", "-c", "negate", *options])
     assert done.exit_code == 1, done.output
     assert "identity seed0: not certified, 20 steps" in done.output
@@ -284,7 +285,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
         "-c",
         "identity",
     ]
-    options = ["-j", "2", "-o", str(tmp_path / "zoo"), "--recipes", str(path)]
+    options = ["-j", "2", "--zoo", "1", "-o", str(tmp_path / "zoo"), "--recipes", str(path)]
     started = subprocess.Popen(
         [*command, *options], start_new_session=True, stderr=subprocess.DEVNULL
     )

@@ -24,6 +24,7 @@ from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.trained import load_trained, save_trained
 from knowncircuits.models.zoo import VARIANTS, Zoo, check_model, plan_model, shipped
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS, is_missed
+from knowncircuits.models.zoo.duplicates import find_duplicates
 from knowncircuits.models.zoo.listing import best_attempts, describe_models
 from knowncircuits.transformer import weights_hash
 
@@ -241,6 +242,31 @@ def test_counts_that_no_measurement_gives_are_found(zoo: Zoo) -> None:
 def found(pairs: int, wrong: int, positions: int = 10) -> Agreement:
     """Each wrong pair is wrong at one position."""
     return Agreement(pairs * positions, pairs * positions - wrong, pairs, pairs - wrong)
+
+
+def test_no_model_of_zoo_2_is_another_one_by_a_second_name(tmp_path: Path) -> None:
+    """Zoo 1's models under the other number: four of its cases are others' by another name."""
+    models = [model for model in OF_ZOO_1 if model[1] == "seed0"]
+    assert find_duplicates(shipped(1), models) == {}
+    found = find_duplicates(Zoo(shipped(1).folder, 2), models)
+    assert {name: problem for (name, _), problem in found.items()} == {
+        "median": "expected a case of its own, got median_variant by another name",
+        "occurrences": "expected a case of its own, got frequency by another name",
+        "square": "expected a case of its own, got identity by another name",
+        "tanh": "expected a case of its own, got identity by another name",
+    }
+    zoo = Zoo(tmp_path, 2)
+    for variant in ("seed0", "seed1"):
+        shutil.copytree(shipped(1).place(NAME, "seed0"), zoo.place(NAME, variant))
+    both = [(NAME, "seed0"), (NAME, "seed1")]
+    assert find_duplicates(zoo, both) == {
+        (NAME, "seed1"): f"expected weights of its own, got those of {NAME} seed0"
+    }
+    checked = runner.invoke(app, ["models", "check", "--folder", str(tmp_path), "--zoo", "2"])
+    assert checked.exit_code == 1
+    assert f"{NAME} seed1: expected weights of its own" in checked.output
+    (zoo.place(NAME, "seed0") / "certificate.json").unlink()
+    assert find_duplicates(zoo, both) == {}
 
 
 def test_few_pairs_are_no_proof() -> None:
