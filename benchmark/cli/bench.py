@@ -91,7 +91,7 @@ def bench_training(
     case: CasesOption = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--settings", help="default, Adam, guided, ...; may be repeated."),
+        typer.Option("--settings", help="default, Adam, RMSNorm, ...; may be repeated."),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="At most; default: as `train`.")] = None,

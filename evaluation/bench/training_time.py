@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.work.threads import threads
 
+Sizes: TypeAlias = Mapping[str, Any]
 CASES = ("fraction_of_x", "histogram")
 LOWER = TrainingConfig(muon_rate=0.01, learning_rate=0.003)
 # The default, others that each lack one part of it, and others with something more.
@@ -32,6 +34,20 @@ SETTINGS: dict[str, TrainingConfig] = {
     "guided": TrainingConfig(objective="guided"),
     "lower rates": LOWER,
     "guided, lower rates": replace(LOWER, objective="guided"),
+}
+# Other kinds of layers, as `low_level_config` has them, trained by the default or by lower rates.
+NOTHING: Sizes = {}
+RMS: Sizes = {"norm": "rms"}
+TODAYS: Sizes = {"norm": "rms", "gated": True, "positions": "rotary", "d_head": 8}
+KINDS: dict[str, tuple[TrainingConfig, Sizes]] = {
+    "LayerNorm": (TrainingConfig(), {"norm": "layer"}),
+    "LayerNorm, lower rates": (LOWER, {"norm": "layer"}),
+    "RMSNorm": (TrainingConfig(), RMS),
+    "RMSNorm, lower rates": (LOWER, RMS),
+    "gated": (TrainingConfig(), {"gated": True}),
+    "rotary": (TrainingConfig(), {"positions": "rotary"}),
+    "RMSNorm, gated, rotary": (TrainingConfig(), TODAYS),
+    "RMSNorm, gated, rotary, lower rates": (LOWER, TODAYS),
 }
 
 
@@ -50,7 +66,8 @@ def bench_training(
         cases: what to train.
         settings: names among `SETTINGS`: the default, Adam for all weights, inputs that are not
             balanced, node-level SIIT, outside edges that come in slowly, inside edges that lag
-            patched more often, a moving average of weights, a guide, lower rates.
+            patched more often, a moving average of weights, a guide, lower rates; or among `KINDS`:
+            norms, gated MLPs, rotary positions.
         steps: at most; by default the default's, for all settings alike.
         n_pairs: of the certificates.
         seed: of weights, inputs and edges.
@@ -62,25 +79,31 @@ def bench_training(
         passed, the least agreement of an inside and of an outside edge, and that of all outside
         edges at once.
     """
+    known = {**{name: (config, NOTHING) for name, config in SETTINGS.items()}, **KINDS}
     for name in settings:
-        if name not in SETTINGS:
-            raise UnknownNameError("settings", name, SETTINGS)
+        if name not in known:
+            raise UnknownNameError("settings", name, known)
     rows = []
     with threads(1):
         for case in cases:
             for name in settings:
                 on_row(f"{case}, {name}")
                 row = {"case": case, "settings": name}
-                rows.append(row | _measure(case, SETTINGS[name], steps, n_pairs, seed))
+                rows.append(row | _measure(case, *known[name], steps, n_pairs, seed))
     return pd.DataFrame(rows)
 
 
 def _measure(
-    case: str, config: TrainingConfig, steps: int | None, n_pairs: int, seed: int
+    case: str,
+    config: TrainingConfig,
+    sizes: Sizes,
+    steps: int | None,
+    n_pairs: int,
+    seed: int,
 ) -> dict[str, object]:
     start = perf_counter()
     compiled = load_case(case).compile()
-    low = low_level_config(compiled)
+    low = low_level_config(compiled, **sizes)
     placement = Correspondence.same_names(compiled.circuit, low.graph)
     config = replace(config, steps=steps or TrainingConfig.steps, seed=seed)
     trainer = Trainer(compiled, placement, low, config)

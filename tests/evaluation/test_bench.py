@@ -14,16 +14,17 @@ from knowncircuits.evaluation.bench.interval_coverage import (
 )
 from knowncircuits.evaluation.bench.methods_time import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
-from knowncircuits.evaluation.bench.training_time import SETTINGS, bench_training
+from knowncircuits.evaluation.bench.training_time import KINDS, SETTINGS, bench_training
 
 
 @pytest.mark.long
 def test_training_is_compared_over_its_parts() -> None:
     told: list[str] = []
+    settings = [*SETTINGS, *KINDS]
     table = bench_training(
-        ["fraction_of_x"], settings=list(SETTINGS), steps=2, n_pairs=20, on_row=told.append
+        ["fraction_of_x"], settings=settings, steps=2, n_pairs=20, on_row=told.append
     )
-    assert list(table["settings"]) == list(SETTINGS)
+    assert list(table["settings"]) == settings
     assert len(told) == len(table)
     assert (table["steps"] == 2).all()
     assert not table["certified"].any()  # nothing is learnt in two steps
