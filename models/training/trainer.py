@@ -70,6 +70,11 @@ class Trainer:
         """
         compiled = compiled.to(dtype=TRAINED_DTYPE, device=device)
         model = Transformer(low, device=device).initialise(config.seed, gain=GAIN)
+        if low.norm == "layer":
+            # All that reads a norm has a bias of its own. One that moves for all heads at once
+            # holds up what each learns: with it `histogram` was at 51% on its worst inside edge
+            # after 2,000 steps, without it certified after 1,900.
+            model.ln_b.requires_grad_(False)
         self.config, self.placed = config, Placed(model, compiled, correspondence)
         wanted, got = ((c.n_ctx, c.causal) for c in (compiled.model.config, low))
         if wanted != got:
