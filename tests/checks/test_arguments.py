@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,7 @@ def test_what_it_says_to_pass_is_what_was_wanted() -> None:
         "Aggregate": "program"
     }
     scope = globals() | {name: getattr(kc, name) for name in kc.__all__} | NEIGHBOURS
+    scope["load_model"] = partial(kc.load_model, zoo=1)
     scope |= {
         "method": "shortness",
         "graph_file": graph_file,

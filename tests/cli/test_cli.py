@@ -59,7 +59,7 @@ def test_score_prints_a_table_and_writes_files(
         (["score", "eap", "-c", "fraction_of_x", "-x", "steps=3"], "takes no option steps"),
         (["score", "eap", "-c", "fraction_of_x", "-x", "steps"], "an option like batch_size=64"),
         (["score", "eap", "-c", "fraction_of_x", "--pairs", "0"], "--pairs"),
-        (["score", "eap", "-o", "file/results"], "cannot write to file/results"),
+        (["score", "eap", "--zoo", "1", "-o", "file/results"], "cannot write to file/results"),
         (["score", "eap", "--metric", "kll"], "kll"),
         (["compare", "none"], "expected result files under none, got none"),
         (["compare", "none", "-o", "file/tables"], "cannot write to file/tables"),
@@ -69,8 +69,14 @@ def test_score_prints_a_table_and_writes_files(
         (["show", "histogram", "--save", "circuit.gif"], "ending in"),
         (["show", "histogram", "--save", "file/circuit.json"], "cannot write"),
         (["cases", "--family", "cooking"], "unknown family"),
-        (["score", "eap", "-c", "fraction_of_x", "--corruption", "all"], "unknown corruption"),
-        (["score", "eap", "-c", "fraction_of_x", "--corruption", "variable:is"], "mean is_x"),
+        (
+            ["score", "eap", "--zoo", "1", "-c", "fraction_of_x", "--corruption", "all"],
+            "unknown corruption",
+        ),
+        (
+            ["score", "eap", "--zoo", "1", "-c", "fraction_of_x", "--corruption", "variable:is"],
+            "mean is_x",
+        ),
         (["score", "eap", "sp", "--label", "both"], "expected --label with one method, got 2"),
         (["score", "eap", "--label", "../up"], "a label of letters, digits and . + - _ only"),
         (["score", "eap", "-x", "batch_size=8", "random"], "random takes no option batch_size"),
@@ -103,17 +109,26 @@ def test_score_prints_a_table_and_writes_files(
         (["train", "balanced_parentheses", "--layers", "2"], "an impossible placement"),
         (["certify", "file"], "expected the folder of a trained model"),
         (["effects", "histogramm"], "unknown case 'histogramm'; did you mean histogram"),
-        (["effects", "fraction_of_x", "--save", "a.gif"], "a file ending in .csv, .json, .html"),
-        (["effects", "fraction_of_x", "--save", "file/a.csv"], "cannot write to file"),
+        (
+            ["effects", "fraction_of_x", "--zoo", "1", "--save", "a.gif"],
+            "a file ending in .csv, .json, .html",
+        ),
+        (
+            ["effects", "fraction_of_x", "--zoo", "1", "--save", "file/a.csv"],
+            "cannot write to file",
+        ),
         (["effects", "fraction_of_x", "--scales", "0,one"], "expected finite scales like 0,0.5,1"),
         (["effects", "fraction_of_x", "--scales", "nan"], "expected finite scales like 0,0.5,1"),
         (["effects", "fraction_of_x", "--inputs", "1"], "--inputs"),
-        (["effects", "fraction_of_x", "--ablation", "man"], "unknown ablation 'man'"),
+        (["effects", "fraction_of_x", "--zoo", "1", "--ablation", "man"], "unknown ablation 'man'"),
         (["effects", "fraction_of_x", "--compiled", "--variant", "seed0"], "expected one of"),
         (["effects", "fraction_of_x", "--theme", "dark"], "dark"),
-        (["realism", "fraction_of_x", "-x", "stepz=1"], "expected settings among"),
-        (["realism", "fraction_of_x", "-x", "steps=0"], "steps to be greater than 0"),
-        (["realism", "fraction_of_x", "--natural", "file/model"], "cannot write to file/model"),
+        (["realism", "fraction_of_x", "--zoo", "1", "-x", "stepz=1"], "expected settings among"),
+        (["realism", "fraction_of_x", "--zoo", "1", "-x", "steps=0"], "steps to be greater than 0"),
+        (
+            ["realism", "fraction_of_x", "--zoo", "1", "--natural", "file/model"],
+            "cannot write to file/model",
+        ),
         (["realism", "fraction_of_x", "--scales", "foo"], "expected finite scales like 0,0.5,1"),
         (
             ["show", "qqqqqqq"],
@@ -129,7 +144,7 @@ def test_score_prints_a_table_and_writes_files(
         ),
         (["score", "eap", "--zoo", "1", "--variant", "[red]"], "unknown variant of zoo 1 '[red]'"),
         (["score", "eap", "-o", ""], "the name of a file or folder"),
-        (["score", "eap", "-o", "a" * 300], "File name too long"),
+        (["score", "eap", "--zoo", "1", "-o", "a" * 300], "File name too long"),
         (["train", "histogram", "-x", "batch_size=NaN"], "expected batch_size to be a finite"),
         (["train", "histogram", "-x", "layers=abc"], "expected layers to be a valid integer"),
         (["train", "histogram", "--heads", "0"], "--heads"),
@@ -264,7 +279,7 @@ def test_run_prints_program_and_model_side_by_side() -> None:
 def test_the_headline_is_over_structural_cases(tmp_path: Path) -> None:
     names = ["-c", "fraction_of_x", "-c", "histogram", "-c", "identity"]
     options = ["--compiled", "-o", str(tmp_path), "--pairs", "10"]
-    done = runner.invoke(app, ["score", "eap", "--zoo", "1", *names, *options])
+    done = runner.invoke(app, ["score", "eap", *names, *options])
     assert "mean of 2 structural" in done.output
     assert "mean of 3 all" in done.output
 
@@ -314,7 +329,8 @@ def test_effects(tmp_path: Path) -> None:
     assert table["model"].unique().tolist() == ["fraction_of_x (seed0)"]
     assert len(json.loads(files[1].read_text())) == len(table) == 24
     assert "Causal effects of the nodes of fraction_of_x" in files[2].read_text()
-    compiled = runner.invoke(app, [*few, "--compiled", "--granularity", "edge"])
+    words = ["effects", "fraction_of_x", "--compiled", "--inputs", "15", "--granularity", "edge"]
+    compiled = runner.invoke(app, words)
     assert ["m0->a1.h0<v>", "in", "1.000"] in [
         line.split() for line in compiled.output.splitlines()
     ]

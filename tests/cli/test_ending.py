@@ -166,7 +166,7 @@ def test_options_written_otherwise_are_the_same_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    few = "score mine:f -c fraction_of_x --pairs 5 -x file=a"
+    few = "score mine:f -c fraction_of_x --zoo 1 --pairs 5 -x file=a"
     first = CliRunner().invoke(app, f"{few} -x pair=0.1,1 -x steps=1e3")
     assert first.exit_code == 0, first.output
     (result,) = tmp_path.rglob("*.json")

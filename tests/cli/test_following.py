@@ -78,7 +78,7 @@ def test_own_models_are_scored_compared_and_not_submitted(
     for variant in ("seed0", "seed1"):
         shutil.copytree(shipped(1).place("fraction_of_x", variant), tmp_path / variant / "mine")
         assert score(WORKS, "--model", f"{variant}/mine").exit_code == 0
-    assert score(WORKS, "-c", "fraction_of_x").exit_code == 0
+    assert score(WORKS, "-c", "fraction_of_x", "--zoo", "1").exit_code == 0
     compared = CliRunner().invoke(app, ["compare", "results"])
     assert "mean of 1 structural cases" in compared.stdout
     assert "mean of 2 own models" in compared.stdout

@@ -24,7 +24,7 @@ PAIRS = 8
 
 @pytest.fixture(scope="module", params=[("fraction_of_x", "seed0"), ("type_boundary", "shuffled")])
 def trained(request: pytest.FixtureRequest) -> Trained:
-    return load_model(*request.param)
+    return load_model(*request.param, zoo=1)
 
 
 @pytest.fixture(scope="module")
