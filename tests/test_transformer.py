@@ -36,7 +36,7 @@ def small_model(**changes: Any) -> Transformer:
 
 
 def close(got: Tensor, wanted: Tensor, atol: float) -> None:
-    torch.testing.assert_close(got, wanted, atol=atol, rtol=0)
+    torch.testing.assert_close(got, wanted, atol=atol, rtol=atol)  # gates make large numbers
 
 
 @pytest.mark.parametrize("number", [0, 1])

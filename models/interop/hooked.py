@@ -40,6 +40,7 @@ def to_hooked(model: Transformer) -> HookedTwin:
 def lens_config(model: Transformer) -> TransformerBridgeConfig:
     """The model's sizes and choices as a TransformerLens configuration."""
     c = model.config
+    rotary = c.positions == "rotary"
     return TransformerBridgeConfig(
         n_layers=c.n_layers,
         n_heads=c.n_heads,
@@ -55,8 +56,9 @@ def lens_config(model: Transformer) -> TransformerBridgeConfig:
         gated_mlp=c.gated,
         normalization_type=NORMALIZATION_TYPES[c.norm],
         eps=c.norm_eps,
-        positional_embedding_type="rotary" if c.positions == "rotary" else "standard",
-        rotary_dim=c.d_head // 2 * 2 if c.positions == "rotary" else None,
+        positional_embedding_type="rotary" if rotary else "standard",
+        rotary_dim=c.d_head // 2 * 2 if rotary else None,
+        rotary_adjacent_pairs=rotary,
         rotary_base=ROTARY_BASE,
         device=str(model.device),
         dtype=model.dtype,
@@ -64,7 +66,11 @@ def lens_config(model: Transformer) -> TransformerBridgeConfig:
 
 
 def lens_state_dict(model: Transformer) -> dict[str, Tensor]:
-    """The model's weights under HookedTransformer's names, in its shapes."""
+    """The model's weights under HookedTransformer's names, in its shapes.
+
+    A gate has a bias, `b_gate`, and `b_in` is added before the product. HookedTransformer has no
+    bias of a gate, and adds `b_in` behind: a gated model is not loaded there as it is.
+    """
     c = model.config
     weights: dict[str, Tensor] = {
         "embed.W_E": model.W_E,
