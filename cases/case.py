@@ -59,10 +59,9 @@ class Case:
     only_lengths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for length in self.only_lengths or ():
-            self._length(length)
-        if self.only_lengths is not None and not self.only_lengths:
-            raise InputError("expected at least one length that the case is about, got none")
+        lengths = self.only_lengths
+        if lengths is not None and (min(lengths, default=0) < 1 or max(lengths) != self.max_len):
+            raise InputError(f"expected lengths up to the greatest, {self.max_len}, got {lengths}")
 
     @property
     def sampling(self) -> str:

@@ -52,6 +52,23 @@ def strata_of(case: Case) -> tuple[str, ...]:
     return (*KINDS, *(f"{LENGTH}{n}" for n in case.lengths[:-1]))
 
 
+def length_of(case: Case, stratum: str, length: int | None = None) -> int:
+    """The length of a stratum's inputs: its own, else the one asked for, or the case's greatest.
+
+    Raises:
+        UnknownNameError: for another stratum.
+        InputError: for another length than the stratum's own.
+    """
+    if stratum not in strata_of(case):
+        raise UnknownNameError("stratum", stratum, strata_of(case))
+    if stratum in KINDS:
+        return case.lengths[-1] if length is None else length
+    own = int(stratum.removeprefix(LENGTH))
+    if length not in (None, own):
+        raise InputError(f"expected no other length for stratum {stratum}, got {length}")
+    return own
+
+
 def draw_stratum(
     case: Case,
     stratum: str,
@@ -81,15 +98,10 @@ def draw_stratum(
         UnknownNameError: for another stratum or split.
         InputError: for no pair, a wrong length, or where no different inputs are found.
     """
-    if stratum not in strata_of(case):
-        raise UnknownNameError("stratum", stratum, strata_of(case))
+    own = length_of(case, stratum, length)
     if n < 1:
         raise InputError(f"expected at least one pair, got {n}")
-    kinds, own = [stratum], case.lengths[-1] if length is None else length
-    if stratum not in KINDS:
-        kinds, own = [*KINDS], int(stratum.removeprefix(LENGTH))
-        if length not in (None, own):
-            raise InputError(f"expected no other length for stratum {stratum}, got {length}")
+    kinds = [stratum] if stratum in KINDS else KINDS
     drawing = _Drawing(case, own, seed, split, atol)
     pairs = [drawing.pairs(kind, share) for kind, share in _shares(n, kinds)]
     order = drawing.rng.permutation(n)

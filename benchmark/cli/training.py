@@ -25,7 +25,7 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
-from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName
+from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName, ZooVersion
 
 if TYPE_CHECKING:
     from knowncircuits.models.zoo.produce import Plan
@@ -152,7 +152,7 @@ def train(
         told = {"on_step": tracker.step, "on_validation": tracker.validation} if tracker else {}
         with show_progress("train"):
             run(trainer, checkpoint=checkpoint, **told)
-        trained = run_certificate(freeze(trainer), pairs, planned.seed)
+        trained = run_certificate(freeze(trainer), pairs, planned.seed, plan.zoo)
         save_trained(trained, folder)
         if tracker:
             tracker.certified(trained.certificate, folder)
@@ -166,7 +166,7 @@ def certify(
     pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
     seed: Annotated[int, seed_option("Of pairs and random sets of edges.")] = 0,
 ) -> None:
-    """Measure every edge of a trained model anew and write its certificate.
+    """Measure every edge of a trained model anew, on each stratum, and write its certificate.
 
     A sample of the edges is computed again through hooks, and must agree. Exits with 1 if the
     certificate fails.
@@ -175,7 +175,7 @@ def certify(
     from knowncircuits.models.trained import CERTIFICATE, load_trained
 
     trained = load_trained(folder, certified=False)
-    certificate = run_certificate(trained, pairs, seed, "certify").certificate
+    certificate = run_certificate(trained, pairs, seed, command="certify").certificate
     with show_progress("certify"):
         edges = recheck(trained.placed, certificate, n_pairs=500)
     certificate.write(folder / CERTIFICATE)
@@ -183,12 +183,14 @@ def certify(
     raise typer.Exit(0 if certificate.passed else 1)
 
 
-def run_certificate(trained: Any, pairs: int, seed: int, command: str = "train") -> Any:
-    """The model with a new certificate; prints what came of it."""
+def run_certificate(
+    trained: Any, pairs: int, seed: int, zoo: ZooVersion = 2, *, command: str = "train"
+) -> Any:
+    """The model with a new certificate, as models of a zoo have it; prints what came of it."""
     from knowncircuits.models.zoo.produce import with_certificate
 
     with show_progress(command):
-        trained = with_certificate(trained, n_pairs=pairs, seed=seed)
+        trained = with_certificate(trained, n_pairs=pairs, seed=seed, zoo=zoo)
     certificate = trained.certificate
     outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
     print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")

@@ -12,7 +12,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.checks.values import fit_all
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.writing import check_writable
-from knowncircuits.models.certificates.certifying import QuickAgreement
+from knowncircuits.models.certificates.quick import QuickAgreement
 from knowncircuits.models.trained import CONFIG, Trained, load_trained, save_trained
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.stepping import Losses

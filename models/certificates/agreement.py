@@ -9,7 +9,7 @@ positions for a low-level model that has an answer "none" of its own, `Placed.sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any, Literal, get_args
@@ -22,10 +22,18 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from knowncircuits.cases.pools import ATOL
-from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.models.certificates.placed import Placed
-from knowncircuits.patching import SinglePatches
+from knowncircuits.models.certificates.sides import (
+    EDGES,
+    NONE,
+    Answers,
+    AnswersOfSets,
+    Side,
+    equal,
+    high_answers,
+    low_answers,
+)
 from knowncircuits.transformer import Transformer
 
 Ablation = Literal["resample", "mean", "zero"]
@@ -34,7 +42,6 @@ Sets = Bool[np.ndarray, "#pair low_edge"]  # one set of edges for all pairs, or 
 
 CONFIDENCE = 0.95
 BATCH = 512  # pairs at a time
-EDGES = 64  # single edges at a time
 
 
 @dataclass(frozen=True)
@@ -135,116 +142,24 @@ def measure(
         for start in range(0, len(base), batch_size):
             batch = slice(start, start + batch_size)
             pairs = base[batch], source[batch]
-            low = _Side(model, *pairs, low_fixed, partial(_low_answers, compiled))
-            high = _Side(compiled.model, *pairs, high_fixed, partial(_high_answers, compiled))
+            low = Side(model, *pairs, low_fixed, partial(low_answers, compiled))
+            high = Side(compiled.model, *pairs, high_fixed, partial(high_answers, compiled))
             for i in range(0, len(edges), EDGES):
                 some = edges[i : i + EDGES]
                 patched = low.edges(some), high.edges(correspondence.image[some])
-                counts = _counts(*patched, low.clean, high.clean, atol, placed.says_none)
+                counts = counts_of(*patched, low.clean, high.clean, atol, placed.says_none)
                 for name, agreement in zip(single[i : i + EDGES], counts, strict=True):
                     found[name] += agreement
             for name in several:
                 rows = sets[name] if len(sets[name]) == 1 else sets[name][batch]
                 patched = (
                     low.edge_set(rows)[None],
-                    high.edge_set(_images(rows, correspondence))[None],
+                    high.edge_set(images(rows, correspondence))[None],
                 )
-                (agreement,) = _counts(*patched, low.clean, high.clean, atol, placed.says_none)
+                (agreement,) = counts_of(*patched, low.clean, high.clean, atol, placed.says_none)
                 found[name] += agreement
             progress(len(base[batch]))
     return found
-
-
-# What a model says after BOS: tokens or numbers; None is the token NONE.
-Answers = Float[Tensor, "pair pos"] | Int[Tensor, "pair pos"]
-AnswersOfSets = Float[Tensor, "set pair pos"] | Int[Tensor, "set pair pos"]
-NONE = -1
-
-
-def _low_answers(compiled: Compiled, logits: Tensor) -> Answers:
-    """Those of a model that has one everywhere, if only "none"."""
-    after = logits[:, 1:]
-    if compiled.output.numerical:
-        return after[..., 0].cpu()
-    answers = after.argmax(-1).cpu()
-    return answers.where(answers < compiled.model.config.d_vocab_out, NONE)
-
-
-def _high_answers(compiled: Compiled, logits: Tensor) -> Answers:
-    """The compiled model's."""
-    answers = _low_answers(compiled, logits)
-    if compiled.output.numerical:
-        return answers
-    return answers.where(compiled.defined(logits)[:, 1:].cpu(), NONE)
-
-
-class _Side:
-    """One of the two models on a batch of pairs; its clean and source runs are made once."""
-
-    def __init__(
-        self,
-        model: Transformer,
-        base: Tensor,
-        source: Tensor,
-        alternative: Tensor | None,
-        read: Callable[[Tensor], Answers],
-    ) -> None:
-        """Without an alternative, the outputs on the source."""
-        self.model, self.read = model, read
-        self.base = base.to(model.device)
-        if alternative is None:
-            alternative = model.run(source.to(model.device)).outputs
-        self.alternative = alternative
-        clean = model.run(self.base)
-        self.clean = read(clean.logits)
-        self.patches = SinglePatches(model, clean, alternative)
-        # An edge whose source writes the same in both runs changes nothing.
-        self.moved: np.ndarray = self.patches.moved.cpu().numpy()[:, model.graph.source_of_edge]
-
-    def edges(self, edges: Int[np.ndarray, " edge"]) -> AnswersOfSets:
-        """The answers on base when each edge on its own reads the alternative; -1 is no edge."""
-        places, pairs = np.nonzero(self.moved[:, edges].T & (edges >= 0)[:, None])
-        return self._rows(self.patches.edges, len(edges), edges[places], places, pairs)
-
-    def edge_set(self, edges: Bool[np.ndarray, "#pair edge"]) -> Answers:
-        """The answers on base when these edges read the alternative."""
-        node = self._node(edges)
-        if node is not None:
-            (pairs,) = np.nonzero(self.moved[:, edges[0]].any(1))
-            return self._rows(self.patches.nodes, 1, np.full_like(pairs, node), 0, pairs)[0]
-        if edges.sum(1).max() <= 1:
-            pairs, which = np.nonzero(edges & self.moved)
-            return self._rows(self.patches.edges, 1, which, 0, pairs)[0]
-        edges = edges & self.moved.any(0)
-        if not edges.any():
-            return self.clean
-        mask = torch.from_numpy(edges).to(self.model.device, self.model.dtype)
-        return self.read(self.model.run(self.base, self.alternative, mask).logits)
-
-    def _node(self, edges: Bool[np.ndarray, "#pair edge"]) -> int | None:
-        """The source of which these are all the edges, in every pair."""
-        sources = np.unique(self.model.graph.source_of_edge[edges[0]])
-        if len(edges) > 1 or len(sources) != 1:
-            return None
-        every = self.model.graph.source_of_edge == sources[0]
-        return int(sources[0]) if edges[0].sum() == every.sum() else None
-
-    def _rows(
-        self,
-        patched: Callable[[Tensor, Tensor], Iterator[tuple[Tensor, Tensor]]],
-        n_sets: int,
-        which: np.ndarray,
-        sets: np.ndarray | int,
-        pairs: np.ndarray,
-    ) -> AnswersOfSets:
-        """The clean answers, but for the rows of single patches that these arrays describe."""
-        answers = self.clean.repeat(n_sets, 1, 1)
-        places = torch.from_numpy(sets * len(self.base) + pairs)
-        device = self.model.device
-        rows = (torch.from_numpy(x).to(device) for x in (which, pairs))
-        for some, logits in patched(*rows):
-            answers.flatten(0, 1)[places[some.cpu()]] = self.read(logits)
-        return answers
 
 
 def _fixed_alternative(
@@ -259,7 +174,7 @@ def _fixed_alternative(
     return mean if ablation == "mean" else torch.zeros_like(mean)
 
 
-def _images(
+def images(
     edges: Bool[np.ndarray, "#pair low_edge"], correspondence: Correspondence
 ) -> Bool[np.ndarray, "#pair high_edge"]:
     """The compiled edges that sets of low-level ones stand for."""
@@ -269,7 +184,7 @@ def _images(
     return high
 
 
-def _counts(
+def counts_of(
     low: AnswersOfSets,
     high: AnswersOfSets,
     low_clean: Answers,
@@ -281,22 +196,18 @@ def _counts(
 
     Positions count where the compiled model has an answer, or everywhere.
     """
-
-    def equal(a: Tensor, b: Tensor) -> Tensor:
-        return (a - b).abs() <= atol if a.is_floating_point() else a == b
-
     counts = torch.ones_like(high, dtype=torch.bool)
     if not (everywhere or high.is_floating_point()):
         counts = high != NONE
-    agrees = equal(low, high)
-    high_changed = counts & ~equal(high, high_clean)
+    agrees = equal(low, high, atol)
+    high_changed = counts & ~equal(high, high_clean, atol)
     counted_pairs = counts.any(-1)
     numbers = (
         counts,
         counts & agrees,
         counted_pairs,
         counted_pairs & (agrees | ~counts).all(-1),
-        counts & ~equal(low, low_clean),
+        counts & ~equal(low, low_clean, atol),
         high_changed,
         high_changed & agrees,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,10 +16,12 @@ from knowncircuits.errors import ResultError
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement
-from knowncircuits.models.certificates.pairs import MAX_PAIRS, Inputs
+from knowncircuits.models.certificates.measured import Measured
+from knowncircuits.models.certificates.pairs import ALL_PAIRS, MAX_PAIRS, Inputs
 from knowncircuits.models.certificates.thresholds import (
     ACCURACY,
     EVERY_EDGE,
+    OWN,
     misses,
     set_checks,
     unused,
@@ -56,11 +58,14 @@ class Certificate:
     # For mean and zero ablation all outside edges at once, and each inside edge. Reported only:
     # labels hold for resampling, under which the model was trained.
     ablations: Mapping[str, Mapping[str, Agreement]]
+    # What was measured on each stratum of inputs; certificates of zoo 1 have none. What stands
+    # above is of the sampler's, each edge run alone on all pairs.
+    strata: Mapping[str, Measured] = field(default_factory=dict)
 
     @property
     def enumerated(self) -> bool:
         """Whether the pairs were all that there are, so that shares are exact."""
-        return self.inputs == "all pairs"
+        return self.inputs == ALL_PAIRS
 
     @property
     def largest_outside_effect(self) -> tuple[str, float]:
@@ -89,7 +94,23 @@ class Certificate:
         for side, label in (("inside", "in"), ("outside", "out")):
             checks += [(f"{side} edge {e}", a, EVERY_EDGE) for e, a in self._labelled(label)]
         idle = unused(dict(self._labelled("in")))
-        return (*misses([*checks, *set_checks(self.sets)]), *idle)
+        sampled = (*misses([*checks, *set_checks(self.sets)]), *idle)
+        if not self.strata:
+            return sampled
+        return (*sampled, *self._leaks(), *self._misses_of_strata())
+
+    def _leaks(self) -> Iterator[str]:
+        """Edges that are not inside and change the model's own answers where one is defined."""
+        for edge, found in self.edges.items():
+            if self.labels[edge] != "in" and found.low_effect > OWN:
+                yield (
+                    f"{edge}: expected at most {OWN:.2%} of the model's own answers changed, got "
+                    f"{found.low_effect:.3%} of {found.positions} positions"
+                )
+
+    def _misses_of_strata(self) -> Iterator[str]:
+        for name, found in self.strata.items():
+            yield from (f"stratum {name}: {miss}" for miss in found.misses)
 
     @property
     def passed(self) -> bool:
@@ -109,7 +130,10 @@ class Certificate:
             "largest_outside_effect": dict(zip(("edge", "effect"), outside, strict=True)),
             "smallest_inside_effect": dict(zip(("edge", "effect"), inside, strict=True)),
         }
-        return {**derived, **SCHEMA.dump_python(self)}
+        document = {**derived, **SCHEMA.dump_python(self)}
+        if not self.strata:
+            del document["strata"]
+        return document
 
     def write(self, path: str | Path) -> None:
         """Write JSON whole or not at all; raises ResultError if that fails."""

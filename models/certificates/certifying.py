@@ -7,16 +7,15 @@ node, all outside edges at once and random sets; `Certificate.failures` names wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import numpy as np
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
+from knowncircuits.cases.case import Case
 from knowncircuits.cases.pools import ATOL
+from knowncircuits.cases.strata import BALANCED, strata_of
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.agreement import (
@@ -25,26 +24,25 @@ from knowncircuits.models.certificates.agreement import (
     Ablation,
     Agreement,
     measure,
-    worst,
 )
 from knowncircuits.models.certificates.certificate import Certificate, label_names
 from knowncircuits.models.certificates.identity import identity
-from knowncircuits.models.certificates.pairs import MAX_PAIRS, certificate_pairs
+from knowncircuits.models.certificates.pairs import (
+    ALL_PAIRS,
+    MAX_PAIRS,
+    certificate_pairs,
+    n_in_company,
+    n_of_stratum,
+    stratum_pairs,
+)
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.sets import (
     NOTHING,
     edge_set,
-    one_outside,
     outside_set,
     random_sets,
 )
-from knowncircuits.models.certificates.thresholds import (
-    ACCURACY,
-    EVERY_EDGE,
-    misses,
-    set_checks,
-    unused,
-)
+from knowncircuits.models.certificates.stratum import measure_stratum
 from knowncircuits.work.progress import part, report
 
 
@@ -56,6 +54,7 @@ def certify(
     seed: int = 0,
     edges: Sequence[str] | None = None,
     ablations: Sequence[Ablation] = ABLATIONS,
+    strata: Sequence[str] | None = None,
     atol: float = ATOL,
     batch_size: int = BATCH,
     progress: Callable[[int, int], None] | None = None,
@@ -69,13 +68,17 @@ def certify(
         seed: of the pairs and of the random sets.
         edges: those to measure; a certificate of fewer than all never passes.
         ablations: `resample`, which the certificate is about, and those to be reported beside it.
+        strata: those of the case to measure beside the sampler's pairs; by default all, and of a
+            program that is no case none.
         atol: how far numbers may differ and be equal.
         batch_size: pairs at a time.
-        progress: called with the pairs that are done and with all, each ablation counted.
+        progress: called with the pairs that are done and with all, each ablation and stratum
+            counted.
 
     Raises:
         ModelError: for numbers out of range, or ablations that there are not.
         GraphError: for an unknown edge.
+        UnknownNameError: for an unknown stratum.
     """
     if not 1 <= n_pairs <= MAX_PAIRS:
         raise ModelError(f"expected at least one pair and at most {MAX_PAIRS}, got {n_pairs}")
@@ -94,6 +97,14 @@ def certify(
     graph, compiled = placed.model.graph, placed.compiled
     pairs = certificate_pairs(compiled, n_pairs, seed)
     total = len(pairs.base)
+    if strata is None:
+        strata = strata_of(compiled.case) if isinstance(compiled.case, Case) else ()
+    enumerated = pairs.inputs == ALL_PAIRS
+    pairs_of = {
+        name: stratum_pairs(compiled, name, n_of_stratum(name, total, enumerated=enumerated), seed)
+        for name in strata
+    }
+    n_steps = total * len(ablations) + sum(len(drawn.base) for drawn in pairs_of.values())
     rng = np.random.default_rng([seed, total])
     measured = graph.edges if edges is None else edges
     single = {str(edge): edge_set(graph, [graph.index(edge)]) for edge in measured}
@@ -107,9 +118,9 @@ def certify(
     def advance(n: int) -> None:
         nonlocal done
         done += n
-        report(done, total * len(ablations))
+        report(done, n_steps)
         if progress:
-            progress(done, total * len(ablations))
+            progress(done, n_steps)
 
     with part(f"certificate of {compiled.name}"):
         found: dict[str, dict[str, Agreement]] = {
@@ -125,12 +136,25 @@ def certify(
             )
             for kind in ablations
         }
+        on_strata = {
+            name: measure_stratum(
+                placed,
+                drawn,
+                np.random.default_rng([seed, i]),
+                n_company=n_in_company(len(drawn.base), total),
+                by_answer=name == BALANCED,
+                atol=atol,
+                batch_size=batch_size,
+                progress=advance,
+            )
+            for i, (name, drawn) in enumerate(pairs_of.items())
+        }
     main = found.pop("resample")
     return Certificate(
         case=compiled.name,
         inputs=pairs.inputs,
         n_pairs=total,
-        n_inputs=len(np.unique(torch.cat([pairs.base, pairs.source]).cpu().numpy(), axis=0)),
+        n_inputs=pairs.n_inputs,
         seed=seed,
         atol=atol,
         **identity(placed),
@@ -141,72 +165,5 @@ def certify(
         nodes={node: main[node] for node in nodes},
         sets={name: main[name] for name in sets},
         ablations=found,
+        strata=on_strata,
     )
-
-
-@dataclass(frozen=True)
-class QuickAgreement:
-    """The certificate's quick form, on few pairs: what validation during training looks at."""
-
-    accuracy: Agreement
-    inside: Mapping[str, Agreement]  # each inside edge
-    sets: Mapping[str, Agreement]  # all outside at once; another outside edge or set in each pair
-
-    @property
-    def worst_inside(self) -> tuple[str, float]:
-        """The inside edge of least agreement; none: ("", 1)."""
-        return worst(self.inside)
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """Each threshold of the certificate that is missed on these pairs."""
-        checks = [("accuracy", self.accuracy, ACCURACY)]
-        checks += [(f"inside edge {edge}", a, EVERY_EDGE) for edge, a in self.inside.items()]
-        return (*misses([*checks, *set_checks(self.sets)]), *unused(self.inside))
-
-    @property
-    def passed(self) -> bool:
-        """Whether none is missed."""
-        return not self.failures
-
-
-def quick_agreement(
-    placed: Placed,
-    base: Int[Tensor, "pair pos"],
-    source: Int[Tensor, "pair pos"],
-    generator: torch.Generator,
-    *,
-    atol: float = ATOL,
-) -> QuickAgreement:
-    """The certificate's quick form: inside edges one by one, outside edges dealt out over pairs.
-
-    Args:
-        placed: the models, and which low-level edge stands for which compiled one.
-        base: ids to run on, BOS first.
-        source: ids of the runs that edges read instead.
-        generator: of the random sets.
-        atol: how far numbers may differ and be equal.
-    """
-    graph, n = placed.model.graph, len(base)
-    drawn = torch.randint(2**31, (1,), generator=generator, device=generator.device)
-    rng = np.random.default_rng(int(drawn))
-    inside = {e: edge_set(graph, [graph.index(e)]) for e in placed.circuit.edges()}
-    circuit = placed.circuit
-    sets = outside_set(circuit) | random_sets(circuit, n, rng) | one_outside(circuit, n, rng)
-    everything = {NOTHING: edge_set(graph, []), **inside, **sets}
-    found = measure(placed, base, source, everything, atol=atol)
-    return QuickAgreement(
-        found[NOTHING], {edge: found[edge] for edge in inside}, {name: found[name] for name in sets}
-    )
-
-
-def accuracy_alone(
-    placed: Placed,
-    tokens: Int[Tensor, "input pos"],
-    *,
-    atol: float = ATOL,
-) -> QuickAgreement:
-    """The quick form for a model that need not have the circuit: nothing is patched."""
-    nothing = {NOTHING: edge_set(placed.model.graph, [])}
-    found = measure(placed, tokens, tokens, nothing, atol=atol)
-    return QuickAgreement(found[NOTHING], {}, {})

@@ -14,22 +14,26 @@ import torch
 from knowncircuits.cases.pools import ATOL
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.models.certificates.agreement import ABLATIONS, Agreement
+from knowncircuits.models.certificates.agreement import ABLATIONS
 from knowncircuits.models.certificates.certificate import Certificate, label_names
 from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.possible import is_possible
 from knowncircuits.models.certificates.sets import drawn_among, outside_set
+from knowncircuits.models.certificates.strata_contents import wrong_strata
 
 
-def contradictions(certificate: Certificate, placed: Placed) -> list[str]:
+def contradictions(certificate: Certificate, placed: Placed, *, strata: bool = False) -> list[str]:
     """Everything in a certificate that is not what `certify` would have put there.
 
-    The counts themselves are not measured again; see `knowncircuits.models.certificates.recheck`.
+    With `strata` it has to have all of the case's; certificates of zoo 1 have none. The counts
+    themselves are not measured again; see `knowncircuits.models.certificates.recheck`.
     """
     return [
         *_wrong_names(certificate, placed.circuit),
         *_wrong_pairs(certificate, placed.compiled),
         *_wrong_counts(certificate, placed.compiled.vocabulary.max_len),
+        *(wrong_strata(certificate, placed) if strata or certificate.strata else ()),
     ]
 
 
@@ -84,18 +88,5 @@ def _wrong_counts(certificate: Certificate, max_len: int) -> Iterator[str]:
     }
     for kind, group in groups.items():
         for name, found in group.items():
-            if not _is_possible(found, certificate.n_pairs, max_len):
+            if not is_possible(found, certificate.n_pairs, max_len):
                 yield f"{kind} {name}: expected counts of {certificate.n_pairs} pairs, got {found}"
-
-
-def _is_possible(found: Agreement, n_pairs: int, max_len: int) -> bool:
-    """Whether parts are no larger than their wholes; each pair counts one position or more."""
-    return (
-        0 <= found.followed <= found.high_changed <= found.positions
-        and 0 <= found.low_changed <= found.positions
-        and 0 <= found.agreeing_pairs <= found.pairs <= n_pairs
-        and found.pairs <= found.positions <= found.pairs * max_len
-        and found.followed <= found.agreeing <= found.positions
-        and found.agreeing_pairs <= found.agreeing
-        and found.pairs - found.agreeing_pairs <= found.positions - found.agreeing
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,6 +15,9 @@ from knowncircuits.models.certificates.agreement import Sets
 # As certificates name them.
 RANDOM = ("random inside", "random outside", "random mixed")
 NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
+# Of strata, where the rest is every edge that is not inside: outside or undetermined.
+REST, RANDOM_REST, ONE_OF_REST = "the rest", "random of the rest", "one of the rest"
+RANDOM_INSIDE, INSIDE_AND_REST = "random inside", "random inside with the rest"
 Group = dict[str, Sets]
 
 
@@ -56,3 +60,30 @@ def one_outside(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Gro
     dealt = np.zeros((n_pairs, len(circuit.labels)), dtype=bool)
     dealt[np.arange(n_pairs), np.resize(rng.permutation(outside), n_pairs)] = True
     return {ONE_OUTSIDE: dealt}
+
+
+def in_company(edge: str) -> str:
+    """The name of the set of one inside edge and the rest."""
+    return f"{edge} with the rest"
+
+
+@dataclass(frozen=True, eq=False)
+class StratumSets:
+    """The sets of edges that are drawn anew for each pair of a stratum."""
+
+    inside: Bool[np.ndarray, "pair edge"]  # random ones of the inside edges
+    rest: Bool[np.ndarray, "pair edge"]  # random ones of the rest
+    one: Bool[np.ndarray, "pair edge"]  # one of the rest, all dealt out as often as each other
+
+    @classmethod
+    def draw(cls, circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> StratumSets:
+        """Of random density; none where there are none to draw among."""
+        inside = circuit.labels == Label.IN
+        density = rng.random((2, n_pairs, 1), dtype=np.float32)
+        among = np.stack([inside, ~inside])[:, None]
+        drawn = (rng.random((2, n_pairs, len(inside)), dtype=np.float32) < density) & among
+        one = np.zeros((n_pairs, len(inside)), dtype=bool)
+        if not inside.all():
+            dealt = np.resize(rng.permutation(np.flatnonzero(~inside)), n_pairs)
+            one[np.arange(n_pairs), dealt] = True
+        return cls(drawn[0], drawn[1], one)

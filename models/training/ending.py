@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from knowncircuits.models.certificates.certifying import (
-    QuickAgreement,
-    accuracy_alone,
-    certify,
-    quick_agreement,
-)
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.quick import QuickAgreement, accuracy_alone, quick_agreement
 from knowncircuits.models.training.config import ENDING, TrainingConfig
 from knowncircuits.models.training.inputs import Pairs
 
@@ -76,6 +72,7 @@ class Ending:
                 edges=edges,
                 seed=c.seed + 1,
                 ablations=("resample",),
+                strata=(),
             ).misses
             for edges, n_pairs in ((inside, c.ending_pairs), (others, min(c.ending_pairs, ENDING)))
         )

@@ -24,9 +24,9 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.writing import write_bytes
 from knowncircuits.inference import ordinary_tensors, recorded_gradients
-from knowncircuits.models.certificates.certifying import QuickAgreement
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.quick import QuickAgreement
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.ending import Ending

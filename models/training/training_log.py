@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.agreement import Agreement, worst
 from knowncircuits.models.certificates.certificate import Certificate
-from knowncircuits.models.certificates.certifying import QuickAgreement
+from knowncircuits.models.certificates.quick import QuickAgreement
 from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.training.stepping import Losses
 from knowncircuits.models.training.trainer import CHECKPOINT, Trainer

@@ -14,9 +14,9 @@ from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_json
 from knowncircuits.models.certificates.agreement import Agreement
 from knowncircuits.models.certificates.certificate import Certificate
-from knowncircuits.models.certificates.certifying import quick_agreement
 from knowncircuits.models.certificates.contents import contradictions
 from knowncircuits.models.certificates.pairs import certificate_pairs
+from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
 from knowncircuits.models.certificates.thresholds import (
     ACCURACY,
     EVERY_EDGE,
@@ -53,7 +53,7 @@ def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tupl
         problems.append(
             f"expected a certificate of {CERTIFIED_PAIRS} pairs, got {certificate.n_pairs}"
         )
-    problems += contradictions(certificate, trained.placed)
+    problems += contradictions(certificate, trained.placed, strata=zoo.version > 1)
     if document != json.loads(json.dumps(certificate.to_dict())):
         problems.append("expected shares and failures in certificate.json as its counts give them")
     if stored != trained.circuit:
@@ -74,10 +74,13 @@ def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterato
         pairs.base[chosen],
         pairs.source[chosen],
         torch.Generator("cpu").manual_seed(seed),
+        strata=strata_pairs(trained.compiled, n_pairs, seed) if certificate.strata else None,
     )
     checks = [("accuracy", quick.accuracy, ACCURACY)]
     checks += [(f"inside edge {edge}", found, EVERY_EDGE) for edge, found in quick.inside.items()]
     checks += [(f"edges {name}", found, of_set(name)) for name, found in quick.sets.items()]
+    for stratum, measured in quick.strata.items():
+        checks += [(f"stratum {stratum}: {what}", a, share) for what, a, share in measured.checks]
     for what, found, threshold in checks:
         if is_missed(found, threshold, FALSE_ALARM / len(checks)):
             yield (

@@ -133,13 +133,18 @@ def with_certificate(
     *,
     n_pairs: int = CERTIFIED_PAIRS,
     seed: int = 0,
+    zoo: ZooVersion = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
-    """The same model with a new certificate, passed or failed; see `certify`."""
+    """The same model with a new certificate, passed or failed, as models of a zoo have it.
+
+    Those of zoo 1 are of the sampler's inputs alone, all others of every stratum; see `certify`.
+    """
     certificate = certify(
         trained.placed,
         n_pairs=n_pairs,
         seed=seed,
+        strata=() if zoo == 1 else None,
         progress=progress,
     )
     return replace(trained, certificate=certificate)
@@ -319,7 +324,9 @@ def _make(job: _Job) -> Outcome:
         checkpoint = job.work / f"{digest}.pt"
         train(trainer, checkpoint=checkpoint)
         seed = plan.config.seed
-        trained = with_certificate(freeze(trainer), n_pairs=job.n_pairs, seed=seed)
+        trained = with_certificate(
+            freeze(trainer), n_pairs=job.n_pairs, seed=seed, zoo=job.zoo.version
+        )
     except (ModelError, GraphError) as error:  # training diverged; no room for the placement
         reason = str(error)
     certificate = trained.certificate if trained else None

@@ -75,7 +75,7 @@ def test_effects_say_how_far_they_are() -> None:
     ("work", "parts"),
     [
         (
-            lambda: with_certificate(kc.load_model("fraction_of_x", zoo=1), n_pairs=60),
+            lambda: with_certificate(kc.load_model("fraction_of_x", zoo=1), n_pairs=60, zoo=1),
             ["certificate"],
         ),
         (

@@ -20,9 +20,10 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.models.certificates.agreement import Agreement, measure, worst
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
-from knowncircuits.models.certificates.certifying import QuickAgreement, certify, quick_agreement
+from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.quick import QuickAgreement, quick_agreement
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.certificates.sets import edge_set
 from knowncircuits.models.certificates.thresholds import FEWEST_CHANGES
@@ -185,7 +186,7 @@ def test_an_inside_edge_has_to_be_used_even_where_all_answers_agree() -> None:
     compiled = compiled_case("drop_repeated_neighbour")
     correspondence = Correspondence.same_names(compiled.circuit, compiled.model.graph)
     placed = Placed(compiled.model, compiled, correspondence)
-    good = certify(placed, n_pairs=N_PAIRS)
+    good = certify(placed, n_pairs=N_PAIRS, strata=())
     edge = "embed->a0.h0<v>"
     used = good.edges[edge]
     assert good.passed
@@ -350,7 +351,8 @@ def test_hooks_find_the_same(name: str) -> None:
     model = random_model(config, dtype=torch.float32)
     correspondence = Correspondence.shuffled(compiled.circuit, model.graph, 0)
     placed = Placed(model, compiled, correspondence)
-    found = certify(placed, n_pairs=50, ablations=("resample",))
+    strata = ("sampler", "balanced", "length:3")
+    found = certify(placed, n_pairs=50, ablations=("resample",), strata=strata)
     n_determined = int(correspondence.circuit.determined.sum())
     assert len(recheck(placed, found, n_edges=14)) == min(14, n_determined)
     checked = recheck(placed, found, n_edges=4, n_pairs=20)

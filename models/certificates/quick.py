@@ -1,0 +1,129 @@
+"""The certificate's quick form, on few pairs: what validation during training looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.pools import ATOL
+from knowncircuits.cases.strata import BALANCED, strata_of
+from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.models.certificates.agreement import Agreement, measure, worst
+from knowncircuits.models.certificates.measured import Measured
+from knowncircuits.models.certificates.pairs import CertificatePairs, stratum_pairs
+from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.sets import (
+    NOTHING,
+    edge_set,
+    one_outside,
+    outside_set,
+    random_sets,
+)
+from knowncircuits.models.certificates.stratum import measure_stratum
+from knowncircuits.models.certificates.thresholds import (
+    ACCURACY,
+    EVERY_EDGE,
+    misses,
+    set_checks,
+    unused,
+)
+
+IN_COMPANY = 4  # each inside edge is patched with the rest on one pair of so many
+
+
+@dataclass(frozen=True)
+class QuickAgreement:
+    """What is measured on few pairs, by the certificate's thresholds."""
+
+    accuracy: Agreement
+    inside: Mapping[str, Agreement]  # each inside edge
+    sets: Mapping[str, Agreement]  # all outside at once; another outside edge or set in each pair
+    strata: Mapping[str, Measured] = field(default_factory=dict)  # those that were asked for
+
+    @property
+    def worst_inside(self) -> tuple[str, float]:
+        """The inside edge of least agreement; none: ("", 1)."""
+        return worst(self.inside)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Each threshold of the certificate that is missed on these pairs."""
+        checks = [("accuracy", self.accuracy, ACCURACY)]
+        checks += [(f"inside edge {edge}", a, EVERY_EDGE) for edge, a in self.inside.items()]
+        strata = (f"stratum {s}: {miss}" for s, a in self.strata.items() for miss in a.misses)
+        return (*misses([*checks, *set_checks(self.sets)]), *unused(self.inside), *strata)
+
+    @property
+    def passed(self) -> bool:
+        """Whether none is missed."""
+        return not self.failures
+
+
+def quick_agreement(
+    placed: Placed,
+    base: Int[Tensor, "pair pos"],
+    source: Int[Tensor, "pair pos"],
+    generator: torch.Generator,
+    *,
+    strata: Mapping[str, CertificatePairs] | None = None,
+    atol: float = ATOL,
+) -> QuickAgreement:
+    """The certificate's quick form: inside edges one by one, outside edges dealt out over pairs.
+
+    Args:
+        placed: the models, and which low-level edge stands for which compiled one.
+        base: ids to run on, BOS first.
+        source: ids of the runs that edges read instead.
+        generator: of the random sets.
+        strata: pairs of the strata to measure as well; see `strata_pairs`.
+        atol: how far numbers may differ and be equal.
+    """
+    graph, n = placed.model.graph, len(base)
+    drawn = torch.randint(2**31, (1,), generator=generator, device=generator.device)
+    rng = np.random.default_rng(int(drawn))
+    inside = {e: edge_set(graph, [graph.index(e)]) for e in placed.circuit.edges()}
+    circuit = placed.circuit
+    sets = outside_set(circuit) | random_sets(circuit, n, rng) | one_outside(circuit, n, rng)
+    everything = {NOTHING: edge_set(graph, []), **inside, **sets}
+    found = measure(placed, base, source, everything, atol=atol)
+    measured = {
+        name: measure_stratum(
+            placed,
+            pairs,
+            rng,
+            n_company=max(1, len(pairs.base) // IN_COMPANY),
+            by_answer=name == BALANCED,
+            atol=atol,
+        )
+        for name, pairs in (strata or {}).items()
+    }
+    return QuickAgreement(
+        found[NOTHING],
+        {edge: found[edge] for edge in inside},
+        {name: found[name] for name in sets},
+        measured,
+    )
+
+
+def strata_pairs(compiled: Compiled, n_pairs: int, seed: int) -> dict[str, CertificatePairs]:
+    """So many pairs of each stratum of a compiled case, of its test inputs."""
+    strata = strata_of(compiled.case) if isinstance(compiled.case, Case) else ()
+    return {name: stratum_pairs(compiled, name, n_pairs, seed) for name in strata}
+
+
+def accuracy_alone(
+    placed: Placed,
+    tokens: Int[Tensor, "input pos"],
+    *,
+    atol: float = ATOL,
+) -> QuickAgreement:
+    """The quick form for a model that need not have the circuit: nothing is patched."""
+    nothing = {NOTHING: edge_set(placed.model.graph, [])}
+    found = measure(placed, tokens, tokens, nothing, atol=atol)
+    return QuickAgreement(found[NOTHING], {}, {})

@@ -1,0 +1,229 @@
+"""A model measured on one stratum of inputs: inside edges followed, the rest without effect.
+
+Every edge of the rest could be run alone on every pair. Most change nothing, so it is run alone
+only on pairs on which a set that holds it changes the model's answers: all of the rest at once, or
+a random part of it. The sampler's pairs, on which each is run alone, are beside this.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from knowncircuits.circuit import Label
+from knowncircuits.models.certificates.agreement import (
+    BATCH,
+    Agreement,
+    counts_of,
+    images,
+)
+from knowncircuits.models.certificates.blame import blame
+from knowncircuits.models.certificates.change import Change, change_of
+from knowncircuits.models.certificates.measured import Measured, excess_of
+from knowncircuits.models.certificates.pairs import CertificatePairs
+from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.sets import (
+    INSIDE_AND_REST,
+    ONE_OF_REST,
+    RANDOM_INSIDE,
+    RANDOM_REST,
+    REST,
+    StratumSets,
+    in_company,
+)
+from knowncircuits.models.certificates.sides import (
+    NONE,
+    Answers,
+    AnswersOfSets,
+    Side,
+    equal,
+    high_answers,
+    low_answers,
+)
+
+# Of a set that changes too many answers, so many pairs are looked at, to see which edges it is.
+BLAMED = 16
+
+
+def measure_stratum(
+    placed: Placed,
+    pairs: CertificatePairs,
+    rng: np.random.Generator,
+    *,
+    n_company: int,
+    by_answer: bool,
+    atol: float,
+    batch_size: int = BATCH,
+    progress: Callable[[int], None] = lambda n: None,
+) -> Measured:
+    """Measure a model on the pairs of a stratum.
+
+    Args:
+        placed: the models, and which low-level edge stands for which compiled one.
+        pairs: the stratum's.
+        rng: of the random sets.
+        n_company: the sets of one inside edge and the rest are run on the first so many pairs.
+        by_answer: whether to count accuracy for each answer of the compiled model.
+        atol: how far numbers may differ and be equal.
+        batch_size: pairs at a time.
+        progress: told of the pairs that are done, batch by batch.
+    """
+    found = _Counts(placed, atol, by_answer)
+    sets = StratumSets.draw(placed.circuit, len(pairs.base), rng)
+    with torch.no_grad():
+        for start in range(0, len(pairs.base), batch_size):
+            batch = slice(start, start + batch_size)
+            found.count(pairs, batch, sets, min(batch_size, n_company - start))
+            progress(len(pairs.base[batch]))
+    return Measured(
+        inputs=pairs.inputs,
+        n_pairs=len(pairs.base),
+        n_inputs=pairs.n_inputs,
+        n_beyond=pairs.n_beyond,
+        n_company=n_company,
+        accuracy=found.accuracy,
+        answers=dict(found.answers),
+        edges=found.edges,
+        sets=dict(found.sets),
+        own=found.every_change(len(pairs.base), pairs.base.shape[1] - 1),
+        blame=found.blamed(),
+    )
+
+
+class _Counts:
+    """Counts of a stratum, batch by batch."""
+
+    def __init__(self, placed: Placed, atol: float, by_answer: bool) -> None:
+        self.placed, self.atol, self.by_answer = placed, atol, by_answer
+        self.inside = placed.circuit.labels == Label.IN
+        self.names = placed.model.graph.edges
+        (self.members,) = np.nonzero(self.inside)
+        (self.others,) = np.nonzero(~self.inside)
+        self.accuracy = Agreement()
+        self.answers: dict[str, Agreement] = defaultdict(Agreement)
+        self.edges = {self.names[i]: Agreement() for i in self.members}
+        self.sets: dict[str, Agreement] = defaultdict(Agreement)
+        self.own: dict[str, Change] = {}
+        self.alone: dict[str, Change] = defaultdict(Change)  # of pairs on which edges were run
+        # Of each set a few pairs whose answers change: base, source and set.
+        self.changed: dict[str, list[tuple[Tensor, Tensor, np.ndarray]]] = defaultdict(list)
+
+    def count(
+        self, pairs: CertificatePairs, batch: slice, drawn: StratumSets, n_company: int
+    ) -> None:
+        """Count a batch, and sets of one inside edge and the rest on its first pairs."""
+        model, compiled = self.placed.model, self.placed.compiled
+        both = pairs.base[batch], pairs.source[batch]
+        low = Side(model, *both, None, partial(low_answers, compiled))
+        high = Side(compiled.model, *both, None, partial(high_answers, compiled))
+        self.accuracy += self._agreement(low, high, low.clean, high.clean)
+        if self.by_answer:
+            self._count_answers(low, high)
+        alone = low.edges(self.members), high.edges(self.placed.correspondence.image[self.members])
+        for place, *answers in zip(self.members, *alone, strict=True):
+            self.edges[self.names[place]] += self._agreement(low, high, *answers)
+        if len(self.others):
+            self._count_rest(low, drawn.rest[batch], drawn.one[batch])
+        if len(self.members):
+            self._count_inside(low, high, drawn.inside[batch])
+        if n_company > 0 and len(self.others):
+            self._count_company(low, alone[0], n_company)
+
+    def _agreement(self, low: Side, high: Side, a: Answers, b: Answers) -> Agreement:
+        """Of what the low-level and the compiled model answer under a set of edges."""
+        (found,) = counts_of(
+            a[None], b[None], low.clean, high.clean, self.atol, self.placed.says_none
+        )
+        return found
+
+    def _count_answers(self, low: Side, high: Side) -> None:
+        """Accuracy where the compiled model gives each answer; numbers to the tolerance."""
+        output, truth = self.placed.compiled.output, high.clean
+        codes = (truth / self.atol).round().long() if output.numerical else truth
+        right = equal(low.clean, truth, self.atol)
+        for code in np.unique(codes.numpy()).tolist():
+            if code == NONE and not output.numerical and not self.placed.says_none:
+                continue
+            if output.numerical:
+                name = f"{code * self.atol:g}"
+            else:
+                name = repr(None if code == NONE else output.values[code])
+            here = codes == code
+            with_it = here.any(-1)
+            self.answers[name] += Agreement(
+                positions=int(here.sum()),
+                agreeing=int((here & right).sum()),
+                pairs=int(with_it.sum()),
+                agreeing_pairs=int((with_it & (right | ~here).all(-1)).sum()),
+            )
+
+    def _count_rest(self, low: Side, drawn: np.ndarray, one: np.ndarray) -> None:
+        """Edges that are not inside, on their own and together."""
+        rest = ~self.inside[None]
+        suspect = np.zeros((len(low.base), len(self.inside)), dtype=bool)
+        for name, rows in ((REST, rest), (RANDOM_REST, drawn), (ONE_OF_REST, one)):
+            changed = self._change(name, low, low.edge_set(rows), low.clean, rows)
+            suspect |= changed[:, None] & rows
+        suspect &= low.moved
+        edges, pairs = np.nonzero(suspect.T)
+        answers = low.edges_of_pairs(edges, pairs)
+        for place in np.unique(edges):
+            rows = edges == place
+            name = self.names[place]
+            self.alone[name] += change_of(answers[rows], low.clean[pairs[rows]], self.atol)
+
+    def _count_inside(self, low: Side, high: Side, drawn: np.ndarray) -> None:
+        """Random inside edges, alone and with all the rest."""
+        alone = low.edge_set(drawn)
+        compiled = high.edge_set(images(drawn, self.placed.correspondence))
+        self.sets[RANDOM_INSIDE] += self._agreement(low, high, alone, compiled)
+        if len(self.others):
+            rows = drawn | ~self.inside
+            answers = low.edge_set(rows)
+            self.sets[INSIDE_AND_REST] += self._agreement(low, high, answers, compiled)
+            self._change(INSIDE_AND_REST, low, answers, alone, rows)
+
+    def _count_company(self, low: Side, alone: AnswersOfSets, n_pairs: int) -> None:
+        """Each inside edge with all the rest, against that edge alone."""
+        some = low.of_pairs(np.arange(min(n_pairs, len(low.base))))
+        for place, answers in zip(self.members, alone, strict=True):
+            rows = ~self.inside[None]
+            rows[0, place] = True
+            name = in_company(self.names[place])
+            self._change(name, some, some.edge_set(rows), answers[: len(some.base)], rows)
+
+    def _change(
+        self, name: str, low: Side, answers: Answers, without: Answers, rows: np.ndarray
+    ) -> Bool[np.ndarray, " pair"]:
+        """Count a set's change of the model's own answers; in which pairs there is one."""
+        self.own[name] = self.own.get(name, Change()) + change_of(answers, without, self.atol)
+        changed: np.ndarray = (~equal(answers, without, self.atol)).any(-1).numpy()
+        (pairs,) = np.nonzero(changed)
+        every = np.broadcast_to(rows, (len(low.base), rows.shape[1]))
+        for pair in pairs[: BLAMED - len(self.changed[name])]:
+            self.changed[name].append((low.base[pair], low.source[pair], every[pair]))
+        return changed
+
+    def every_change(self, n_pairs: int, length: int) -> dict[str, Change]:
+        """Those of sets, and of the single edges that change anything, over all pairs."""
+        whole = {"positions": n_pairs * length, "pairs": n_pairs}
+        alone = {e: replace(found, **whole) for e, found in self.alone.items() if found.moved}
+        return {**alone, **self.own}
+
+    def blamed(self) -> dict[str, dict[str, int]]:
+        """Of each set that changes too many answers, the edges to blame."""
+        blamed = {}
+        for name, pairs in self.changed.items():
+            if pairs and excess_of(self.own[name]):
+                base, source, sets = zip(*pairs, strict=True)
+                read = partial(low_answers, self.placed.compiled)
+                side = Side(self.placed.model, torch.stack(base), torch.stack(source), None, read)
+                blamed[name] = blame(side, np.stack(sets), ~self.inside, self.atol)
+        return blamed
