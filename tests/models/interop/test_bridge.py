@@ -51,7 +51,7 @@ def build_bridge(model: Any, dtype: torch.dtype = torch.float64) -> TransformerB
 
 class TestOut:
     @given(configs())
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     def test_logits_and_residual_stream(self, config: TransformerConfig) -> None:
         model = random_model(config)
         tokens = random_tokens(model, 2, config.n_ctx)
