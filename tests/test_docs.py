@@ -31,6 +31,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/scoring.md", 1),
         ("docs/faithfulness.md", 8),
         ("docs/effects.md", 1),
+        ("docs/models.md", 1),
     ],
 )
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:

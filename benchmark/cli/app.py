@@ -13,6 +13,7 @@ from knowncircuits.cli import (
     comparison,
     effects,
     faithfulness,
+    hardness,
     leaderboard,
     maintenance,
     models,
@@ -46,6 +47,7 @@ for command in (
     submitting.submit,
 ):
     app.command()(command)
+models.models_app.command("hardness")(hardness.models_hardness)
 app.add_typer(models.models_app, name="models")
 app.add_typer(leaderboard.leaderboard_app, name="leaderboard")
 app.add_typer(bench.bench_app, name="bench")

@@ -200,6 +200,11 @@ def number_text(value: float | None) -> str:
     return "-" if value is None or value != value else f"{value:.3f}"
 
 
+def magnitude_text(value: float | None) -> str:
+    """A number of any size with two digits; - where there is none."""
+    return "-" if value is None else f"{value:.2g}"
+
+
 def value_text(value: object) -> str:
     """A value of a program; - for None."""
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from knowncircuits.cli.options import ZooOption, to_path
+from knowncircuits.cli.options import JobsOption, ZooOption, to_path
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO
@@ -82,6 +82,35 @@ def effects(zoo: ZooOption = None) -> None:
     with show_progress("effects"):
         write_curves(curves_of(models, stored, on_measure=measured.append), stored)
     print(f"{len(models)} models, {len(measured)} of them measured now")
+
+
+@maintain_app.command()
+def hardness(
+    zoo: ZooOption = None,
+    jobs: JobsOption = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="All models, also those that are measured already.")
+    ] = False,
+) -> None:
+    """Measure how hard the circuits of a zoo's models are to find, and store it beside them.
+
+    Models whose weights and circuit are those that were measured before are not measured again.
+    """
+    from knowncircuits.cases.registry import CASES
+    from knowncircuits.evaluation.hardness.stored import hardness_file, measure_zoo, write_hardness
+    from knowncircuits.models.zoo.shelf import shipped
+
+    find_checkout()
+    of = shipped(zoo or DEFAULT_ZOO)
+    models = of.among(list(CASES), list(of.variants))
+    if not models:
+        raise InputError(f"expected trained models in {of.folder}, got none")
+    with show_progress("hardness", len(models)) as shown:
+        found = measure_zoo(
+            of, models, fresh=fresh, processes=jobs, on_measured=lambda model: shown.advance()
+        )
+    write_hardness(of, found)
+    print(f"{len(found)} models; wrote {hardness_file(of)}")
 
 
 def find_checkout() -> Path:

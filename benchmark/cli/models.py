@@ -9,7 +9,16 @@ import typer
 from typer.core import TyperGroup
 
 from knowncircuits.cli.groups import CaseOptions, VariantOptions, grouped
-from knowncircuits.cli.layout import Column, Row, Table, numbers, share_text, words
+from knowncircuits.cli.layout import (
+    Column,
+    Row,
+    Table,
+    magnitude_text,
+    number_text,
+    numbers,
+    share_text,
+    words,
+)
 from knowncircuits.cli.options import (
     DeviceOption,
     FolderOption,
@@ -56,18 +65,22 @@ def models_list(
     """List the trained models with what their certificates say, and those that are missing."""
     import pandas as pd
 
+    from knowncircuits.evaluation.hardness.stored import read_hardness, told
     from knowncircuits.models.zoo.listing import best_attempts, describe_models
     from knowncircuits.models.zoo.shelf import Zoo, shipped
 
     zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
     names, kinds = cases.names(), variants.chosen("all")
-    models = describe_models(zoo, zoo.among(names, kinds))
+    chosen, measured = zoo.among(names, kinds), read_hardness(zoo)
+    rows = zip(chosen, describe_models(zoo, chosen), strict=True)
+    models = [{**row, **told(measured.get(model))} for model, row in rows]
     missing = best_attempts(zoo, names, kinds)
     to = Output(form)
     to.say(
         "sizes: layers x heads x d_model; edges: in/out. Agreement with the compiled model when\n"
         "nothing is patched, one edge, all outside edges, random sets; effects: share of answers\n"
-        "that an edge changes"
+        "that an edge changes. gap, living, cheap: how hard the circuit is to find, of which\n"
+        "`knowncircuits models hardness` says more"
     )
     data = {"certified": pd.DataFrame(models), "missing": pd.DataFrame(missing)}
     tables = [_models_table(models), *([_missing_table(missing)] if missing else [])]
@@ -207,9 +220,12 @@ def _models_table(rows: Sequence[Row]) -> Table:
         Column("sizes", lambda row: f"{row['layers']}x{row['heads']}x{row['d_model']}"),
         Column("edges", lambda row: f"{row['edges_in']}/{row['edges_out']}"),
         *(numbers(name, key, share_text) for name, key in SHARES.items()),
+        numbers("gap", form=magnitude_text),
+        numbers("living", "living_edges", number_text),
+        numbers("cheap", "best_cheap", number_text),
         Column("pairs", lambda row: f"{row['pairs']}" + (" (all)" if row["all_pairs"] else "")),
     ]
-    drops = ("pairs", "edges", "sizes", *list(SHARES)[:0:-1])
+    drops = ("pairs", "edges", "sizes", *list(SHARES)[:0:-1], "cheap", "living", "gap")
     return Table(columns, rows, drops)
 
 

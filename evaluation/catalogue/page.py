@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import get_args
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.cases.registry import CASES, FAMILIES, list_cases
 from knowncircuits.evaluation.figures.drawing import circuit_text
+from knowncircuits.evaluation.hardness.measuring import Hardness
+from knowncircuits.evaluation.hardness.stored import read_hardness
+from knowncircuits.models.choices import ZooVersion
+from knowncircuits.models.zoo.shelf import shipped
 from knowncircuits.rasp.text import program_text
 from knowncircuits.rasp.values import Value
 
@@ -38,6 +44,12 @@ Columns of the tables:
 - **late, short, embed**: AUROC of scores that look at no model: late edges first, short edges
   first, every edge out of `embed`. Random scores have 0.5 on average. Less than 0.5 means that the
   opposite order is as much better than chance.
+
+Below a circuit stand the trained models that compute it, and how hard it is to find there (see
+[models.md](models.md#how-hard)): the smallest effect inside over the largest one outside; of
+outside edges, the share between nodes that are alive; the median spread of what nodes outside write
+over that of nodes inside; and the best average precision of scores that neither patch nor take
+gradients.
 
 In the circuits, `<-` marks true edges and `<?` edges that are read but that no pair can tell; what
 each carries stands beside it. What a `Map` or a `SequenceMap` computes is in the source.
@@ -103,7 +115,7 @@ Alphabet of {_alphabet(case.vocab)}. {_inputs(case)}
 ```
 
 {_difficulty(difficulty)}
-"""
+{_trained(case.name)}"""
 
 
 def _difficulty(d: Difficulty) -> str:
@@ -118,6 +130,29 @@ def _difficulty(d: Difficulty) -> str:
         lines.append("Read, but no pair can tell:\n")
     lines += [f"- {', '.join(edges)}: {reason}" for reason, edges in edges_by_reason.items()]
     return "\n".join(lines)
+
+
+def _trained(name: str) -> str:
+    """A line for each trained model that was measured."""
+    lines = []
+    for version in get_args(ZooVersion):
+        for variant, found in _hardness(version).get(name, {}).items():
+            gap = "-" if found.gap is None else f"{found.gap:.2g}"
+            lines.append(
+                f"- `{variant}` of zoo {version}: gap {gap}; living edges "
+                f"{_number(found.living_edges)}, spread outside over inside "
+                f"{_number(found.spread)}; best cheap score {_number(found.best_cheap)}"
+            )
+    return "\n".join(["Trained models:\n", *lines, ""]) if lines else ""
+
+
+@cache
+def _hardness(version: ZooVersion) -> dict[str, dict[str, Hardness]]:
+    """What was measured of a zoo's models, by case and variant."""
+    found: dict[str, dict[str, Hardness]] = {}
+    for (name, variant), measured in read_hardness(shipped(version)).items():
+        found.setdefault(name, {})[variant] = measured.hardness
+    return found
 
 
 def _compact(cases: Sequence[Case]) -> str:

@@ -11,6 +11,8 @@ from knowncircuits.circuit import Circuit, Label
 
 # Effects between these shares of the largest one are neither clearly there nor clearly not.
 MIDDLE = (1e-4, 0.1)
+# Of the largest effect, what float64 does not tell from 0.
+ROUNDING = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,19 @@ class Gap:
 
     smallest_inside: float | None  # None without such edges
     largest_outside: float | None
+    largest: float  # of any edge
     middle: float  # share of edges, of sources that vary, with effects within MIDDLE of the largest
 
     @property
     def ratio(self) -> float | None:
         """The smallest effect of an edge inside over the largest of one outside.
 
-        None without edges of both kinds, or where none outside has any effect.
+        An effect outside counts as ROUNDING of the largest effect at least: no gap is above 1 /
+        ROUNDING. None without edges of both kinds, or where no edge has any effect.
         """
-        if self.smallest_inside is None or not self.largest_outside:
+        if self.smallest_inside is None or self.largest_outside is None or not self.largest:
             return None
-        return self.smallest_inside / self.largest_outside
+        return self.smallest_inside / max(self.largest_outside, ROUNDING * self.largest)
 
 
 def effect_gap(
@@ -51,5 +55,6 @@ def effect_gap(
     return Gap(
         float(inside.min()) if inside.size else None,
         float(outside.max()) if outside.size else None,
+        float(largest),
         float(between.mean()) if between.size else 0.0,
     )

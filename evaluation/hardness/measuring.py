@@ -15,7 +15,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.evaluation.hardness.gap import effect_gap
 from knowncircuits.evaluation.hardness.nodes import READ, Living, edge_reads, living
-from knowncircuits.evaluation.methods.discovery import discover
+from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.methods.exact import exact
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
@@ -24,6 +24,7 @@ from knowncircuits.models.trained import Trained
 from knowncircuits.names import Node
 
 PAIRS = 200
+ROWS = 256  # patched runs at a time: more are slower, in float64
 # Scores that neither patch nor take gradients, and the control and paths of each.
 CHEAP = {
     "read share": ("read-share", "best"),
@@ -55,7 +56,7 @@ class Hardness:
     living_edges: float | None  # of outside edges, the share between nodes alive or inside
     smallest_inside: float | None  # the smallest effect of a true edge
     largest_outside: float | None  # the largest one of another
-    gap: float | None  # the former over the latter; None where that is nothing
+    gap: float | None  # the former over the latter; see `Gap.ratio`
     middle: float  # share of edges with effects of 1e-4 to .1 of the largest
     cheap: Mapping[str, Mapping[str, Areas]] = field(default_factory=dict)  # by score and view
 
@@ -65,6 +66,12 @@ class Hardness:
         if self.spread_outside is None or not self.spread_inside:
             return None
         return self.spread_outside / self.spread_inside
+
+    @property
+    def best_cheap(self) -> float | None:
+        """The highest average precision over all edges that a cheap score reaches."""
+        found = [of["edge"].average_precision for of in self.cheap.values()]
+        return max((value for value in found if value is not None), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, as JSON has them."""
@@ -89,7 +96,8 @@ def hardness(placed: Placed | Trained, seed: int = 0, *, n_pairs: int = PAIRS) -
     task = make_task(trained, n_pairs, seed)
     task = replace(task, model=deepcopy(trained.model).to(dtype=torch.float64, device="cpu"))
     varies = (task.differences != 0).flatten(2).any(2).any(0).numpy()
-    nodes, gap = living(task, circuit), effect_gap(circuit, exact(task).values, varies)
+    effects = exact(task, batch_size=ROWS).values
+    nodes, gap = living(task, circuit), effect_gap(circuit, effects, varies)
     read, readable = _read(task, nodes)
     return Hardness(
         nodes.spread_inside,
@@ -109,10 +117,11 @@ def hardness(placed: Placed | Trained, seed: int = 0, *, n_pairs: int = PAIRS) -
 
 def cheap_areas(task: Task, circuit: Circuit) -> dict[str, dict[str, Areas]]:
     """What each of CHEAP reaches, in each of VIEWS."""
-    return {
-        name: areas(discover(control, task, paths=paths), circuit)
-        for name, (control, paths) in CHEAP.items()
-    }
+    found = {}
+    for name, (control, paths) in CHEAP.items():
+        values = CONTROLS[control].run(task, paths=paths)
+        found[name] = areas(Scores(task.graph, values, control, "signed"), circuit)
+    return found
 
 
 def areas(scores: Scores, circuit: Circuit) -> dict[str, Areas]:

@@ -11,6 +11,8 @@ from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Label
 from knowncircuits.evaluation.figures.drawing import circuit_text
+from knowncircuits.evaluation.hardness.measuring import CHEAP
+from knowncircuits.evaluation.hardness.stored import NAMES, Measured, read_hardness
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.site.drawing import circuit_svg
 from knowncircuits.leaderboard.site.figures import effects_figure
@@ -20,6 +22,7 @@ from knowncircuits.leaderboard.slices import level_of
 from knowncircuits.leaderboard.stored_effects import Curves
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.models.zoo.shelf import shipped
 from knowncircuits.rasp.text import program_text
 
 BLIND = {"depth": "late edges", "shortness": "short edges", "from_embed": "edges out of embed"}
@@ -27,6 +30,7 @@ BLIND = {"depth": "late edges", "shortness": "short edges", "from_embed": "edges
 
 def case_pages(standings: Standings, curves: Mapping[str, Curves]) -> Iterator[Page]:
     """A page for each case that has models."""
+    hard_of = read_hardness(shipped(standings.board.zoo))
     for name, models in standings.models_of.items():
         circuit = models[0].circuit
         hard = load_difficulty(name)
@@ -43,7 +47,10 @@ def case_pages(standings: Standings, curves: Mapping[str, Curves]) -> Iterator[P
                 "program": program_text(case.program),
                 "drawing": circuit_svg(circuit, name),
                 "text": circuit_text(circuit),
-                "variants": [_variant(model) for model in models],
+                "cheap": [*CHEAP, NAMES],
+                "variants": [
+                    _variant(model, hard_of.get((name, model.variant))) for model in models
+                ],
                 "rows": _rows(standings, name),
                 "prevalence": standings.prevalence[name],
                 "curves": effects_figure(curves[models[0].key]),
@@ -91,8 +98,9 @@ def best_blind(hard: Difficulty) -> dict[str, Any]:
     return {"name": BLIND[best], "value": known[best]}
 
 
-def _variant(model: Certified) -> dict[str, Any]:
+def _variant(model: Certified, measured: Measured | None) -> dict[str, Any]:
     return {
+        "hardness": measured and measured.hardness,
         "name": model.variant,
         "sizes": model.sizes,
         "summary": Summary.of(model.certificate),

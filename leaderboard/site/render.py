@@ -53,6 +53,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "magnitude": magnitude_text,
         "option": _option,
         "percent": _percent,
         "raw": _raw,
@@ -78,9 +79,14 @@ def number_or_none(value: float, digits: int) -> float | None:
     return None if math.isnan(value) else float(f"{value:.{digits}f}")
 
 
-def score_text(value: float) -> str:
+def score_text(value: float | None) -> str:
     """A number with three digits."""
-    return "–" if math.isnan(value) else f"{value:.3f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def magnitude_text(value: float | None) -> str:
+    """A number of any size, with two digits."""
+    return "–" if value is None else f"{value:.2g}"
 
 
 def short_text(value: float) -> str:

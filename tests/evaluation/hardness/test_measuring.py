@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from knowncircuits.circuit import Label, circuit_from_edges
-from knowncircuits.evaluation.hardness.gap import effect_gap
+from knowncircuits.evaluation.hardness.gap import ROUNDING, effect_gap
 from knowncircuits.evaluation.hardness.measuring import Hardness, hardness
 from knowncircuits.evaluation.hardness.nodes import edge_reads, living, node_spreads
 from knowncircuits.evaluation.task import Task, make_task
@@ -125,6 +125,11 @@ def test_the_middle_and_circuits_of_one_kind() -> None:
     effects[:4] = (1.0, 0.05, -0.05, 1e-5)  # the second is of `pos`, which does not vary
     gap = effect_gap(circuit, effects, varies)
     assert (gap.smallest_inside, gap.largest_outside, gap.ratio) == (None, 1.0, None)
+    inside = circuit_from_edges(task.graph, [task.graph.edges[0]])
+    assert effect_gap(inside, effects, varies).ratio == pytest.approx(1 / 0.05)
+    effects[1:] *= 1e-300
+    assert effect_gap(inside, effects, varies).ratio == pytest.approx(1 / ROUNDING)
+    assert effect_gap(inside, 0 * effects, varies).ratio is None
     assert gap.middle == pytest.approx(1 / varies[task.graph.source_of_edge].sum())
 
 
