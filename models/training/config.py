@@ -53,6 +53,10 @@ class TrainingConfig:
     ramp: Steps = 0  # steps after that until they read nothing else
     # Of `guided`'s loss where variables cannot be read off their nodes.
     guide_weight: Positive = 0.5
+    busy: Share = 0.0  # share of outside nodes that get work; see `Busy`
+    busy_weight: Positive = 1.0
+    # Steps on inputs of all strata, shorter ones included, not on the sampler's alone.
+    strata: bool = False
     n_inputs: Count = 100_000  # training inputs that are drawn once
     validate_every: Count = 100
     n_validation: Count = 1_000  # pairs of test inputs
@@ -65,6 +69,10 @@ class TrainingConfig:
         """Make every value what its annotation says; raises ModelError for one that cannot be."""
         for name, value in fit_all(vars(self), TrainingConfig, ModelError).items():
             object.__setattr__(self, name, value)
+        if self.busy and self.objective not in ("edges", "guided"):
+            raise ModelError(
+                f"expected busy nodes of objective edges or guided, got {self.objective}"
+            )
         if any(a >= b for a, b in pairwise((0, *self.restarts))):
             raise ModelError(f"expected restarts at rising steps above 0, got {self.restarts}")
 

@@ -7,6 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.strata import KINDS, SAMPLER, draw_stratum, strata_of
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError
 from knowncircuits.models.training.balance import balanced_weights
@@ -15,6 +16,11 @@ from knowncircuits.models.training.objectives import draw_uniform
 
 Inputs = Int[Tensor, "input pos"]
 Pairs = tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]
+
+# Of training on strata: pairs of each kind and of each shorter length that are drawn once; the
+# share of steps on a shorter length, and in other steps of pairs that are not the sampler's.
+OF_KIND, OF_LENGTH = 8_000, 2_000
+SHORTER, BEYOND = 0.3, 0.5
 
 
 class TrainingInputs:
@@ -37,13 +43,25 @@ class TrainingInputs:
         self._config = config
         weights = balanced_weights(compiled, train) if config.balanced else None
         self._cumulative = None if weights is None else weights.cumsum(0)
+        self._beyond, self._shorter = _strata(compiled, config.seed) if config.strata else ([], [])
 
     def draw_pairs(self, generator: torch.Generator) -> Pairs:
-        """A batch of base and source inputs, a share of them with rare answers.
+        """A batch of base and source inputs of one length, a share of them with rare answers.
 
         Places are drawn on the CPU, so that devices see the same batches.
         """
-        shape = (2, self._config.batch_size)
+        n = self._config.batch_size
+        if self._shorter and float(draw_uniform(1, generator=generator)) < SHORTER:
+            return _chosen(self._shorter[_below(len(self._shorter), generator)], n, generator)
+        base, source = self._sampled(n - int(BEYOND * n) if self._beyond else n, generator)
+        if not self._beyond:
+            return base, source
+        others = _chosen(self._beyond, n - len(base), generator)
+        return torch.cat([base, others[0]]), torch.cat([source, others[1]])
+
+    def _sampled(self, n: int, generator: torch.Generator) -> Pairs:
+        """Pairs of the sampler's inputs."""
+        shape = (2, n)
         chosen = torch.randint(len(self.train), shape, generator=generator, device="cpu")
         if self._cumulative is not None:
             draws = draw_uniform(*shape, generator=generator, dtype=torch.float64)
@@ -52,3 +70,30 @@ class TrainingInputs:
             chosen = torch.where(balanced, rare, chosen)
         base, source = self.train[chosen.to(self.train.device)]
         return base, source
+
+
+def _strata(compiled: Compiled, seed: int) -> tuple[list[Tensor], list[list[Tensor]]]:
+    """Base and source inputs of the strata beside the sampler, and for each shorter length.
+
+    Those of the greatest length are of all kinds together, as many of each.
+    """
+    assert isinstance(compiled.case, Case)
+    of_kinds, shorter = [], []
+    for stratum in strata_of(compiled.case):
+        n = OF_KIND if stratum in KINDS else OF_LENGTH
+        if stratum != SAMPLER:
+            pairs = draw_stratum(compiled.case, stratum, n, seed, split="train")
+            sides = [compiled.to_ids(side) for side in (pairs.base, pairs.source)]
+            (of_kinds if stratum in KINDS else shorter).append(sides)
+    return [torch.cat(sides) for sides in zip(*of_kinds, strict=True)], shorter
+
+
+def _chosen(pairs: list[Tensor], n: int, generator: torch.Generator) -> Pairs:
+    """So many of these pairs."""
+    places = torch.randint(len(pairs[0]), (n,), generator=generator, device="cpu")
+    base, source = (side[places.to(side.device)] for side in pairs)
+    return base, source
+
+
+def _below(n: int, generator: torch.Generator) -> int:
+    return int(torch.randint(n, (), generator=generator, device="cpu"))

@@ -26,9 +26,10 @@ from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.choices import ObjectiveName
+from knowncircuits.models.training.busy import Busy
 from knowncircuits.models.training.readout import unexplained
 
-Term = Literal["behaviour", "patched", "strict", "guide"]
+Term = Literal["behaviour", "patched", "strict", "guide", "busy"]
 INTERCHANGES: tuple[Term, ...] = ("patched", "strict")  # terms that compare answers under them
 Tokens: TypeAlias = Int[Tensor, "pair pos"]
 
@@ -83,7 +84,11 @@ class EdgeInterchanges(Objective):
     `guided`: what the compiled model's nodes write under the interchange is to be readable off the
     nodes that stand for them, too. Where several steps of a chain must be there before the answer
     shows anything of them, the answer alone does not lead to them.
+
+    Outside nodes may have work, which is trained under the same interchanges: see `occupy`.
     """
+
+    busy: Busy | None = None
 
     def __init__(self, placed: Placed, *, guided: bool = False) -> None:
         """Both models must be on one device."""
@@ -102,8 +107,13 @@ class EdgeInterchanges(Objective):
         self.images = torch.from_numpy(correspondence.image[inside]).to(device)
         self.outside = torch.from_numpy(~inside).to(device, torch.float32)
 
+    def occupy(self, busy: Busy) -> None:
+        """Give outside nodes work of their own, on which no answer depends."""
+        self.busy = busy
+        self.terms = (*self.terms, "busy")
+
     def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
-        """Behaviour, on the source, agreement under a set of edges, and the guide, all at once."""
+        """Behaviour, on the source, agreement under a set of edges, and the rest, all at once."""
         model, high = self.placed.model, self.placed.compiled.model
         inside, outside = self.draw(len(step.base), step.generator, step.emphasis)
         with torch.no_grad():
@@ -122,6 +132,12 @@ class EdgeInterchanges(Objective):
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
             losses["guide"] = unexplained(*written).sum()
+        if self.busy is not None:
+            signals = self.busy.signals
+            with torch.no_grad():
+                other = signals(step.source, high_source.outputs)
+                side = signals(step.base, wanted.outputs, other, mask)
+            losses["busy"] = self.busy.loss(got.outputs, side, low_source.outputs)
         yield losses
 
     def draw(

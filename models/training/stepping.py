@@ -7,11 +7,14 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.training.busy import Busy
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.muon import Muon
-from knowncircuits.models.training.objectives import OBJECTIVES, Step, Term
+from knowncircuits.models.training.objectives import OBJECTIVES, EdgeInterchanges, Step, Term
 from knowncircuits.transformer import Transformer
 
 
@@ -34,11 +37,16 @@ class Stepper:
     `moving` holds the weights that are stepped.
     """
 
-    def __init__(self, placed: Placed, config: TrainingConfig) -> None:
-        """The model that results is the placed one."""
+    def __init__(
+        self, placed: Placed, config: TrainingConfig, inputs: Int[Tensor, "input pos"]
+    ) -> None:
+        """The model that results is the placed one; `inputs` are some that it is trained on."""
         self.config, self.model = config, placed.model
         self.moving = deepcopy(placed.model) if config.average else placed.model
-        self.objective = OBJECTIVES[config.objective](replace(placed, model=self.moving))
+        moving = replace(placed, model=self.moving)
+        self.objective = OBJECTIVES[config.objective](moving)
+        if config.busy and isinstance(self.objective, EdgeInterchanges):
+            self.objective.occupy(Busy(moving, config.busy, config.seed, inputs))
         self.optimizers = _optimizers(self.moving, config)
 
     def step(self, step: Step, rate: float, n_steps: int) -> Losses:

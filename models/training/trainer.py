@@ -42,6 +42,7 @@ from knowncircuits.work.progress import part, report
 # drowns the few that matter: under Adam, `histogram`'s circuit formed in 1,000 steps with half of
 # it, and with all of it not in 4,000.
 GAIN = 0.5
+SCALING = 2_000  # inputs that side circuits' signals are scaled by
 CHECKPOINT = "checkpoint.pt"  # in a model's folder, until training is done
 
 
@@ -82,8 +83,8 @@ class Trainer:
         self.start = weights_hash(start.model) if start else None
         if start:
             start_from(model, compiled, start)
-        self.stepper = Stepper(self.placed, config)
         self.inputs = TrainingInputs(compiled, config)
+        self.stepper = Stepper(self.placed, config, self.inputs.train[:SCALING])
         self.ending = Ending(self.placed, config, self.inputs.validation)
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator("cpu").manual_seed(config.seed)
