@@ -51,6 +51,8 @@ class TrainingConfig:
     average: Share = 0.0
     quiet: Steps = 0  # steps before outside edges read the source at all
     ramp: Steps = 0  # steps after that until they read nothing else
+    alone: Steps = 0  # steps in which outside nodes write nothing
+    rise: Steps = 0  # steps after that until they are as loud as they are
     # Of `guided`'s loss where variables cannot be read off their nodes.
     guide_weight: Positive = 0.5
     busy: Share = 0.0  # share of outside nodes that get work; see `Busy`

@@ -28,6 +28,7 @@ from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.training.busy import Busy
 from knowncircuits.models.training.readout import unexplained
+from knowncircuits.primitive import Run
 
 Term = Literal["behaviour", "patched", "strict", "guide", "busy"]
 INTERCHANGES: tuple[Term, ...] = ("patched", "strict")  # terms that compare answers under them
@@ -40,6 +41,9 @@ class Emphasis:
 
     inside: Float[Tensor, " inside"] | None = None  # chances of single inside edges; None: equal
     outside: float = 1.0  # how far outside edges read the source; the rest is their own run
+    # How loud outside nodes are, from 0, where an answer can only come by the circuit: busy ones
+    # would soon be used for behaviour, and stand in its way.
+    volume: float = 1.0
 
 
 EVEN = Emphasis()
@@ -106,6 +110,9 @@ class EdgeInterchanges(Objective):
         self.inside = torch.from_numpy(inside.nonzero()[0]).to(device)
         self.images = torch.from_numpy(correspondence.image[inside]).to(device)
         self.outside = torch.from_numpy(~inside).to(device, torch.float32)
+        known = (*FIXED, *correspondence.nodes.values())
+        idle = [node not in known for node in correspondence.low.sources]
+        self.idle = torch.tensor(idle, device=device)  # heads and MLPs outside the circuit
 
     def occupy(self, busy: Busy) -> None:
         """Give outside nodes work of their own, on which no answer depends."""
@@ -121,10 +128,9 @@ class EdgeInterchanges(Objective):
             mask = self.outside.new_zeros(len(step.base), high.graph.n_edges)
             mask[:, self.images] = inside
             wanted = high.run(step.base, high_source.outputs, mask)
-        low_source = model.run(step.source)
         mask = outside.clone()
         mask[:, self.inside] = inside
-        got = model.run(step.base, low_source.outputs, mask)
+        low_source, got = self._runs(step, mask)
         losses: dict[Term, Tensor] = {
             "behaviour": answer_loss(self.placed, low_source.logits, high_source.logits),
             "patched": answer_loss(self.placed, got.logits, wanted.logits),
@@ -132,13 +138,27 @@ class EdgeInterchanges(Objective):
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
             losses["guide"] = unexplained(*written).sum()
-        if self.busy is not None:
+        if self.busy is not None and step.emphasis.volume:
             signals = self.busy.signals
             with torch.no_grad():
                 other = signals(step.source, high_source.outputs)
+                other = other.where(~self.idle, step.emphasis.volume * other)
                 side = signals(step.base, wanted.outputs, other, mask)
             losses["busy"] = self.busy.loss(got.outputs, side, low_source.outputs)
         yield losses
+
+    def _runs(self, step: Step, mask: Float[Tensor, "pair low_edge"]) -> tuple[Run, Run]:
+        """The low-level model's on the source, and on the base under the mask."""
+        model, volume = self.placed.model, step.emphasis.volume
+        if volume == 1:
+            source = model.run(step.source)
+            return source, model.run(step.base, source.outputs, mask)
+        hushed = (1 - volume) * self.idle[model.graph.source_of_edge].to(mask.dtype)
+        shape = 1, len(self.idle), step.source.shape[1], model.config.d_model
+        source = model.run(step.source, mask.new_zeros(shape), hushed[None])
+        loud = torch.where(self.idle, volume, 1.0)[:, None, None]
+        alternative = source.outputs * loud
+        return source, model.run(step.base, alternative, mask.maximum(hushed))
 
     def draw(
         self, n: int, generator: torch.Generator, emphasis: Emphasis = EVEN

@@ -50,4 +50,7 @@ def emphasis(config: TrainingConfig, n_steps: int, lags: Sequence[float]) -> Emp
     strength = 1.0
     if n_steps < config.quiet + config.ramp:
         strength = max(0.0, (n_steps - config.quiet) / max(1, config.ramp))
-    return Emphasis(chances, strength)
+    volume = 1.0
+    if n_steps < config.alone + config.rise:
+        volume = max(0.0, (n_steps - config.alone) / max(1, config.rise))
+    return Emphasis(chances, strength, volume)
