@@ -121,7 +121,7 @@ class EdgeInterchanges(Objective):
 
     def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on the source, agreement under a set of edges, and the rest, all at once."""
-        model, high = self.placed.model, self.placed.compiled.model
+        high = self.placed.compiled.model
         inside, outside = self.draw(len(step.base), step.generator, step.emphasis)
         with torch.no_grad():
             high_source = high.run(step.source)

@@ -47,8 +47,8 @@ class SideSignals:
         graph, high = placed.correspondence.low, placed.correspondence.high.graph
         places = {node: i for i, node in enumerate(graph.sources)}
         inside = {low: high_node for high_node, low in placed.correspondence.nodes.items()}
-        sides = draw_side_circuits(graph, [*inside], share, rng)
-        self.nodes = [places[side.node] for side in sides]
+        self.sides = draw_side_circuits(graph, [*inside], share, rng)
+        self.nodes = [places[side.node] for side in self.sides]
         # Those inside, as places among the sources of either graph.
         self.inside = [places[n] for n in graph.sources if n in inside and n.depth >= 0]
         self._high = [high.sources.index(inside[graph.sources[i]]) for i in self.inside]
@@ -65,8 +65,8 @@ class SideSignals:
         width = placed.compiled.model.config.d_model
         self._directions = as_tensor(rng.normal(size=(len(self.inside), width)))
         self._layers = []
-        for depth in sorted({side.node.depth for side in sides}):
-            group = [side for side in sides if side.node.depth == depth]
+        for depth in sorted({side.node.depth for side in self.sides}):
+            group = [side for side in self.sides if side.node.depth == depth]
             reads = [[places[source] for source in side.sources] for side in group]
             edges = [[graph.index(edge) for edge in side.edges] for side in group]
             both = (torch.tensor(x, device=device).T for x in (reads, edges))
