@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from knowncircuits.models.certificates.certifying import certify
+from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.quick import QuickAgreement, accuracy_alone, quick_agreement
 from knowncircuits.models.training.config import ENDING, TrainingConfig
-from knowncircuits.models.training.inputs import Pairs
+from knowncircuits.models.training.inputs import TrainingInputs
 
 
 class Ending:
@@ -17,9 +20,9 @@ class Ending:
     Training for behaviour is judged by behaviour.
     """
 
-    def __init__(self, placed: Placed, config: TrainingConfig, validation: Pairs) -> None:
+    def __init__(self, placed: Placed, config: TrainingConfig, inputs: TrainingInputs) -> None:
         """The model is judged as it is at each call, on pairs that are never trained on."""
-        self.placed, self.config, self.validation = placed, config, validation
+        self.placed, self.config, self.inputs = placed, config, inputs
         self.natural = config.objective == "behaviour"
         self.lags: list[float] = []  # of the inside edges, in the last validation
         self.cooling_since: int | None = None  # the step at which a validation passed
@@ -37,11 +40,17 @@ class Ending:
 
     def validate(self) -> QuickAgreement:
         """The certificate's quick form."""
-        base, source = self.validation
+        base, source = self.inputs.validation
         if self.natural:
             return accuracy_alone(self.placed, base)
-        generator = torch.Generator("cpu").manual_seed(self.config.seed)
-        return quick_agreement(self.placed, base, source, generator)
+
+        def quick(strata: Mapping[str, CertificatePairs]) -> QuickAgreement:
+            generator = torch.Generator("cpu").manual_seed(self.config.seed)
+            return quick_agreement(self.placed, base, source, generator, strata=strata)
+
+        # Where much is wrong, strata cost more than a hundred steps.
+        agreement = quick({})
+        return quick(self.inputs.strata) if agreement.passed and self.inputs.strata else agreement
 
     def judge(self, agreement: QuickAgreement, n_steps: int) -> None:
         """Cool down after a validation that passes; after that, end if every edge passes, or go on.
@@ -72,7 +81,10 @@ class Ending:
                 edges=edges,
                 seed=c.seed + 1,
                 ablations=("resample",),
-                strata=(),
+                strata=strata,
             ).misses
-            for edges, n_pairs in ((inside, c.ending_pairs), (others, min(c.ending_pairs, ENDING)))
+            for edges, n_pairs, strata in (
+                (inside, c.ending_pairs, [*self.inputs.strata]),
+                (others, min(c.ending_pairs, ENDING), ()),
+            )
         )

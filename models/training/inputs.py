@@ -10,6 +10,7 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.strata import KINDS, SAMPLER, draw_stratum, strata_of
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError
+from knowncircuits.models.certificates.quick import strata_pairs
 from knowncircuits.models.training.balance import balanced_weights
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.objectives import draw_uniform
@@ -21,6 +22,7 @@ Pairs = tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]
 # share of steps on a shorter length, and in other steps of pairs that are not the sampler's.
 OF_KIND, OF_LENGTH = 8_000, 2_000
 SHORTER, BEYOND = 0.3, 0.5
+OF_STRATUM = 2  # a validation has one pair of each stratum for so many of its own
 
 
 class TrainingInputs:
@@ -40,6 +42,9 @@ class TrainingInputs:
         base, source = test.chunk(2)
         self.train: Inputs = train
         self.validation: Pairs = (base, source)  # of inputs that are never trained on
+        # Of each stratum so many, if there are to be any.
+        n = config.n_validation // OF_STRATUM
+        self.strata = strata_pairs(compiled, n, config.seed) if config.strata and n else {}
         self._config = config
         weights = balanced_weights(compiled, train) if config.balanced else None
         self._cumulative = None if weights is None else weights.cumsum(0)
@@ -78,7 +83,8 @@ def _strata(compiled: Compiled, seed: int) -> tuple[list[Tensor], list[list[Tens
     Those of the greatest length are of all kinds together, as many of each.
     """
     assert isinstance(compiled.case, Case)
-    of_kinds, shorter = [], []
+    of_kinds: list[list[Tensor]] = []
+    shorter: list[list[Tensor]] = []
     for stratum in strata_of(compiled.case):
         n = OF_KIND if stratum in KINDS else OF_LENGTH
         if stratum != SAMPLER:

@@ -69,8 +69,14 @@ class SideSignals:
             group = [side for side in self.sides if side.node.depth == depth]
             reads = [[places[source] for source in side.sources] for side in group]
             edges = [[graph.index(edge) for edge in side.edges] for side in group]
-            both = (torch.tensor(x, device=device).T for x in (reads, edges))
-            self._layers.append(_Layer([places[s.node] for s in group], *both, group[0].join))
+            self._layers.append(
+                _Layer(
+                    nodes=[places[side.node] for side in group],
+                    sources=torch.tensor(reads, device=device).T,
+                    edges=torch.tensor(edges, device=device).T,
+                    join=group[0].join,
+                )
+            )
         self._scales: dict[int, tuple[Tensor, Tensor]] = {}  # means and spreads
         with torch.no_grad():
             self(inputs, placed.compiled.model.run(inputs).outputs)
@@ -107,7 +113,7 @@ class SideSignals:
 
         for layer in self._layers:
             reads = [read(*ends) for ends in zip(layer.sources, layer.edges, strict=True)]
-            values = _joined(*reads, layer.join) if layer.join else self._attended(*reads)
+            values = self._attended(*reads) if layer.join is None else _joined(layer.join, *reads)
             for place, value in zip(layer.nodes, values.unbind(-1), strict=True):
                 found[place] = self._scaled(place, value)
         return torch.stack(found, -1)
@@ -129,7 +135,7 @@ class SideSignals:
         return (values - mean) / std
 
 
-def _joined(a: Tensor, b: Tensor, join: Join) -> Tensor:
+def _joined(join: Join, a: Tensor, b: Tensor) -> Tensor:
     """What an MLP makes of two signals."""
     a, b = (CURVE * a).tanh(), (CURVE * b).tanh()
     if join == "product":

@@ -85,7 +85,7 @@ class Trainer:
             start_from(model, compiled, start)
         self.inputs = TrainingInputs(compiled, config)
         self.stepper = Stepper(self.placed, config, self.inputs.train[:SCALING])
-        self.ending = Ending(self.placed, config, self.inputs.validation)
+        self.ending = Ending(self.placed, config, self.inputs)
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator("cpu").manual_seed(config.seed)
         self.n_steps = 0

@@ -140,13 +140,12 @@ def test_training_gives_outside_nodes_work_once_the_circuit_is_there() -> None:
     low = low_level_config(compiled, n_layers=3, n_heads=3, d_model=24)
     placement = Correspondence.shuffled(compiled.circuit, low.graph, 1)
     config = TrainingConfig(
-        objective="guided", busy=1.0, alone=30, rise=30, steps=150, warmup=10, **FEW
+        objective="guided", busy=1.0, alone=30, rise=1, steps=200, warmup=10, **FEW
     )
     trainer = Trainer(compiled, placement, low, config)
     losses = [trainer.step().terms for _ in range(150)]
     assert losses[30]["busy"] == 0 < losses[31]["busy"]
-    assert losses[149]["busy"] < losses[60]["busy"] / 1.5
-    assert losses[29]["patched"] < losses[0]["patched"] / 2
+    assert losses[149]["busy"] < losses[31]["busy"] / 1.5
 
 
 def test_outside_nodes_that_are_hushed_do_not_matter() -> None:
