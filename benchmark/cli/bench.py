@@ -115,6 +115,27 @@ def bench_training(
     _show(table, form)
 
 
+@bench_app.command("leaks")
+def bench_leaks(
+    case: CasesOption = None,
+    edges: Annotated[int, typer.Option(min=1, help="Of each model and stratum.")] = 7,
+    pairs: Annotated[int, pairs_option("Of each stratum.")] = 4_000,
+    form: FormatOption = "table",
+) -> None:
+    """Leaks planted into trained models: whether certificates catch and name each.
+
+    Along single edges that are not inside, and by weak copies of heads, at effects of .1% and more,
+    which the hooked twin measures.
+    """
+    from knowncircuits.evaluation.bench import leaks
+
+    with show_progress("leaks", unit="leaks") as shown:
+        table = leaks.bench_leaks(
+            case or leaks.CASES, n_edges=edges, n_pairs=pairs, on_leak=shown.advance
+        )
+    _show(table, form)
+
+
 @bench_app.command("intervals")
 def bench_intervals(
     samples: Annotated[int, typer.Option(min=1, help="Of each population and size.")] = 1_000,

@@ -1,0 +1,119 @@
+"""Strata of certificates: what must be there, what falls short, and who is to blame."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from knowncircuits.cases import load_case, strata_of
+from knowncircuits.errors import ModelError, UnknownNameError
+from knowncircuits.models.certificates.certificate import Certificate, read_certificate
+from knowncircuits.models.certificates.certifying import certify
+from knowncircuits.models.certificates.change import Change
+from knowncircuits.models.certificates.contents import contradictions
+from knowncircuits.models.certificates.pairs import n_of_stratum, stratum_pairs
+from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
+from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.models.zoo.shelf import load_model
+
+
+def placed() -> Placed:
+    return load_model("fraction_of_x", zoo=1).placed
+
+
+def leaky(strength: float) -> Placed:
+    """fraction_of_x whose output also reads the token a, faintly."""
+    found = placed()
+    with torch.no_grad():
+        found.model.W_U[:, 0] += strength * found.model.W_E[1]
+    return found
+
+
+def made() -> Certificate:
+    return certify(placed(), n_pairs=200, ablations=("resample",))
+
+
+def test_a_certificate_has_every_stratum_and_is_read_as_it_was_written(tmp_path: Path) -> None:
+    found = made()
+    assert tuple(found.strata) == strata_of(load_case("fraction_of_x"))
+    assert found.passed
+    found.write(tmp_path / "certificate.json")
+    assert read_certificate(tmp_path / "certificate.json") == found
+    plain = replace(found, strata={})
+    assert "strata" not in plain.to_dict()
+    with pytest.raises(UnknownNameError, match="stratum"):
+        certify(placed(), n_pairs=10, strata=["length:9"])
+
+
+def test_certificates_of_zoo_1_stay_as_they_are() -> None:
+    path = next(Path("models/zoo1/fraction_of_x/seed0").glob("certificate.json"))
+    found = read_certificate(path)
+    assert not found.strata
+    assert found.passed
+    assert json.dumps(found.to_dict(), allow_nan=False) + "\n" == path.read_text()
+
+
+def test_what_was_left_out_or_changed_shows() -> None:
+    found = certify(placed(), n_pairs=200)
+    assert not contradictions(found, placed(), strata=True)
+    assert contradictions(replace(found, strata={}), placed(), strata=True)
+    assert not contradictions(replace(found, strata={}), placed())
+    name = "skewed"
+    one = found.strata[name]
+    for forged in (
+        replace(one, n_pairs=one.n_pairs + 1),
+        replace(one, edges={}),
+        replace(one, own={**one.own, "the rest": Change()}),
+        replace(one, own={k: v for k, v in one.own.items() if k != "random of the rest"}),
+        replace(one, answers={"1": one.accuracy}),
+    ):
+        problems = contradictions(
+            replace(found, strata={**found.strata, name: forged}), placed(), strata=True
+        )
+        assert problems
+        assert all(problem.startswith("stratum skewed") for problem in problems)
+
+
+def test_a_leak_is_named_in_the_strata_where_it_acts() -> None:
+    found = certify(leaky(0.15), n_pairs=300, ablations=("resample",))
+    balanced = [f for f in found.failures if f.startswith("stratum balanced: own answers")]
+    assert any("embed->logits" in failure for failure in balanced)
+    assert recheck(leaky(0.15), found, n_edges=4, n_pairs=30)
+
+
+def test_hooks_find_forged_strata() -> None:
+    found = made()
+    for field, name in (("own", "the rest"), ("sets", "random inside")):
+        measured = found.strata["minimal"]
+        counts = getattr(measured, field)
+        wrong = replace(counts[name], pairs=counts[name].pairs - 1)
+        forged = replace(measured, **{field: {**counts, name: wrong}})
+        with pytest.raises(ModelError, match=f"stratum minimal.*{name}: expected"):
+            recheck(placed(), replace(found, strata={**found.strata, "minimal": forged}))
+
+
+def test_shorter_inputs_are_all_measured_where_they_are_few() -> None:
+    compiled = placed().compiled
+    pairs = stratum_pairs(compiled, "length:1", 100, 0)
+    assert pairs.inputs == "all pairs"
+    assert len(pairs.base) == 12
+    assert n_of_stratum("sampler", 100, enumerated=False) == 100
+    assert n_of_stratum("length:1", 100, enumerated=True) == 100
+
+
+def test_the_quick_form_covers_strata() -> None:
+    model = placed()
+    strata = strata_pairs(model.compiled, 60, 0)
+    base, source = strata["sampler"].base, strata["sampler"].source
+
+    def quick(of: Placed) -> tuple[str, ...]:
+        generator = torch.Generator().manual_seed(0)
+        return quick_agreement(of, base, source, generator, strata=strata).failures
+
+    assert not quick(model)
+    assert any("stratum balanced: own answers" in failure for failure in quick(leaky(0.3)))
