@@ -143,7 +143,7 @@ def _trained(name: str) -> str:
                 f"{_number(found.living_edges)}, spread outside over inside "
                 f"{_number(found.spread)}; best cheap score {_number(found.best_cheap)}"
             )
-    return "\n".join(["Trained models:\n", *lines, ""]) if lines else ""
+    return "\n".join(["\nTrained models:\n", *lines, ""]) if lines else ""
 
 
 @cache
