@@ -34,6 +34,9 @@ SETTINGS: dict[str, TrainingConfig] = {
     "guided": TrainingConfig(objective="guided"),
     "lower rates": LOWER,
     "guided, lower rates": replace(LOWER, objective="guided"),
+    "strata": replace(LOWER, objective="guided", strata=True),
+    "busy": replace(LOWER, objective="guided", busy=1.0, alone=200, rise=300),
+    "busy, at once": replace(LOWER, objective="guided", busy=1.0),
 }
 # Other kinds of layers, as `low_level_config` has them, trained by the default or by lower rates.
 NOTHING: Sizes = {}
@@ -66,8 +69,9 @@ def bench_training(
         cases: what to train.
         settings: names among `SETTINGS`: the default, Adam for all weights, inputs that are not
             balanced, node-level SIIT, outside edges that come in slowly, inside edges that lag
-            patched more often, a moving average of weights, a guide, lower rates; or among `KINDS`:
-            norms, gated MLPs, rotary positions.
+            patched more often, a moving average of weights, a guide, lower rates, inputs of all
+            strata, outside nodes that have work; or among `KINDS`: norms, gated MLPs, rotary
+            positions.
         steps: at most; by default the default's, for all settings alike.
         n_pairs: of the certificates.
         seed: of weights, inputs and edges.
