@@ -21,7 +21,7 @@ from knowncircuits.models.training.side_signals import SideSignals, Signals
 from knowncircuits.transformer import Transformer
 
 SPREAD = 0.8  # that outside nodes are to reach, of the median inside node's
-READ = 1.0  # that inside nodes read of each of them, of what they read of their truest source
+READ = 1.2  # that inside nodes read of each of them, of what they read of their truest source
 
 Written = Float[Tensor, "pair source pos d_model"]
 Covariances = Float[Tensor, "source d_model d_model"]
@@ -81,16 +81,18 @@ class Busy:
 def _readers(model: Transformer) -> list[Float[Tensor, "destination d_model read"]]:
     """For each block of the graph but `logits` the matrices that its destinations read through.
 
-    Values count through W_V W_O: what W_O drops is read by nobody.
+    Values count through W_V W_O: what W_O drops is read by nobody. Norms count by their gains.
     """
     c = model.config
     found: list[Tensor] = []
     for layer in range(c.n_layers):
         W_Q, W_K, W_V = model.W_QKV[layer].unbind()
-        found += [W_Q, W_K, W_V @ model.W_O[layer]]
+        blocks = [(W_Q, layer), (W_K, layer), (W_V @ model.W_O[layer], layer)]
         if c.d_mlp:
             gate = [model.W_gate[layer]] if c.gated else []
-            found.append(torch.cat([model.W_in[layer], *gate], -1)[None])
+            W = torch.cat([model.W_in[layer], *gate], -1)[None]
+            blocks.append((W, c.n_layers + layer))
+        found += [model.ln_w[place][:, None] * W if c.norms else W for W, place in blocks]
     return found
 
 
