@@ -15,6 +15,7 @@ from knowncircuits.cases.pools import ATOL
 from knowncircuits.cases.strata import BALANCED, strata_of
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.models.certificates.agreement import Agreement, measure, worst
+from knowncircuits.models.certificates.chance import is_missed
 from knowncircuits.models.certificates.measured import Measured
 from knowncircuits.models.certificates.pairs import CertificatePairs, stratum_pairs
 from knowncircuits.models.certificates.placed import Placed
@@ -34,6 +35,7 @@ from knowncircuits.models.certificates.thresholds import (
     unused,
 )
 
+FALSE_ALARM = 0.02  # of calling a stratum's threshold missed that is just reached
 IN_COMPANY = 4  # each inside edge is patched with the rest on one pair of so many
 
 
@@ -54,15 +56,29 @@ class QuickAgreement:
     @property
     def failures(self) -> tuple[str, ...]:
         """Each threshold of the certificate that is missed on these pairs."""
+        strata = (f"stratum {s}: {miss}" for s, a in self.strata.items() for miss in a.misses)
+        return (*self._failures_beside_strata, *strata)
+
+    @property
+    def _failures_beside_strata(self) -> tuple[str, ...]:
         checks = [("accuracy", self.accuracy, ACCURACY)]
         checks += [(f"inside edge {edge}", a, EVERY_EDGE) for edge, a in self.inside.items()]
-        strata = (f"stratum {s}: {miss}" for s, a in self.strata.items() for miss in a.misses)
-        return (*misses([*checks, *set_checks(self.sets)]), *unused(self.inside), *strata)
+        return (*misses([*checks, *set_checks(self.sets)]), *unused(self.inside))
 
     @property
     def passed(self) -> bool:
         """Whether none is missed."""
         return not self.failures
+
+    @property
+    def promising(self) -> bool:
+        """Whether none is missed, but for misses in strata that chance explains.
+
+        They have many checks and few pairs: one wrong position in a thousand is a miss there.
+        """
+        checks = [check for measured in self.strata.values() for check in measured.checks]
+        missed = (is_missed(found, share, FALSE_ALARM) for _, found, share in checks)
+        return not (self._failures_beside_strata or any(missed))
 
 
 def quick_agreement(

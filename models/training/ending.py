@@ -59,10 +59,10 @@ class Ending:
         """
         # An edge under which no position counts cannot lag.
         self.lags = [1 - a.share if a.positions else 0.0 for a in agreement.inside.values()]
-        if self.cooling_since is None and agreement.passed:
+        if self.cooling_since is None and agreement.promising:
             self.cooling_since = n_steps
         if n_steps == self._cooled:
-            self.done = agreement.passed and (self.natural or self._every_edge_passes())
+            self.done = agreement.promising and (self.natural or self._every_edge_passes())
             self.cooling_since = None
         self.done |= n_steps >= self.config.steps
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from scipy.special import bdtrc
 
 from knowncircuits.errors import KnownCircuitsError
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_json
-from knowncircuits.models.certificates.agreement import Agreement
 from knowncircuits.models.certificates.certificate import Certificate
+from knowncircuits.models.certificates.chance import is_missed
 from knowncircuits.models.certificates.contents import contradictions
 from knowncircuits.models.certificates.pairs import certificate_pairs
 from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
@@ -87,20 +86,3 @@ def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterato
                 f"{what}: {found.share:.3%} of {found.positions} positions agree, too few for a "
                 f"share of {threshold:.1%} by chance"
             )
-
-
-def is_missed(found: Agreement, threshold: float, false_alarm: float) -> bool:
-    """Whether so few pairs agree that the true share of positions is below the threshold.
-
-    The plain share would not do: of 256 pairs with ten positions each, 99.95% true agreement is at
-    one wrong position as often as not, and three are below 99.9%. A share of positions of at least
-    t means at most (1 - t) wrong positions for each that counts, so that at most (1 - t) times the
-    positions of a pair of all pairs are wrong anywhere, however the positions of a pair hang
-    together. Pairs are independent: as many wrong ones as there are, or more, would then be seen
-    with at most the binomial tail's probability. It is a miss where that is below `false_alarm`.
-    """
-    if not found.pairs:
-        return True  # nothing was seen to agree
-    most = min(1.0, (1 - threshold) * found.positions / found.pairs)
-    wrong = found.pairs - found.agreeing_pairs
-    return wrong > 0 and bool(bdtrc(wrong - 1, found.pairs, most) < false_alarm)

@@ -18,12 +18,13 @@ import knowncircuits as kc
 from knowncircuits.cli import app
 from knowncircuits.errors import InputError, ModelError, ResultError, UnknownNameError
 from knowncircuits.models.certificates.agreement import Agreement
+from knowncircuits.models.certificates.chance import is_missed
 from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.certificates.thresholds import EVERY_EDGE
 from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.trained import load_trained, save_trained
 from knowncircuits.models.zoo import VARIANTS, Zoo, check_model, plan_model, shipped
-from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS, is_missed
+from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS
 from knowncircuits.models.zoo.duplicates import find_duplicates
 from knowncircuits.models.zoo.listing import best_attempts, describe_models
 from knowncircuits.transformer import weights_hash
