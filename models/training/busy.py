@@ -3,10 +3,10 @@
 Three losses, of one run under an interchange and one without:
 - of what each outside node writes, the share of the variance that its variable does not explain;
 - how far its spread falls short of that of the median inside node;
-- how far each input of a circuit's node reads less of it than of a true source, linearly. In a
-  model of ordinary training nodes read all sorts of writes that come to nothing in their answer,
-  which is what makes circuits hard to read off weights. That no answer depends on such a read is
-  what interchanges train, as everywhere.
+- how far each input of a circuit's node reads less of it than of a true source, linearly, by the
+  variance that is read and by weights alone. In a model of ordinary training nodes read all sorts
+  of writes that come to nothing in their answer, which is what makes circuits hard to read off
+  weights. That no answer depends on such a read is what interchanges train, as everywhere.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Busy:
         signals = wanted[:, 1:, nodes].movedim(2, 1)[..., None]
         unlike = unexplained(signals, got[:, nodes, 1:])
         covariances = _covariances(clean[:, :, 1:])
-        return unlike.sum() + self._quiet(covariances).sum() + self._unread(covariances)
+        unread = self._unread(covariances) + self._unread(_output_grams(self.placed.model))
+        return unlike.sum() + self._quiet(covariances).sum() + unread
 
     def _quiet(self, covariances: Covariances) -> Float[Tensor, " node"]:
         """How far each outside node's spread falls short; a squared logarithm."""
@@ -57,10 +58,14 @@ class Busy:
         inside = spreads[self.signals.inside].quantile(0.5)
         return (SPREAD * inside / spreads[self.signals.nodes]).log().relu().square()
 
-    def _unread(self, covariances: Covariances) -> Float[Tensor, ""]:
-        """How far inside nodes' inputs read less of outside nodes; a mean of squared logarithms."""
+    def _unread(self, written: Covariances) -> Float[Tensor, ""]:
+        """How far inside nodes' inputs read less of outside nodes; a mean of squared logarithms.
+
+        Args:
+            written: for each source the covariance of its writes, or the gram of what writes them.
+        """
         found = []
-        inside = torch.from_numpy(self.placed.correspondence.inside).to(covariances.device)
+        inside = torch.from_numpy(self.placed.correspondence.inside).to(written.device)
         for block, matrices in zip(
             self.placed.model.graph.blocks, _readers(self.placed.model), strict=False
         ):
@@ -70,12 +75,12 @@ class Busy:
             if others and reading.any():
                 W = matrices[reading]
                 grams = W @ W.mT
-                read = torch.einsum("sij,dij->ds", covariances[: block.n_sources], grams)
+                read = torch.einsum("sij,dij->ds", written[: block.n_sources], grams)
                 true = read.where(truth[reading], 0).amax(1, keepdim=True).detach()
                 least = READ**2 * true.clamp(min=TINY)
                 ratios = least / read[:, others].clamp(min=TINY**2)
                 found.append((0.5 * ratios.log()).relu().square().flatten())
-        return torch.cat(found).mean() if found else covariances.new_zeros(())
+        return torch.cat(found).mean() if found else written.new_zeros(())
 
 
 def _readers(model: Transformer) -> list[Float[Tensor, "destination d_model read"]]:
@@ -94,6 +99,25 @@ def _readers(model: Transformer) -> list[Float[Tensor, "destination d_model read
             blocks.append((W, c.n_layers + layer))
         found += [model.ln_w[place][:, None] * W if c.norms else W for W, place in blocks]
     return found
+
+
+def _output_grams(model: Transformer) -> Covariances:
+    """Of each source's output matrix with itself: what it can write, if not what it does.
+
+    That of a head is W_V W_O, and of an MLP W_out, each unit times the norms of what it reads by.
+    """
+    c = model.config
+    found = [
+        W - W.mean(0) for W in (model.W_E, *([model.W_pos] if c.positions == "learned" else []))
+    ]
+    for layer in range(c.n_layers):
+        found += (model.W_QKV[layer, 2] @ model.W_O[layer]).unbind()
+        if c.d_mlp:
+            units = model.W_in[layer].norm(dim=0)
+            if c.gated:
+                units = units * model.W_gate[layer].norm(dim=0)
+            found.append(units[:, None] * model.W_out[layer])
+    return torch.stack([matrix.T @ matrix for matrix in found])
 
 
 def _covariances(written: Written) -> Covariances:
