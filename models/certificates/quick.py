@@ -116,6 +116,7 @@ def quick_agreement(
             n_company=max(1, len(pairs.base) // IN_COMPANY),
             by_answer=name == BALANCED,
             atol=atol,
+            n_blamed=0,
         )
         for name, pairs in (strata or {}).items()
     }

@@ -60,6 +60,7 @@ def measure_stratum(
     n_company: int,
     by_answer: bool,
     atol: float,
+    n_blamed: int = BLAMED,
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda n: None,
 ) -> Measured:
@@ -72,10 +73,11 @@ def measure_stratum(
         n_company: the sets of one inside edge and the rest are run on the first so many pairs.
         by_answer: whether to count accuracy for each answer of the compiled model.
         atol: how far numbers may differ and be equal.
+        n_blamed: of each set that changes too many answers, the pairs in which edges are blamed.
         batch_size: pairs at a time.
         progress: told of the pairs that are done, batch by batch.
     """
-    found = _Counts(placed, atol, by_answer)
+    found = _Counts(placed, atol, by_answer, n_blamed)
     sets = StratumSets.draw(placed.circuit, len(pairs.base), rng)
     with torch.no_grad():
         for start in range(0, len(pairs.base), batch_size):
@@ -100,8 +102,9 @@ def measure_stratum(
 class _Counts:
     """Counts of a stratum, batch by batch."""
 
-    def __init__(self, placed: Placed, atol: float, by_answer: bool) -> None:
-        self.placed, self.atol, self.by_answer = placed, atol, by_answer
+    def __init__(self, placed: Placed, atol: float, by_answer: bool, n_blamed: int) -> None:
+        self.placed, self.atol = placed, atol
+        self.by_answer, self.n_blamed = by_answer, n_blamed
         self.inside = placed.circuit.labels == Label.IN
         self.names = placed.model.graph.edges
         (self.members,) = np.nonzero(self.inside)
@@ -207,7 +210,7 @@ class _Counts:
         changed: np.ndarray = (~equal(answers, without, self.atol)).any(-1).numpy()
         (pairs,) = np.nonzero(changed)
         every = np.broadcast_to(rows, (len(low.base), rows.shape[1]))
-        for pair in pairs[: BLAMED - len(self.changed[name])]:
+        for pair in pairs[: self.n_blamed - len(self.changed[name])]:
             self.changed[name].append((low.base[pair], low.source[pair], every[pair]))
         return changed
 
