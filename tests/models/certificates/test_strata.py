@@ -6,11 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from knowncircuits.cases import load_case, strata_of
 from knowncircuits.errors import ModelError, UnknownNameError
+from knowncircuits.evaluation.bench.planting import plant_edge
+from knowncircuits.models.certificates.blame import blame
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.change import Change
@@ -19,6 +22,7 @@ from knowncircuits.models.certificates.pairs import n_of_stratum, stratum_pairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
 from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.models.certificates.sides import Side
 from knowncircuits.models.zoo.shelf import load_model
 
 
@@ -27,11 +31,8 @@ def placed() -> Placed:
 
 
 def leaky(strength: float) -> Placed:
-    """fraction_of_x whose output also reads the token a, faintly."""
-    found = placed()
-    with torch.no_grad():
-        found.model.W_U[:, 0] += strength * found.model.W_E[1]
-    return found
+    """fraction_of_x whose output also reads the tokens."""
+    return plant_edge(placed(), "embed->logits", strength, 0)
 
 
 def made() -> Certificate:
@@ -95,6 +96,19 @@ def test_hooks_find_forged_strata() -> None:
         forged = replace(measured, **{field: {**counts, name: wrong}})
         with pytest.raises(ModelError, match=f"stratum minimal.*{name}: expected"):
             recheck(placed(), replace(found, strata={**found.strata, "minimal": forged}))
+
+
+def test_the_fewest_edges_are_blamed() -> None:
+    model = leaky(0.15)
+    pairs = stratum_pairs(model.compiled, "balanced", 60, 0)
+    inside = model.correspondence.inside
+    side = Side(model.model, pairs.base, pairs.source, None, lambda logits: logits[:, 1:, 0])
+    with torch.no_grad():
+        every = np.broadcast_to(~inside, (60, len(inside)))
+        moved = (side.edge_set(every[:1]) - side.clean).abs().amax(1) > 0.05
+        (places,) = np.nonzero(moved.numpy())
+        blamed = blame(side.of_pairs(places), every[places].copy(), ~inside, 0.05)
+    assert blamed["embed->logits"] >= 0.9 * len(places) > 0
 
 
 def test_shorter_inputs_are_all_measured_where_they_are_few() -> None:
