@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.reads import norms_before, output_grams, readers
 from knowncircuits.models.training.readout import TINY, unexplained
 from knowncircuits.models.training.side_signals import SideSignals, Signals
-from knowncircuits.transformer import Transformer
 
 SPREAD = 0.8  # that outside nodes are to reach, of the median inside node's
 READ = 1.2  # that inside nodes read of each of them, of what they read of their truest source
@@ -49,7 +49,7 @@ class Busy:
         signals = wanted[:, 1:, nodes].movedim(2, 1)[..., None]
         unlike = unexplained(signals, got[:, nodes, 1:])
         covariances = _covariances(clean[:, :, 1:])
-        unread = self._unread(covariances) + self._unread(_output_grams(self.placed.model))
+        unread = self._unread(covariances) + self._unread(output_grams(self.placed.model))
         return unlike.sum() + self._quiet(covariances).sum() + unread
 
     def _quiet(self, covariances: Covariances) -> Float[Tensor, " node"]:
@@ -65,15 +65,17 @@ class Busy:
             written: for each source the covariance of its writes, or the gram of what writes them.
         """
         found = []
+        model = self.placed.model
         inside = torch.from_numpy(self.placed.correspondence.inside).to(written.device)
-        for block, matrices in zip(
-            self.placed.model.graph.blocks, _readers(self.placed.model), strict=False
-        ):
+        # All but `logits`, where what is read is answered.
+        places = zip(model.graph.blocks, readers(model), norms_before(model), strict=True)
+        for block, matrices, (place, _) in list(places)[:-1]:
             truth = inside[block.start : block.stop].reshape(-1, block.n_sources)
             reading = truth.any(1)
             others = [node for node in self.signals.nodes if node < block.n_sources]
             if others and reading.any():
-                W = matrices[reading]
+                gains = model.ln_w[place][:, None] if model.config.norms else 1.0
+                W = gains * matrices[reading]
                 grams = W @ W.mT
                 read = torch.einsum("sij,dij->ds", written[: block.n_sources], grams)
                 true = read.where(truth[reading], 0).amax(1, keepdim=True).detach()
@@ -81,43 +83,6 @@ class Busy:
                 ratios = least / read[:, others].clamp(min=TINY**2)
                 found.append((0.5 * ratios.log()).relu().square().flatten())
         return torch.cat(found).mean() if found else written.new_zeros(())
-
-
-def _readers(model: Transformer) -> list[Float[Tensor, "destination d_model read"]]:
-    """For each block of the graph but `logits` the matrices that its destinations read through.
-
-    Values count through W_V W_O: what W_O drops is read by nobody. Norms count by their gains.
-    """
-    c = model.config
-    found: list[Tensor] = []
-    for layer in range(c.n_layers):
-        W_Q, W_K, W_V = model.W_QKV[layer].unbind()
-        blocks = [(W_Q, layer), (W_K, layer), (W_V @ model.W_O[layer], layer)]
-        if c.d_mlp:
-            gate = [model.W_gate[layer]] if c.gated else []
-            W = torch.cat([model.W_in[layer], *gate], -1)[None]
-            blocks.append((W, c.n_layers + layer))
-        found += [model.ln_w[place][:, None] * W if c.norms else W for W, place in blocks]
-    return found
-
-
-def _output_grams(model: Transformer) -> Covariances:
-    """Of each source's output matrix with itself: what it can write, if not what it does.
-
-    That of a head is W_V W_O, and of an MLP W_out, each unit times the norms of what it reads by.
-    """
-    c = model.config
-    found = [
-        W - W.mean(0) for W in (model.W_E, *([model.W_pos] if c.positions == "learned" else []))
-    ]
-    for layer in range(c.n_layers):
-        found += (model.W_QKV[layer, 2] @ model.W_O[layer]).unbind()
-        if c.d_mlp:
-            units = model.W_in[layer].norm(dim=0)
-            if c.gated:
-                units = units * model.W_gate[layer].norm(dim=0)
-            found.append(units[:, None] * model.W_out[layer])
-    return torch.stack([matrix.T @ matrix for matrix in found])
 
 
 def _covariances(written: Written) -> Covariances:

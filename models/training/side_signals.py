@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.training.side_circuits import Join, draw_side_circuits
 from knowncircuits.names import EMBED, POS
@@ -41,7 +42,10 @@ class SideSignals:
     def __init__(
         self, placed: Placed, share: float, seed: int, inputs: Int[Tensor, "input pos"]
     ) -> None:
-        """Draw side circuits for a share of the outside nodes, and scale signals by some inputs."""
+        """Draw side circuits for a share of the outside nodes, and scale signals by some inputs.
+
+        Raises ModelError where there is no node to work, or none inside to be as loud as.
+        """
         self.placed = placed
         rng = np.random.default_rng(seed)
         graph, high = placed.correspondence.low, placed.correspondence.high.graph
@@ -51,6 +55,11 @@ class SideSignals:
         self.nodes = [places[side.node] for side in self.sides]
         # Those inside, as places among the sources of either graph.
         self.inside = [places[n] for n in graph.sources if n in inside and n.depth >= 0]
+        if not (self.nodes and self.inside):
+            raise ModelError(
+                f"expected heads or MLPs inside the circuit of {placed.compiled.name} and outside, "
+                f"got {len(self.inside)} inside and {len(self.nodes)} outside that are to have work"
+            )
         self._high = [high.sources.index(inside[graph.sources[i]]) for i in self.inside]
         model, device = placed.model, inputs.device
 

@@ -169,6 +169,12 @@ def test_outside_nodes_that_are_hushed_do_not_matter() -> None:
     assert losses(1.0) != pytest.approx(loud, rel=1e-5)
 
 
+def test_a_share_too_small_for_any_node_is_refused() -> None:
+    placed = placed_case()
+    with pytest.raises(ModelError, match="got 2 inside and 0 outside that are to have work"):
+        SideSignals(placed, 0.01, 0, some_inputs(placed, 50, 0))
+
+
 def test_only_interchanges_of_edges_train_busy_nodes() -> None:
     with pytest.raises(ModelError, match="expected busy nodes of objective edges or guided"):
         TrainingConfig(objective="nodes", busy=1.0)
