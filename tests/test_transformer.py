@@ -103,7 +103,8 @@ class TestAgainstHooks:
     def test_float32(self, experiment: Experiment) -> None:
         model, *arguments = experiment.build(torch.float32)
         got, wanted = model.run(*arguments), run_patched(to_hooked(model), *arguments)
-        torch.testing.assert_close(got.logits, wanted.logits, atol=1e-5, rtol=1e-5)
+        # Gated units are products, whose sums cancel: rounding is up to ten times as large.
+        torch.testing.assert_close(got.logits, wanted.logits, atol=1e-4, rtol=1e-4)
 
     @given(experiments())
     @settings(max_examples=25)

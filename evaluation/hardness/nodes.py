@@ -97,9 +97,9 @@ def edge_reads(task: Task, chosen: Bool[np.ndarray, " edge"]) -> Float[np.ndarra
     """
     graph, model = task.graph, task.model
     assert isinstance(model, Transformer)
-    squares = torch.zeros(graph.n_edges, dtype=torch.float64)
+    squares = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     places = torch.from_numpy(np.flatnonzero(chosen))
-    edges, pairs = places.repeat_interleave(task.n_pairs), torch.arange(task.n_pairs)
+    edges, pairs = places.repeat_interleave(task.n_pairs), torch.arange(task.n_pairs, device="cpu")
     pairs = pairs.repeat(len(places))
     with torch.no_grad():
         patches = SinglePatches(model, task.clean_run, task.alternative)

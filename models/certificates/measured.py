@@ -37,11 +37,11 @@ class Measured:
     n_pairs: Annotated[int, Field(ge=1, le=MAX_PAIRS)]
     n_inputs: Annotated[int, Field(ge=1)]  # different ones
     n_beyond: Count  # pairs with an input that is no test input, where there are too few
-    n_company: Count  # the first so many pairs: those of the sets of one inside edge and the rest
+    n_company: Count  # the first so many pairs: those of the sets of one inside edge and bystanders
     accuracy: Agreement  # no edge patched
     answers: Mapping[str, Agreement]  # ... by the compiled model's answer, in the balanced stratum
     edges: Mapping[str, Agreement]  # each inside edge
-    sets: Mapping[str, Agreement]  # random inside edges, alone and with the rest; see `sets.py`
+    sets: Mapping[str, Agreement]  # random inside edges, alone and with bystanders; see `sets.py`
     # Sets of edges that are not inside, and those of these edges that change anything alone.
     own: Mapping[str, Change]
     # Of each set that changes too many answers, the edges to blame, with the pairs looked at in

@@ -93,7 +93,7 @@ def n_of_stratum(stratum: str, n_pairs: int, *, enumerated: bool) -> int:
 
 
 def n_in_company(n_of_stratum: int, n_pairs: int) -> int:
-    """On how many of a stratum's pairs each inside edge is patched with the rest.
+    """On how many of a stratum's pairs each inside edge is patched with bystanders.
 
     `n_pairs` are the sampler's.
     """

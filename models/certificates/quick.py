@@ -36,7 +36,7 @@ from knowncircuits.models.certificates.thresholds import (
 )
 
 FALSE_ALARM = 0.02  # of calling a stratum's threshold missed that is just reached
-IN_COMPANY = 4  # each inside edge is patched with the rest on one pair of so many
+IN_COMPANY = 4  # each inside edge is patched with bystanders on one pair of so many
 
 
 @dataclass(frozen=True)

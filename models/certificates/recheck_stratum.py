@@ -16,12 +16,13 @@ from knowncircuits.models.certificates.measured import Measured
 from knowncircuits.models.certificates.pairs import CertificatePairs, stratum_pairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.sets import (
-    INSIDE_AND_REST,
+    INSIDE_AND_BYSTANDERS,
     ONE_OF_REST,
     RANDOM_INSIDE,
     RANDOM_REST,
     REST,
     StratumSets,
+    bystanders,
     in_company,
 )
 from knowncircuits.models.certificates.stratum import measure_stratum
@@ -43,7 +44,7 @@ def recheck_stratum(
         placed: the models of the certificate.
         certificate: the certificate.
         stratum: one of its strata.
-        edges: those to run alone, and, inside ones, with the rest.
+        edges: those to run alone, and, inside ones, with bystanders.
         n_pairs: only the first so many pairs, on which the fast path is run again.
 
     Raises:
@@ -78,6 +79,7 @@ def _compare(
     twins = Twins(placed, pairs.base, pairs.source, atol)
     inside = [edge for edge in edges if edge in expected.edges]
     rest = set(placed.circuit.graph.edges) - set(expected.edges)
+    (beside,) = _names(placed, bystanders(placed.circuit)[None])
     random = _names(placed, drawn.inside)
     agreements: dict[str, tuple[Agreement, Rows]] = {
         "accuracy": (expected.accuracy, [set()]),
@@ -85,8 +87,11 @@ def _compare(
     }
     if RANDOM_INSIDE in expected.sets:
         agreements[RANDOM_INSIDE] = expected.sets[RANDOM_INSIDE], random
-    if INSIDE_AND_REST in expected.sets:
-        agreements[INSIDE_AND_REST] = expected.sets[INSIDE_AND_REST], [r | rest for r in random]
+    if INSIDE_AND_BYSTANDERS in expected.sets:
+        agreements[INSIDE_AND_BYSTANDERS] = (
+            expected.sets[INSIDE_AND_BYSTANDERS],
+            [r | beside for r in random],
+        )
     for name, (agreement, rows) in agreements.items():
         if agreement != (got := twins.agreement(rows)):
             raise ModelError(f"stratum {stratum}, {name}: expected {agreement}, got {got} by hooks")
@@ -107,11 +112,11 @@ def _compare(
             for i, change in enumerate(alone)
         ]
     if inside:
-        found[INSIDE_AND_REST] = twins.changes([row | rest for row in random])
+        found[INSIDE_AND_BYSTANDERS] = twins.changes([row | beside for row in random])
     _compare_changes(found, expected, stratum)
     n = expected.n_company
     few = Twins(placed, pairs.base[:n], pairs.source[:n], atol)
-    company = {in_company(edge): few.changes([{edge} | rest]) for edge in inside}
+    company = {in_company(edge): few.changes([{edge} | beside]) for edge in inside}
     _compare_changes(company, expected, stratum)
 
 

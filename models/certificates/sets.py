@@ -17,7 +17,7 @@ RANDOM = ("random inside", "random outside", "random mixed")
 NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
 # Of strata, where the rest is every edge that is not inside: outside or undetermined.
 REST, RANDOM_REST, ONE_OF_REST = "the rest", "random of the rest", "one of the rest"
-RANDOM_INSIDE, INSIDE_AND_REST = "random inside", "random inside with the rest"
+RANDOM_INSIDE, INSIDE_AND_BYSTANDERS = "random inside", "random inside with bystanders"
 Group = dict[str, Sets]
 
 
@@ -62,9 +62,20 @@ def one_outside(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Gro
     return {ONE_OUTSIDE: dealt}
 
 
+def bystanders(circuit: Circuit) -> Bool[np.ndarray, " edge"]:
+    """Of the rest the edges that carry nothing: those that join inside edges in sets.
+
+    An undetermined edge that carries something may change answers beside an inside one, in the
+    compiled model too: what it carries is another thing than the inside edge's then.
+    """
+    carrying = np.array([edge in circuit.carries for edge in circuit.graph.edges], dtype=bool)
+    found: np.ndarray = (circuit.labels != Label.IN) & ~carrying
+    return found
+
+
 def in_company(edge: str) -> str:
-    """The name of the set of one inside edge and the rest."""
-    return f"{edge} with the rest"
+    """The name of the set of one inside edge and all bystanders."""
+    return f"{edge} with bystanders"
 
 
 @dataclass(frozen=True, eq=False)

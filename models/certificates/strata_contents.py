@@ -13,7 +13,7 @@ from knowncircuits.models.certificates.pairs import n_in_company, n_of_stratum, 
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.possible import is_possible, is_possible_change
 from knowncircuits.models.certificates.sets import (
-    INSIDE_AND_REST,
+    INSIDE_AND_BYSTANDERS,
     ONE_OF_REST,
     RANDOM_INSIDE,
     RANDOM_REST,
@@ -59,7 +59,7 @@ def _wrong_pairs(
         if not is_possible(agreement, n, length):
             yield f"{what}: expected counts of {n} pairs, got {agreement}"
     for what, change in found.own.items():
-        n_of = company if what.endswith(in_company("")) and what != INSIDE_AND_REST else n
+        n_of = company if what.endswith(in_company("")) and what != INSIDE_AND_BYSTANDERS else n
         if not is_possible_change(change, n_of, length):
             yield f"own answers under {what}: expected counts of {n_of} pairs, got {change}"
 
@@ -68,9 +68,9 @@ def _wrong_names(found: Measured, circuit: Circuit, *, balanced: bool) -> Iterat
     """Edges and sets that are missing, or that there are not."""
     inside = [*circuit.edges()]
     rest = set(circuit.graph.edges) - set(inside)
-    sets = [RANDOM_INSIDE] * bool(inside) + [INSIDE_AND_REST] * bool(inside and rest)
+    sets = [RANDOM_INSIDE] * bool(inside) + [INSIDE_AND_BYSTANDERS] * bool(inside and rest)
     own = [REST, RANDOM_REST, ONE_OF_REST] if rest else []
-    own += [INSIDE_AND_REST, *map(in_company, inside)] if rest and inside else []
+    own += [INSIDE_AND_BYSTANDERS, *map(in_company, inside)] if rest and inside else []
     measured = [name for name in found.own if name not in rest]  # edges without effect are left out
     for what, names, got in (
         ("inside edges", inside, found.edges),

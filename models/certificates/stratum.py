@@ -30,12 +30,13 @@ from knowncircuits.models.certificates.measured import Measured, excess_of
 from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.sets import (
-    INSIDE_AND_REST,
+    INSIDE_AND_BYSTANDERS,
     ONE_OF_REST,
     RANDOM_INSIDE,
     RANDOM_REST,
     REST,
     StratumSets,
+    bystanders,
     in_company,
 )
 from knowncircuits.models.certificates.sides import (
@@ -109,6 +110,7 @@ class _Counts:
         self.names = placed.model.graph.edges
         (self.members,) = np.nonzero(self.inside)
         (self.others,) = np.nonzero(~self.inside)
+        self.bystanders = bystanders(placed.circuit)
         self.accuracy = Agreement()
         self.answers: dict[str, Agreement] = defaultdict(Agreement)
         self.edges = {self.names[i]: Agreement() for i in self.members}
@@ -183,21 +185,21 @@ class _Counts:
             self.alone[name] += change_of(answers[rows], low.clean[pairs[rows]], self.atol)
 
     def _count_inside(self, low: Side, high: Side, drawn: np.ndarray) -> None:
-        """Random inside edges, alone and with all the rest."""
+        """Random inside edges, alone and with all bystanders."""
         alone = low.edge_set(drawn)
         compiled = high.edge_set(images(drawn, self.placed.correspondence))
         self.sets[RANDOM_INSIDE] += self._agreement(low, high, alone, compiled)
         if len(self.others):
-            rows = drawn | ~self.inside
+            rows = drawn | self.bystanders
             answers = low.edge_set(rows)
-            self.sets[INSIDE_AND_REST] += self._agreement(low, high, answers, compiled)
-            self._change(INSIDE_AND_REST, low, answers, alone, rows)
+            self.sets[INSIDE_AND_BYSTANDERS] += self._agreement(low, high, answers, compiled)
+            self._change(INSIDE_AND_BYSTANDERS, low, answers, alone, rows)
 
     def _count_company(self, low: Side, alone: AnswersOfSets, n_pairs: int) -> None:
-        """Each inside edge with all the rest, against that edge alone."""
+        """Each inside edge with all bystanders, against that edge alone."""
         some = low.of_pairs(np.arange(min(n_pairs, len(low.base))))
         for place, answers in zip(self.members, alone, strict=True):
-            rows = ~self.inside[None]
+            rows = self.bystanders[None].copy()
             rows[0, place] = True
             name = in_company(self.names[place])
             self._change(name, some, some.edge_set(rows), answers[: len(some.base)], rows)

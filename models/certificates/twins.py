@@ -76,7 +76,7 @@ class Twins:
 
     def _logits(self, twin: HookedTwin, rows: Rows) -> Float[Tensor, "pair pos d_vocab_out"]:
         """The outputs on base, with edges reading the run on source."""
-        mask = torch.zeros(len(rows), twin.graph.n_edges, dtype=twin.W_E.dtype)
+        mask = torch.zeros(len(rows), twin.graph.n_edges, dtype=twin.W_E.dtype, device="cpu")
         for row, edges in zip(mask, rows, strict=True):
             row[[twin.graph.index(edge) for edge in edges]] = 1
         mask = mask.expand(len(self.base), -1).to(twin.W_E.device)
