@@ -26,7 +26,8 @@ FEW = 2**14
 PER_KIND, CELLS = 2**11, 2**21
 # How often inputs of rare answers are changed a little, in search of still rarer ones.
 ROUNDS = 3
-# Of an answer with fewer inputs in a split than this, all inputs are taken.
+# A split with fewer inputs, of a length or of an answer, is no sample to speak of: then all inputs
+# are taken.
 FEWEST = 64
 
 

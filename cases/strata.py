@@ -14,15 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.pools import ATOL, broad_pool, draw_skewed
+from knowncircuits.cases.pools import ATOL, FEWEST, broad_pool, draw_skewed
 from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import InputError, UnknownNameError
 
 SAMPLER, BALANCED, SKEWED, MINIMAL = KINDS = ("sampler", "balanced", "skewed", "minimal")
 LENGTH = "length:"  # followed by a length
 ALPHA = 0.3  # of skewed inputs' token weights
-# A split of fewer inputs is no sample to speak of: then all inputs are drawn from.
-FEWEST = 64
 # How often inputs are drawn anew before giving up.
 ROUNDS = 50
 # A minimal pair is chosen among so many changes of the base: of one token; where none will do of

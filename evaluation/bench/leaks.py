@@ -23,7 +23,7 @@ from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.stratum import measure_stratum
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.models.zoo.shelf import load_model
-from knowncircuits.names import Node
+from knowncircuits.names import POS, Edge, Node
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,8 @@ def _leaks(
         for share in SHARES:
             leaky = plant_copy(placed, head, copy, share)
             edges = {e for e in leaky.model.graph.edges if copy in e}
-            effect = _effect_of_copy(leaky, pairs, edges)
+            inside = [{str(edge)} for edge in leaky.circuit.edges()]
+            effect = _effect(leaky, pairs, edges, inside)
             if effect >= LEAST:
                 measured = _measured(leaky, pairs)
                 leak = f"{copy} of {head}"
@@ -124,13 +125,13 @@ def _found(
 def _leaky_edges(placed: Placed) -> list[str]:
     """Edges that are not inside, of a source that varies, into a part that the answer reads."""
     circuit = placed.circuit
-    read = {str(edge.target) for edge in circuit.edges()}
+    read = {edge.target for edge in circuit.edges()}
     return [
         edge
         for edge in circuit.graph.edges
         if circuit.label(edge) != Label.IN
-        and circuit.graph.edge(circuit.graph.index(edge)).source != "pos"
-        and str(circuit.graph.edge(circuit.graph.index(edge)).target) in read
+        and Edge(edge).source != POS
+        and Edge(edge).target in read
     ]
 
 
@@ -162,7 +163,7 @@ def _strength(placed: Placed, pairs: CertificatePairs, edge: str, seed: int) -> 
     effect = 0.0
     for _ in range(SEARCHES):
         leaky = plant_edge(placed, edge, strength, seed)
-        effect = _effect(leaky, pairs, set(), {edge})
+        effect = _effect(leaky, pairs, {edge})
         if LEAST <= effect <= MOST:
             break
         low, high = (strength, high) if effect < LEAST else (low, strength)
@@ -170,24 +171,27 @@ def _strength(placed: Placed, pairs: CertificatePairs, edge: str, seed: int) -> 
     return strength, effect
 
 
-def _effect_of_copy(placed: Placed, pairs: CertificatePairs, edges: set[str]) -> float:
-    """The largest that all edges of the copy have, alone or beside an inside edge."""
-    company = [set(), *({str(edge)} for edge in placed.circuit.edges())]
-    return max(_effect(placed, pairs, inside, edges) for inside in company)
+def _effect(
+    placed: Placed, pairs: CertificatePairs, edges: set[str], company: Sequence[set[str]] = ()
+) -> float:
+    """The share of positions whose answer edges change, by hooks.
 
-
-def _effect(placed: Placed, pairs: CertificatePairs, inside: set[str], edges: set[str]) -> float:
-    """The share of positions whose answer edges change beside an inside edge, by hooks."""
-    twin = to_hooked(placed.model)
+    The largest that they have alone or beside any of these sets of inside edges.
+    """
+    twin, effects = to_hooked(placed.model), []
     with torch.no_grad():
         source = twin.run(pairs.source).outputs
-        with_it, without = (
-            _answers(placed, twin, pairs.base, source, patched)
-            for patched in (inside | edges, inside)
-        )
-    if placed.compiled.output.numerical:
-        return float(((with_it - without).abs() > ATOL).double().mean())
-    return float((with_it != without).double().mean())
+        for inside in (set[str](), *company):
+            with_it, without = (
+                _answers(placed, twin, pairs.base, source, patched)
+                for patched in (inside | edges, inside)
+            )
+            if placed.compiled.output.numerical:
+                changed = (with_it - without).abs() > ATOL
+            else:
+                changed = with_it != without
+            effects.append(float(changed.double().mean()))
+    return max(effects)
 
 
 def _answers(

@@ -13,7 +13,7 @@ from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.quick import strata_pairs
 from knowncircuits.models.training.balance import balanced_weights
 from knowncircuits.models.training.config import TrainingConfig
-from knowncircuits.models.training.objectives import draw_uniform
+from knowncircuits.models.training.objectives import draw_place, draw_uniform
 
 Inputs = Int[Tensor, "input pos"]
 Pairs = tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]
@@ -57,7 +57,7 @@ class TrainingInputs:
         """
         n = self._config.batch_size
         if self._shorter and float(draw_uniform(1, generator=generator)) < SHORTER:
-            return _chosen(self._shorter[_below(len(self._shorter), generator)], n, generator)
+            return _chosen(self._shorter[draw_place(len(self._shorter), generator)], n, generator)
         base, source = self._sampled(n - int(BEYOND * n) if self._beyond else n, generator)
         if not self._beyond:
             return base, source
@@ -99,7 +99,3 @@ def _chosen(pairs: list[Tensor], n: int, generator: torch.Generator) -> Pairs:
     places = torch.randint(len(pairs[0]), (n,), generator=generator, device="cpu")
     base, source = (side[places.to(side.device)] for side in pairs)
     return base, source
-
-
-def _below(n: int, generator: torch.Generator) -> int:
-    return int(torch.randint(n, (), generator=generator, device="cpu"))

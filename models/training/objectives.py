@@ -215,14 +215,14 @@ class NodeInterchanges(Objective):
         with torch.no_grad():
             clean = high.run(step.base).logits
         if len(self.low_inside):
-            node = _draw(len(self.low_inside), step.generator)
+            node = draw_place(len(self.low_inside), step.generator)
             with torch.no_grad():
                 high_outputs = high.run(step.source).outputs
                 wanted = high.run(step.base, high_outputs, self.high_inside[node]).logits
             got = self._interchange(step, self.low_inside[node])
             yield {"patched": answer_loss(self.placed, got, wanted)}
         if len(self.low_outside):
-            node = _draw(len(self.low_outside), step.generator)
+            node = draw_place(len(self.low_outside), step.generator)
             got = self._interchange(step, self.low_outside[node])
             yield {"strict": answer_loss(self.placed, got, clean)}
         yield {"behaviour": answer_loss(self.placed, model.run(step.base).logits, clean)}
@@ -296,5 +296,6 @@ def _node_masks(graph: Graph, nodes: Sequence[str]) -> Float[Tensor, "node 1 edg
     return masks
 
 
-def _draw(n: int, generator: torch.Generator) -> int:
+def draw_place(n: int, generator: torch.Generator) -> int:
+    """One of n places."""
     return int(torch.randint(n, (), generator=generator, device="cpu"))

@@ -66,11 +66,9 @@ class SideSignals:
         def as_tensor(values: np.ndarray) -> Tensor:
             return torch.from_numpy(values).to(device, model.dtype)
 
-        self._tables = {
-            places[node]: as_tensor(_signs(rng, n))
-            for node, n in ((EMBED, model.config.d_vocab), (POS, model.config.n_ctx))
-            if node in places
-        }
+        self._places = places
+        self._of_tokens = as_tensor(_signs(rng, model.config.d_vocab))
+        self._of_positions = as_tensor(_signs(rng, model.config.n_ctx)) if POS in places else None
         width = placed.compiled.model.config.d_model
         self._directions = as_tensor(rng.normal(size=(len(self.inside), width)))
         self._layers = []
@@ -106,10 +104,10 @@ class SideSignals:
             mask: how far each edge does.
         """
         batch, seq = tokens.shape
-        found = [high.new_zeros(batch, seq)] * len(self.placed.correspondence.low.sources)
-        for place, table in self._tables.items():
-            of_tokens = self.placed.correspondence.low.sources[place] == EMBED
-            found[place] = table[tokens] if of_tokens else table[:seq].expand(batch, seq)
+        found = [high.new_zeros(batch, seq)] * len(self._places)
+        found[self._places[EMBED]] = self._of_tokens[tokens]
+        if self._of_positions is not None:
+            found[self._places[POS]] = self._of_positions[:seq].expand(batch, seq)
         views = torch.einsum("bspd,sd->sbp", high[:, self._high], self._directions)
         for place, view in zip(self.inside, views, strict=True):
             found[place] = self._scaled(place, view)
