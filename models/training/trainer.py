@@ -95,6 +95,11 @@ class Trainer:
         """Whether training has ended."""
         return self.ending.done
 
+    def go_on(self) -> bool:
+        """Take an early end back, if it was one: whether there are steps left."""
+        self.ending.done = self.n_steps >= self.config.steps
+        return not self.ending.done
+
     @property
     def rate(self) -> float:
         """The next step's learning rates, as a share of the highest."""

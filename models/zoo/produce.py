@@ -43,6 +43,7 @@ SIZES = {
     "none": "none",
 }
 SETTINGS = {field.name for field in fields(TrainingConfig)}
+EVERY = "*"  # in a file of recipes, beside the cases
 
 SHUFFLES = 20  # random placements that are tried for one that moves something
 FAILURES = 10  # of an attempt that are put down
@@ -158,7 +159,8 @@ def plan_model(
 ) -> Plan:
     """A model's plan by its recipe: what departs from the defaults.
 
-    A variant without a recipe has that of `seed0`, and a case without any the defaults.
+    A variant without a recipe has that of `seed0`, and a case without any the defaults. What stands
+    under EVERY departs from them in all of the file's recipes that do not say otherwise.
 
     Args:
         case: its name.
@@ -175,8 +177,9 @@ def plan_model(
     check_variant(variant, zoo)
     chosen = VARIANTS[zoo][variant]
     try:
-        of_case = read_json(recipes).get(case, {})
-        recipe = of_case.get(variant, of_case.get("seed0", {}))
+        document = read_json(recipes)
+        of_case = document.get(case, {})
+        recipe = document.get(EVERY, {}) | of_case.get(variant, of_case.get("seed0", {}))
         if "seed" in recipe:
             raise ValueError("expected no seed, which is the variant's")
         plan = Plan(case, shuffle=chosen.shuffle(case), zoo=zoo).changed(recipe)
@@ -322,11 +325,7 @@ def _make(job: _Job) -> Outcome:
         # A checkpoint of other settings has another name; the trainer would refuse it.
         digest = sha256(json.dumps(plan.settings(), sort_keys=True).encode()).hexdigest()[:12]
         checkpoint = job.work / f"{digest}.pt"
-        train(trainer, checkpoint=checkpoint)
-        seed = plan.config.seed
-        trained = with_certificate(
-            freeze(trainer), n_pairs=job.n_pairs, seed=seed, zoo=job.zoo.version
-        )
+        trained = _train(trainer, job, checkpoint)
     except (ModelError, GraphError) as error:  # training diverged; no room for the placement
         reason = str(error)
     certificate = trained.certificate if trained else None
@@ -350,6 +349,19 @@ def _make(job: _Job) -> Outcome:
     }
     seconds = time.perf_counter() - start
     return Outcome(plan.case, job.variant, certified, steps, seconds, reason, attempt)
+
+
+def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
+    """Train until the model is certified; where that fails after an early end, training goes on."""
+    while True:
+        train(trainer, checkpoint=checkpoint)
+        trained = with_certificate(
+            freeze(trainer), n_pairs=job.n_pairs, seed=job.plan.config.seed, zoo=job.zoo.version
+        )
+        passed = trained.certificate is not None and trained.certificate.passed
+        if passed or not trainer.go_on():
+            return trained
+        trainer.save(checkpoint)
 
 
 def _put_down(zoo: Zoo, outcome: Outcome) -> None:
