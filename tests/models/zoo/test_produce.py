@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from groups import alive
 from knowncircuits.cases import load_case
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError, UnknownNameError
+from knowncircuits.models.certificates.agreement import Agreement
+from knowncircuits.models.trained import Trained
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.zoo import (
     Outcome,
@@ -29,7 +32,7 @@ from knowncircuits.models.zoo import (
     plan_model,
     produce,
 )
-from knowncircuits.models.zoo.produce import find_start
+from knowncircuits.models.zoo.produce import EVERY, find_start
 from knowncircuits.transformer import weights_hash
 
 NAME = "fraction_of_x"
@@ -71,6 +74,16 @@ def test_recipes_say_what_departs_from_the_defaults(tmp_path: Path) -> None:
     assert (low.n_layers, low.n_heads, low.d_model, low.d_head) == (3, 5, 20, 7)
     placed = trainer.placed.correspondence.nodes
     assert any(place != node for node, place in placed.items())
+
+
+def test_recipes_share_what_stands_under_every(tmp_path: Path) -> None:
+    path = tmp_path / "recipes.json"
+    path.write_text(json.dumps({EVERY: {"steps": 7, "layers": 3}, NAME: {"seed0": {"steps": 8}}}))
+    assert plan_model(NAME, zoo=1, recipes=path).config.steps == 8
+    for name, steps in ((NAME, 8), ("histogram", 7)):
+        plan = plan_model(name, "seed1", 1, path)
+        assert (plan.config.steps, plan.config.seed) == (steps, 1)
+        assert plan.sizes == {"n_layers": 3}
 
 
 def test_every_model_of_zoo_2_is_placed_by_its_case_and_seed(tmp_path: Path) -> None:
@@ -224,6 +237,30 @@ def test_everything_else_becomes_an_entry(zoo: Zoo, tmp_path: Path) -> None:
     assert len(make(zoo, recipes(tmp_path, histogram=hopeless), "histogram")) == 1
     attempts = zoo.missing()["histogram"]["seed0"]
     assert [attempt["n_failures"] is None for attempt in attempts] == [False, True]
+
+
+def test_training_goes_on_where_an_early_end_is_not_certified(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a certificate passes; the last step is the end in any case."""
+    steps: list[int] = []
+
+    def certify(trained: Trained, **options: Any) -> Trained:
+        steps.append(trained.training["steps"])
+        found = original(trained, **options)
+        if len(steps) < 3:
+            assert found.certificate is not None
+            edges = {edge: Agreement(1, 0, 1) for edge in found.certificate.edges}
+            found = replace(found, certificate=replace(found.certificate, edges=edges))
+        return found
+
+    original = produce.with_certificate
+    monkeypatch.setattr(produce, "with_certificate", certify)
+    (done,) = make(zoo, recipes(tmp_path, identity=EASY), "identity")
+    assert done.certified, done.reason
+    assert steps == sorted(set(steps))
+    assert len(steps) == 3
+    assert done.steps == steps[-1]
 
 
 def test_what_was_killed_goes_on(zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

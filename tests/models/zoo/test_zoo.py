@@ -316,8 +316,9 @@ def test_summaries_count_what_is_not_measured_as_worst() -> None:
 
 @pytest.mark.parametrize("version", VARIANTS)
 def test_every_shipped_recipe_can_be_followed(version: ZooVersion) -> None:
-    for name, variants in json.loads(shipped(version).recipes.read_text()).items():
-        for variant in variants:
+    recipes = json.loads(shipped(version).recipes.read_text())
+    for name in recipes.keys() - {EVERY}:
+        for variant in recipes[name]:
             plan_model(name, variant, version)
 
 
