@@ -76,7 +76,8 @@ class Transformer(nn.Module):
             self.ln_w = parameter(len(c.norms), D, fill=1.0)
         if c.norm == "layer":
             self.ln_b = parameter(len(c.norms), D)
-        future = torch.ones(c.n_ctx, c.n_ctx, dtype=torch.bool, device=device).triu(1)
+        # Made on the CPU: on the meta device, which sizes are checked on, it loads a compiler.
+        future = torch.ones(c.n_ctx, c.n_ctx, dtype=torch.bool, device="cpu").triu(1).to(device)
         self.register_buffer("future", future, persistent=False)
         if c.positions == "rotary":
             turns = rotations(c.n_ctx, K, dtype, device)

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,15 @@ NAME = "fraction_of_x"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return shutil.copytree(shipped(1).place(NAME, "seed0"), tmp_path / "model")
+
+
+@pytest.mark.long
+def test_no_compiler_is_loaded_with_a_model() -> None:
+    """Sizes are checked on the meta device, where some operations load torch's compiler: 2 s."""
+    code = "import sys, knowncircuits as kc; kc.load_model(sys.argv[1]); "
+    code += "print('torch._dynamo' in sys.modules)"
+    printed = subprocess.check_output([sys.executable, "-c", code, NAME], text=True)
+    assert printed == "False\n"
 
 
 def test_a_certificate_holds_for_one_placement(folder: Path) -> None:
