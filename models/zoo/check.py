@@ -53,6 +53,8 @@ def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tupl
             f"expected a certificate of {CERTIFIED_PAIRS} pairs, got {certificate.n_pairs}"
         )
     problems += contradictions(certificate, trained.placed, strata=zoo.version > 1)
+    if zoo.version > 1 and _may_say_anything(trained):
+        problems.append('expected an answer "none", which the program gives, got none in the model')
     if document != json.loads(json.dumps(certificate.to_dict())):
         problems.append("expected shares and failures in certificate.json as its counts give them")
     if stored != trained.circuit:
@@ -60,6 +62,16 @@ def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tupl
     if not problems:
         problems += _misses(trained, certificate, n_pairs)
     return tuple(problems)
+
+
+def _may_say_anything(trained: Trained) -> bool:
+    """Whether a model lacks the answer that its program gives where it says None."""
+    compiled = trained.compiled
+    if compiled.output.numerical or trained.placed.says_none:
+        return False
+    with torch.no_grad():
+        logits = compiled.model(compiled.draw(PAIRS, 0))
+    return not bool(compiled.defined(logits)[:, 1:].all())
 
 
 def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterator[str]:

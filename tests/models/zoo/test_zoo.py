@@ -240,6 +240,18 @@ def test_counts_that_no_measurement_gives_are_found(zoo: Zoo) -> None:
     assert any("edges embed->m0: expected counts of 20000 pairs" in p for p in problems)
 
 
+def test_a_model_of_zoo_2_says_none_where_its_program_does(tmp_path: Path) -> None:
+    """Models of zoo 1 may say anything there, but for one."""
+    for name, lacks_it in (
+        ("trend", True),
+        ("histogram", False),
+        ("drop_repeated_neighbour", False),
+    ):
+        shutil.copytree(shipped(1).place(name, "seed0"), tmp_path / name / "seed0")
+        problems = check_model(Zoo(tmp_path, 2), name, "seed0")
+        assert any('an answer "none"' in problem for problem in problems) == lacks_it
+
+
 def found(pairs: int, wrong: int, positions: int = 10) -> Agreement:
     """Each wrong pair is wrong at one position."""
     return Agreement(pairs * positions, pairs * positions - wrong, pairs, pairs - wrong)
