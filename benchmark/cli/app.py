@@ -19,6 +19,7 @@ from knowncircuits.cli import (
     models,
     sankey,
     scoring,
+    strata,
     submitting,
     training,
 )
@@ -48,6 +49,7 @@ for command in (
 ):
     app.command()(command)
 models.models_app.command("hardness")(hardness.models_hardness)
+models.models_app.command("strata")(strata.models_strata)
 app.add_typer(models.models_app, name="models")
 app.add_typer(leaderboard.leaderboard_app, name="leaderboard")
 app.add_typer(bench.bench_app, name="bench")

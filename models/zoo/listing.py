@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from knowncircuits.models.certificates.agreement import worst
 from knowncircuits.models.certificates.summary import Summary
 from knowncircuits.models.zoo.shelf import Zoo
 
@@ -15,6 +16,48 @@ def describe_models(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[st
     Raises ResultError for broken files.
     """
     return [_describe(zoo, name, variant) for name, variant in models]
+
+
+def describe_strata(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Of each model and stratum of its certificate, what agrees least and what changes most.
+
+    Raises ResultError for broken files.
+    """
+    return [
+        {
+            "case": case,
+            "variant": variant,
+            "stratum": name,
+            "pairs": found.n_pairs,
+            "inputs": found.n_inputs,
+            "accuracy": found.accuracy.share,
+            "worst_inside_edge": worst(found.edges)[0],
+            "worst_inside": worst(found.edges)[1],
+            "most_changing": found.worst_change[0],
+            "largest_change": found.worst_change[1],
+        }
+        for case, variant in models
+        for name, found in zoo.describe(case, variant)[1].strata.items()
+    ]
+
+
+def describe_answers(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Of each model, how often it is right where its program gives each answer.
+
+    By the certificate's balanced stratum; raises ResultError for broken files.
+    """
+    return [
+        {
+            "case": case,
+            "variant": variant,
+            "answer": answer,
+            "positions": agreement.positions,
+            "accuracy": agreement.share,
+        }
+        for case, variant in models
+        for found in zoo.describe(case, variant)[1].strata.values()
+        for answer, agreement in found.answers.items()
+    ]
 
 
 def best_attempts(zoo: Zoo, cases: Sequence[str], variants: Sequence[str]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -27,6 +29,7 @@ from knowncircuits.models.zoo import VARIANTS, Zoo, check_model, plan_model, shi
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS
 from knowncircuits.models.zoo.duplicates import find_duplicates
 from knowncircuits.models.zoo.listing import best_attempts, describe_models
+from knowncircuits.models.zoo.produce import EVERY
 from knowncircuits.transformer import weights_hash
 
 ALL: list[tuple[ZooVersion, str, str]] = [
@@ -362,3 +365,24 @@ def test_models_on_the_command_line(zoo: Zoo) -> None:
     assert bad.exit_code == 1
     assert f"{NAME} seed0: " in bad.output
     assert "1 models, 1 with problems" in bad.output
+
+
+def test_strata_on_the_command_line() -> None:
+    """The numbers are those of the certificate, which says more than the table."""
+    certificate = shipped(2).load("trend", "seed0").certificate
+    assert certificate is not None
+    options = ["--zoo", "2", "-c", "trend", "--variant", "seed0", "--format", "csv"]
+    listed = pd.read_csv(io.StringIO(runner.invoke(app, ["models", "strata", *options]).stdout))
+    assert [*listed["stratum"]] == [*certificate.strata]
+    for row, measured in zip(listed.itertuples(), certificate.strata.values(), strict=True):
+        assert row.pairs == measured.n_pairs
+        assert row.worst_inside == min(found.share for found in measured.edges.values())
+        assert row.largest_change == max(found.share for found in measured.own.values())
+    invoked = runner.invoke(app, ["models", "strata", *options, "--answers"])
+    answers = pd.read_csv(io.StringIO(invoked.stdout), keep_default_na=False).set_index("answer")
+    assert {*answers.index} == {"None", "'constant'", "'increasing'", "'decreasing'"}
+    found = certificate.strata["balanced"].answers
+    assert {**answers["positions"]} == {name: here.positions for name, here in found.items()}
+    of_zoo_1 = runner.invoke(app, ["models", "strata", "--zoo", "1", "-c", "trend"])
+    assert isinstance(of_zoo_1.exception, InputError)
+    assert "expected certificates with strata" in str(of_zoo_1.exception)
