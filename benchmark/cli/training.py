@@ -28,7 +28,7 @@ from knowncircuits.cli.stopping import stoppable
 from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName, ZooVersion
 
 if TYPE_CHECKING:
-    from knowncircuits.models.zoo.produce import Plan
+    from knowncircuits.models.zoo.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class PlanOptions:
 
     def plan(self, case: str) -> Plan:
         """The recipe with what is said; raises ModelError for settings that there are not."""
-        from knowncircuits.models.zoo.produce import plan_model
+        from knowncircuits.models.zoo.plans import plan_model
 
         plan = plan_model(case, zoo=self.zoo or DEFAULT_ZOO)
         if self.shuffle is not None:

@@ -1,11 +1,7 @@
 from .check import CERTIFIED_PAIRS as CERTIFIED_PAIRS, PAIRS as PAIRS, check_model as check_model
 from .duplicates import find_duplicates as find_duplicates
-from .produce import (
-    Outcome as Outcome,
-    Plan as Plan,
-    make_models as make_models,
-    plan_model as plan_model,
-)
+from .plans import Plan as Plan, plan_model as plan_model
+from .produce import Outcome as Outcome, make_models as make_models
 from .shelf import (
     Zoo as Zoo,
     list_models as list_models,

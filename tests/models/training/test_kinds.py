@@ -14,7 +14,7 @@ from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.trained import as_trained, load_trained, save_trained
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.trainer import train
-from knowncircuits.models.zoo.produce import Plan
+from knowncircuits.models.zoo.plans import Plan
 
 SHORT = TrainingConfig(steps=3, n_inputs=500, n_validation=50, warmup=1)
 TODAYS = {"norm": "rms", "gated": True, "activation": "silu", "positions": "rotary", "d_head": 8}

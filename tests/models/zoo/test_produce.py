@@ -32,7 +32,7 @@ from knowncircuits.models.zoo import (
     plan_model,
     produce,
 )
-from knowncircuits.models.zoo.produce import EVERY, find_start
+from knowncircuits.models.zoo.plans import EVERY, find_start
 from knowncircuits.transformer import weights_hash
 
 NAME = "fraction_of_x"

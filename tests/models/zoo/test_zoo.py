@@ -29,7 +29,7 @@ from knowncircuits.models.zoo import VARIANTS, Zoo, check_model, plan_model, shi
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS, FALSE_ALARM, PAIRS
 from knowncircuits.models.zoo.duplicates import find_duplicates
 from knowncircuits.models.zoo.listing import best_attempts, describe_models
-from knowncircuits.models.zoo.produce import EVERY
+from knowncircuits.models.zoo.plans import EVERY
 from knowncircuits.transformer import weights_hash
 
 ALL: list[tuple[ZooVersion, str, str]] = [
