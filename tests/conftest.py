@@ -14,17 +14,14 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+import shape_checks
+
 # The tests run in parallel processes, on tensors too small to share. An environment variable also
 # reaches subprocesses, and does not import torch for tests that need none.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Before any test imports the package: shapes and types are checked at every call, in tests only.
-# As for mypy, an int serves as a float; Self is not checked, as beartype cannot method by method.
-jaxtyping.install_import_hook(
-    "knowncircuits",
-    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, "
-    "hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))",
-)
+# Before any test imports the package.
+shape_checks.install("knowncircuits")
 
 ROOT = Path(__file__).parents[1]
 

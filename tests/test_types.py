@@ -5,10 +5,14 @@ import sys
 from pathlib import Path
 
 import jaxtyping
+import numpy as np
 import pytest
+from beartype import beartype
+from jaxtyping import Int
 
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
+from shape_checks import checked
 
 
 def lay_out(rooms: dict[str, Path], target: Path) -> None:
@@ -46,3 +50,28 @@ def test_calls_are_checked_in_the_tests() -> None:
 def test_a_test_can_do_without_the_checks() -> None:
     with pytest.raises(GraphError, match="unknown edge 3"):
         Graph(n_layers=1, n_heads=1).index(3)  # type: ignore[arg-type]
+
+
+@checked(typechecker=beartype)
+def first(x: Int[np.ndarray, "a b"], y: Int[np.ndarray, "b"], n: int) -> Int[np.ndarray, "a b"]:
+    """Calls another in between, whose axes of the same names are its own."""
+    assert len(y) == len(plus(y[:1], y[:1]) + y)
+    return plus(x[0], y)[None][:n]
+
+
+@checked(typechecker=beartype)
+def plus(x: Int[np.ndarray, "b"], y: Int[np.ndarray, "b"]) -> Int[np.ndarray, "b"]:
+    return x + y
+
+
+def test_shapes_are_checked_between_arguments_and_results() -> None:
+    x, y = np.ones((1, 3), dtype=int), np.ones(3, dtype=int)
+    assert first(x, y, 1).tolist() == [[2, 2, 2]]
+    for wrong in (
+        (x, y[:2], 1),  # another b
+        (x, y, 0),  # a result of another a
+        (x, y.astype(float), 1),
+        (x, y, "1"),
+    ):
+        with pytest.raises(jaxtyping.TypeCheckError):
+            first(*wrong)  # type: ignore[arg-type]
