@@ -80,20 +80,7 @@ def certify(
         GraphError: for an unknown edge.
         UnknownNameError: for an unknown stratum.
     """
-    if not 1 <= n_pairs <= MAX_PAIRS:
-        raise ModelError(f"expected at least one pair and at most {MAX_PAIRS}, got {n_pairs}")
-    if seed < 0 or batch_size < 1:
-        raise ModelError(
-            f"expected a seed of at least 0 and a batch of at least 1, got {seed} and {batch_size}"
-        )
-    if isinstance(edges, str):
-        raise ModelError(f"expected several edges, got the text {edges!r}")
-    if not 0 <= atol < float("inf"):
-        raise ModelError(f"expected a tolerance of at least 0, got {atol}")
-    if "resample" not in ablations or not set(ablations) <= set(ABLATIONS):
-        raise ModelError(
-            f"expected resample and perhaps mean and zero ablation, got {', '.join(ablations)}"
-        )
+    _check(n_pairs, seed, edges, ablations, atol, batch_size)
     graph, compiled = placed.model.graph, placed.compiled
     pairs = certificate_pairs(compiled, n_pairs, seed)
     total = len(pairs.base)
@@ -167,3 +154,28 @@ def certify(
         ablations=found,
         strata=on_strata,
     )
+
+
+def _check(
+    n_pairs: int,
+    seed: int,
+    edges: Sequence[str] | None,
+    ablations: Sequence[Ablation],
+    atol: float,
+    batch_size: int,
+) -> None:
+    """Raise ModelError, with expected and got, for what `certify` cannot take."""
+    if not 1 <= n_pairs <= MAX_PAIRS:
+        raise ModelError(f"expected at least one pair and at most {MAX_PAIRS}, got {n_pairs}")
+    if seed < 0 or batch_size < 1:
+        raise ModelError(
+            f"expected a seed of at least 0 and a batch of at least 1, got {seed} and {batch_size}"
+        )
+    if isinstance(edges, str):
+        raise ModelError(f"expected several edges, got the text {edges!r}")
+    if not 0 <= atol < float("inf"):
+        raise ModelError(f"expected a tolerance of at least 0, got {atol}")
+    if "resample" not in ablations or not set(ablations) <= set(ABLATIONS):
+        raise ModelError(
+            f"expected resample and perhaps mean and zero ablation, got {', '.join(ablations)}"
+        )
