@@ -99,7 +99,7 @@ def measure() -> dict[str, list[float]]:
     trained = kc.load_model("fraction_of_x", zoo=1)
     task = kc.make_task(trained, n_pairs=3)
     effects = kc.causal_effects(trained, scales=[0, 1], n_inputs=4, granularity="node")
-    certificate = kc.certify(trained.placed, n_pairs=4)
+    certificate = kc.certify(trained.placed, n_pairs=4, strata=("balanced", "length:2"))
     circuits = np.stack([trained.circuit.labels == Label.IN])
     config = TrainingConfig(steps=2, n_inputs=40, n_validation=10, batch_size=4, balanced=0.5)
     trainer = Trainer(trained.compiled, trained.correspondence, trained.model.config, config)

@@ -6,7 +6,7 @@ everything pass, or of pairs that are not those that it names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -23,17 +23,28 @@ from knowncircuits.models.certificates.sets import drawn_among, outside_set
 from knowncircuits.models.certificates.strata_contents import wrong_strata
 
 
-def contradictions(certificate: Certificate, placed: Placed, *, strata: bool = False) -> list[str]:
+def contradictions(
+    certificate: Certificate,
+    placed: Placed,
+    *,
+    strata: bool = False,
+    drawn: Collection[str] | None = None,
+) -> list[str]:
     """Everything in a certificate that is not what `certify` would have put there.
 
-    With `strata` it has to have all of the case's; certificates of zoo 1 have none. The counts
-    themselves are not measured again; see `knowncircuits.models.certificates.recheck`.
+    The counts themselves are not measured again; see `knowncircuits.models.certificates.recheck`.
+
+    Args:
+        certificate: of the model.
+        placed: the model.
+        strata: whether it has to have all of the case's; certificates of zoo 1 have none.
+        drawn: the strata whose pairs are drawn again, which takes longest; by default all.
     """
     return [
         *_wrong_names(certificate, placed.circuit),
         *_wrong_pairs(certificate, placed.compiled),
         *_wrong_counts(certificate, placed.compiled.vocabulary.max_len),
-        *(wrong_strata(certificate, placed) if strata or certificate.strata else ()),
+        *(wrong_strata(certificate, placed, drawn) if strata or certificate.strata else ()),
     ]
 
 

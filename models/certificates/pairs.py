@@ -21,6 +21,7 @@ from knowncircuits.rasp.meant import ProgramInputs
 ALL_PAIRS: Final = "all pairs"
 MAX_PAIRS = 1_000_000  # of a certificate
 Inputs = Literal["all pairs", "a sample of all pairs", "test inputs", "drawn inputs"]
+LISTED: tuple[Inputs, ...] = (ALL_PAIRS, "a sample of all pairs")  # where inputs are few
 
 # Pairs of strata, as shares of the certificate's. Lengths are many, and cheap.
 OF_KIND, OF_LENGTH, IN_COMPANY = 2, 5, 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -128,9 +128,12 @@ def quick_agreement(
     )
 
 
-def strata_pairs(compiled: Compiled, n_pairs: int, seed: int) -> dict[str, CertificatePairs]:
-    """So many pairs of each stratum of a compiled case, of its test inputs."""
-    strata = strata_of(compiled.case) if isinstance(compiled.case, Case) else ()
+def strata_pairs(
+    compiled: Compiled, n_pairs: int, seed: int, strata: Sequence[str] | None = None
+) -> dict[str, CertificatePairs]:
+    """So many pairs of each stratum of a compiled case, or of some strata, of its test inputs."""
+    if strata is None:
+        strata = strata_of(compiled.case) if isinstance(compiled.case, Case) else ()
     return {name: stratum_pairs(compiled, name, n_pairs, seed) for name in strata}
 
 

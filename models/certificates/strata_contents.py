@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.strata import BALANCED, strata_of
+from knowncircuits.cases.strata import BALANCED, KINDS, LENGTH, strata_of
 from knowncircuits.circuit import Circuit
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.measured import Measured
-from knowncircuits.models.certificates.pairs import n_in_company, n_of_stratum, stratum_pairs
+from knowncircuits.models.certificates.pairs import (
+    ALL_PAIRS,
+    n_in_company,
+    n_of_stratum,
+    stratum_pairs,
+)
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.possible import is_possible, is_possible_change
 from knowncircuits.models.certificates.sets import (
@@ -22,8 +28,13 @@ from knowncircuits.models.certificates.sets import (
 )
 
 
-def wrong_strata(certificate: Certificate, placed: Placed) -> Iterator[str]:
-    """Everything in a certificate's strata that is not what `certify` would have put there."""
+def wrong_strata(
+    certificate: Certificate, placed: Placed, drawn: Collection[str] | None = None
+) -> Iterator[str]:
+    """Everything in a certificate's strata that is not what `certify` would have put there.
+
+    The pairs of some strata are drawn again to compare them, by default those of all.
+    """
     case = placed.compiled.case
     expected = strata_of(case) if isinstance(case, Case) else ()
     if tuple(certificate.strata) != expected:
@@ -33,33 +44,49 @@ def wrong_strata(certificate: Certificate, placed: Placed) -> Iterator[str]:
         )
     for name in expected:
         if (found := certificate.strata.get(name)) is not None:
+            again = drawn is None or name in drawn
             problems = [
-                *_wrong_pairs(found, certificate, placed, name),
+                *_wrong_number(found, certificate, name),
+                *(_wrong_pairs(found, certificate, placed.compiled, name) if again else ()),
+                *_wrong_counts(found, placed.compiled.vocabulary.max_len, name),
                 *_wrong_names(found, placed.circuit, balanced=name == BALANCED),
             ]
             yield from (f"stratum {name}: {problem}" for problem in problems)
 
 
+def _wrong_number(found: Measured, certificate: Certificate, name: str) -> Iterator[str]:
+    """More pairs than are measured of a stratum, or fewer though there are more."""
+    n_pairs = n_of_stratum(name, certificate.n_pairs, enumerated=certificate.enumerated)
+    n = found.n_pairs if found.inputs == ALL_PAIRS and found.n_pairs < n_pairs else n_pairs
+    expected = n, n_in_company(n, certificate.n_pairs)
+    if expected != (found.n_pairs, found.n_company):
+        yield "expected {} pairs, {} in company, got {} and {}".format(
+            *expected, found.n_pairs, found.n_company
+        )
+
+
 def _wrong_pairs(
-    found: Measured, certificate: Certificate, placed: Placed, name: str
+    found: Measured, certificate: Certificate, compiled: Compiled, name: str
 ) -> Iterator[str]:
-    """Pairs that are not those that case, number and seed give; counts that they cannot give."""
-    n_sampled = certificate.n_pairs
-    n_pairs = n_of_stratum(name, n_sampled, enumerated=certificate.enumerated)
-    pairs = stratum_pairs(placed.compiled, name, n_pairs, certificate.seed)
-    n, length = len(pairs.base), pairs.base.shape[1] - 1
-    company = n_in_company(n, n_sampled)
-    expected = pairs.inputs, n, pairs.n_inputs, pairs.n_beyond, company
-    got = found.inputs, found.n_pairs, found.n_inputs, found.n_beyond, found.n_company
+    """Pairs that are not those that case, number and seed give."""
+    n_pairs = n_of_stratum(name, certificate.n_pairs, enumerated=certificate.enumerated)
+    pairs = stratum_pairs(compiled, name, n_pairs, certificate.seed)
+    expected = pairs.inputs, len(pairs.base), pairs.n_inputs, pairs.n_beyond
+    got = found.inputs, found.n_pairs, found.n_inputs, found.n_beyond
     if expected != got:
         yield f"expected pairs of {expected}, got {got}"
-        return
+
+
+def _wrong_counts(found: Measured, max_len: int, name: str) -> Iterator[str]:
+    """Counts that no measurement of so many pairs gives."""
+    n, length = found.n_pairs, int(name.removeprefix(LENGTH)) if name not in KINDS else max_len
     agreements = {"accuracy": found.accuracy, **found.answers, **found.edges, **found.sets}
     for what, agreement in agreements.items():
         if not is_possible(agreement, n, length):
             yield f"{what}: expected counts of {n} pairs, got {agreement}"
     for what, change in found.own.items():
-        n_of = company if what.endswith(in_company("")) and what != INSIDE_AND_BYSTANDERS else n
+        few = what.endswith(in_company("")) and what != INSIDE_AND_BYSTANDERS
+        n_of = found.n_company if few else n
         if not is_possible_change(change, n_of, length):
             yield f"own answers under {what}: expected counts of {n_of} pairs, got {change}"
 

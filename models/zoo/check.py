@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from knowncircuits.files.reading import read_json
 from knowncircuits.models.certificates.certificate import Certificate
 from knowncircuits.models.certificates.chance import is_missed
 from knowncircuits.models.certificates.contents import contradictions
-from knowncircuits.models.certificates.pairs import certificate_pairs
+from knowncircuits.models.certificates.pairs import LISTED, certificate_pairs
 from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
 from knowncircuits.models.certificates.thresholds import (
     ACCURACY,
@@ -30,8 +30,19 @@ CERTIFIED_PAIRS = 20_000  # that a certificate needs, unless it has all there ar
 FALSE_ALARM = 1e-3
 
 
-def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tuple[str, ...]:
-    """Everything that is wrong with a model of the zoo: its files, its hashes, its agreement."""
+def check_model(
+    zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS, n_strata: int | None = None
+) -> tuple[str, ...]:
+    """Everything that is wrong with a model of the zoo: its files, its hashes, its agreement.
+
+    Args:
+        zoo: where it is.
+        name: of the case.
+        variant: of the model.
+        n_pairs: to measure it on, and as many of each stratum.
+        n_strata: how many of the certificate's strata to draw and measure again; which ones its
+            weights' hash says. By default all. The counts of the others are looked at all the same.
+    """
     try:
         trained = zoo.load(name, variant)
         folder = zoo.place(name, variant)
@@ -52,7 +63,8 @@ def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tupl
         problems.append(
             f"expected a certificate of {CERTIFIED_PAIRS} pairs, got {certificate.n_pairs}"
         )
-    problems += contradictions(certificate, trained.placed, strata=zoo.version > 1)
+    strata = _some_strata(certificate, n_strata)
+    problems += contradictions(certificate, trained.placed, strata=zoo.version > 1, drawn=strata)
     if zoo.version > 1 and _may_say_anything(trained):
         problems.append('expected an answer "none", which the program gives, got none in the model')
     if document != json.loads(json.dumps(certificate.to_dict())):
@@ -60,8 +72,13 @@ def check_model(zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS) -> tupl
     if stored != trained.circuit:
         problems.append("expected the placement's labels in circuit.json")
     if not problems:
-        problems += _misses(trained, certificate, n_pairs)
+        problems += _misses(trained, certificate, n_pairs, strata)
     return tuple(problems)
+
+
+def _some_strata(certificate: Certificate, n: int | None) -> tuple[str, ...]:
+    rng = np.random.default_rng(int(certificate.weights[:16], 16))
+    return tuple(rng.permutation(list(certificate.strata)).tolist()[:n])
 
 
 def _may_say_anything(trained: Trained) -> bool:
@@ -74,18 +91,21 @@ def _may_say_anything(trained: Trained) -> bool:
     return not bool(compiled.defined(logits)[:, 1:].all())
 
 
-def _misses(trained: Trained, certificate: Certificate, n_pairs: int) -> Iterator[str]:
+def _misses(
+    trained: Trained, certificate: Certificate, n_pairs: int, strata: Sequence[str]
+) -> Iterator[str]:
     """Each threshold of the certificate that these pairs show to be missed."""
     # Pairs that the certificate's were drawn like, but, unless there are no others, not the same.
     seed = certificate.seed + 1
-    pairs = certificate_pairs(trained.compiled, certificate.n_pairs, seed)
+    listed = certificate.inputs in LISTED  # and not drawn one by one
+    pairs = certificate_pairs(trained.compiled, certificate.n_pairs if listed else n_pairs, seed)
     chosen = np.random.default_rng(seed).permutation(len(pairs.base))[:n_pairs]
     quick = quick_agreement(
         trained.placed,
         pairs.base[chosen],
         pairs.source[chosen],
         torch.Generator("cpu").manual_seed(seed),
-        strata=strata_pairs(trained.compiled, n_pairs, seed) if certificate.strata else None,
+        strata=strata_pairs(trained.compiled, n_pairs, seed, strata),
     )
     checks = [("accuracy", quick.accuracy, ACCURACY)]
     checks += [(f"inside edge {edge}", found, EVERY_EDGE) for edge, found in quick.inside.items()]

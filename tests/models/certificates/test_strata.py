@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.certificates.sides import Side
+from knowncircuits.models.certificates.strata_contents import wrong_strata
 from knowncircuits.models.zoo.shelf import load_model
 
 
@@ -35,6 +37,7 @@ def leaky(strength: float) -> Placed:
     return plant_edge(placed(), "embed->logits", strength, 0)
 
 
+@cache
 def made() -> Certificate:
     return certify(placed(), n_pairs=200, ablations=("resample",))
 
@@ -62,6 +65,7 @@ def test_certificates_of_zoo_1_stay_as_they_are() -> None:
 def test_what_was_left_out_or_changed_shows() -> None:
     found = certify(placed(), n_pairs=200)
     assert not contradictions(found, placed(), strata=True)
+    assert not contradictions(found, placed(), strata=True, drawn=())
     assert contradictions(replace(found, strata={}), placed(), strata=True)
     assert not contradictions(replace(found, strata={}), placed())
     name = "skewed"
@@ -71,13 +75,30 @@ def test_what_was_left_out_or_changed_shows() -> None:
         replace(one, edges={}),
         replace(one, own={**one.own, "the rest": Change()}),
         replace(one, own={k: v for k, v in one.own.items() if k != "random of the rest"}),
+        replace(one, n_company=one.n_company + 1),
+        replace(one, accuracy=replace(one.accuracy, agreeing=10**9)),
         replace(one, answers={"1": one.accuracy}),
     ):
-        problems = contradictions(
-            replace(found, strata={**found.strata, name: forged}), placed(), strata=True
-        )
-        assert problems
-        assert all(problem.startswith("stratum skewed") for problem in problems)
+        for drawn in (None, ()):  # also where no pairs are drawn again
+            problems = contradictions(
+                replace(found, strata={**found.strata, name: forged}),
+                placed(),
+                strata=True,
+                drawn=drawn,
+            )
+            assert problems
+            assert all(problem.startswith("stratum skewed") for problem in problems)
+
+
+def test_pairs_that_are_not_those_of_a_stratum_show_where_they_are_drawn_again() -> None:
+    found = made()
+    one = found.strata["skewed"]
+    forged = {**found.strata, "skewed": replace(one, n_inputs=one.n_inputs + 1)}
+    wrong = replace(found, strata=forged)
+    for drawn, n_problems in ((None, 1), (["skewed"], 1), (["minimal"], 0)):
+        problems = list(wrong_strata(wrong, placed(), drawn))
+        assert len(problems) == n_problems
+        assert all(problem.startswith("stratum skewed: expected pairs") for problem in problems)
 
 
 def test_a_leak_is_named_in_the_strata_where_it_acts() -> None:

@@ -77,7 +77,8 @@ def leak(folder: Path) -> None:
 def test_every_shipped_model_is_measured_again(
     version: ZooVersion, name: str, variant: str
 ) -> None:
-    assert check_model(shipped(version), name, variant) == ()
+    """On one of its strata: `models check` takes all."""
+    assert check_model(shipped(version), name, variant, n_strata=1) == ()
 
 
 @pytest.mark.parametrize("version", VARIANTS)
