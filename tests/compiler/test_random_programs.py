@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
@@ -18,12 +18,13 @@ from parts import examples
 from programs import TOKENS, RandomProgram, programs
 
 
-def agree(value: object, answer: object) -> bool:
+def agree(value: Any, answer: Any) -> bool:
     if value is None or answer is None:
         return value is None and answer is None
     if isinstance(value, float) or isinstance(answer, float):
-        return value == pytest.approx(answer, abs=1e-4, rel=1e-4)
-    return value == answer
+        # As pytest.approx says, which takes 9 us for each of very many values.
+        return value == answer or abs(value - answer) <= 1e-4 * max(1.0, abs(answer))
+    return bool(value == answer)
 
 
 def compiled(program: RandomProgram) -> Compiled:
@@ -51,7 +52,7 @@ def test_compiled_equals_interpreted(program: RandomProgram) -> None:
         assert model.unmixed(run.outputs).all()
         got = model.decode(run.logits)
         for xs, ys, zs in zip(inputs, wanted, got, strict=True):
-            assert all(map(agree, ys, zs)), f"{program!r}: {xs}: {ys} {zs}"
+            assert ys == zs or all(map(agree, ys, zs)), f"{program!r}: {xs}: {ys} {zs}"
 
 
 PADDED = st.builds(Vocabulary, st.just(TOKENS), st.integers(2, 4), pad=st.just(True))
