@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cli.groups import VariantOptions, grouped
 from knowncircuits.cli.layout import frame_table
 from knowncircuits.cli.options import (
     CasesOption,
+    FolderOption,
     Format,
     FormatOption,
     MethodsOption,
+    choose_cases,
     inputs_option,
     pairs_option,
     to_path,
@@ -116,24 +119,36 @@ def bench_training(
 
 
 @bench_app.command("leaks")
+@grouped
 def bench_leaks(
+    variants: VariantOptions,
     case: CasesOption = None,
-    edges: Annotated[int, typer.Option(min=1, help="Of each model and stratum.")] = 7,
-    pairs: Annotated[int, pairs_option("Of each stratum.")] = 4_000,
+    folder: FolderOption = None,
+    leaks: Annotated[
+        int, typer.Option(min=1, help="Of each kind and label, for each model and stratum.")
+    ] = 2,
+    pairs: Annotated[int, pairs_option("Of each stratum.")] = 1_000,
     form: FormatOption = "table",
 ) -> None:
-    """Leaks planted into trained models: whether certificates catch and name each.
+    """Plant leaks into trained models, and see whether certificates catch and name each.
 
-    Along single edges that are not inside, and by weak copies of heads, at effects of .1% and more,
-    which the hooked twin measures.
+    Along single edges, at positions of None, where answers are rare, on shorter inputs, in company
+    alone, and by weak copies of heads; at effects of .1% and more, which the hooked twin measures.
     """
-    from knowncircuits.evaluation.bench import leaks
+    from knowncircuits.evaluation.bench import leaks as bench
+    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
+    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
+    names = choose_cases(case) if case else bench.CASES[variants.version]
+    models = {
+        f"{name}/{variant}": zoo.load(name, variant).placed
+        for variant in variants.chosen("seed0")
+        for name in names
+    }
     with show_progress("leaks", unit="leaks") as shown:
-        table = leaks.bench_leaks(
-            case or leaks.CASES, n_edges=edges, n_pairs=pairs, on_leak=shown.advance
-        )
-    _show(table, form)
+        found = bench.bench_leaks(models, n_leaks=leaks, n_pairs=pairs, on_leak=shown.advance)
+    counts = bench.count_leaks(found)
+    Output(form).show(frame_table(counts), data={"counts": counts, "leaks": found})
 
 
 @bench_app.command("intervals")

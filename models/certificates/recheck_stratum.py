@@ -38,7 +38,8 @@ def recheck_stratum(
 ) -> None:
     """Recompute a stratum's counts of sets, and of some edges, and compare.
 
-    Single edges that are not inside count on pairs on which a set that holds them changes answers.
+    Single edges that are not inside count on pairs on which a set that holds them changes answers,
+    or moves a number by half the tolerance.
 
     Args:
         placed: the models of the certificate.
@@ -107,7 +108,7 @@ def _compare(
         alone = twins.changes([{edge}])
         found[edge] = [
             change
-            if any(edge in rows[i] and found[name][i].changed for name, rows in sets.items())
+            if any(edge in rows[i] and found[name][i].moved for name, rows in sets.items())
             else Change(change.positions, pairs=1)
             for i, change in enumerate(alone)
         ]

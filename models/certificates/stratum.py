@@ -2,7 +2,8 @@
 
 Every edge of the rest could be run alone on every pair. Most change nothing, so it is run alone
 only on pairs on which a set that holds it changes the model's answers: all of the rest at once, or
-a random part of it. The sampler's pairs, on which each is run alone, are beside this.
+a random part of it. Of a number a move by half the tolerance will do: two edges of a set can all
+but cancel what each does alone. The sampler's pairs, on which each is run alone, are beside this.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from knowncircuits.models.certificates.agreement import (
     images,
 )
 from knowncircuits.models.certificates.blame import blame
-from knowncircuits.models.certificates.change import Change, change_of
+from knowncircuits.models.certificates.change import MOVE, Change, change_of
 from knowncircuits.models.certificates.measured import Measured, excess_of
 from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
@@ -117,7 +118,7 @@ class _Counts:
         self.sets: dict[str, Agreement] = defaultdict(Agreement)
         self.own: dict[str, Change] = {}
         self.alone: dict[str, Change] = defaultdict(Change)  # of pairs on which edges were run
-        # Of each set a few pairs whose answers change: base, source and set.
+        # Of each set a few pairs on which something moves: base, source and set.
         self.changed: dict[str, list[tuple[Tensor, Tensor, np.ndarray]]] = defaultdict(list)
 
     def count(
@@ -207,9 +208,9 @@ class _Counts:
     def _change(
         self, name: str, low: Side, answers: Answers, without: Answers, rows: np.ndarray
     ) -> Bool[np.ndarray, " pair"]:
-        """Count a set's change of the model's own answers; in which pairs there is one."""
+        """Count a set's change of the model's own answers; in which pairs something moves."""
         self.own[name] = self.own.get(name, Change()) + change_of(answers, without, self.atol)
-        changed: np.ndarray = (~equal(answers, without, self.atol)).any(-1).numpy()
+        changed: np.ndarray = (~equal(answers, without, MOVE * self.atol)).any(-1).numpy()
         (pairs,) = np.nonzero(changed)
         every = np.broadcast_to(rows, (len(low.base), rows.shape[1]))
         for pair in pairs[: self.n_blamed - len(self.changed[name])]:
@@ -230,5 +231,5 @@ class _Counts:
                 base, source, sets = zip(*pairs, strict=True)
                 read = partial(low_answers, self.placed.compiled)
                 side = Side(self.placed.model, torch.stack(base), torch.stack(source), None, read)
-                blamed[name] = blame(side, np.stack(sets), ~self.inside, self.atol)
+                blamed[name] = blame(side, np.stack(sets), ~self.inside, MOVE * self.atol)
         return blamed
