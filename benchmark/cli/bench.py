@@ -126,14 +126,14 @@ def bench_leaks(
     folder: FolderOption = None,
     leaks: Annotated[
         int, typer.Option(min=1, help="Of each kind and label, for each model and stratum.")
-    ] = 2,
-    pairs: Annotated[int, pairs_option("Of each stratum.")] = 1_000,
+    ] = 1,
+    pairs: Annotated[int, pairs_option("Of each stratum.")] = 500,
     form: FormatOption = "table",
 ) -> None:
     """Plant leaks into trained models, and see whether certificates catch and name each.
 
-    Along single edges, at positions of None, where answers are rare, on shorter inputs, in company
-    alone, and by weak copies of heads; at effects of .1% and more, which the hooked twin measures.
+    Along edges, where the program says None, at rare answers, on shorter inputs, in company alone,
+    by copies of heads; at effects of .1% and more, which the hooked twin measures.
     """
     from knowncircuits.evaluation.bench import leaks as bench
     from knowncircuits.models.zoo.shelf import Zoo, shipped

@@ -56,7 +56,7 @@ def gated() -> tuple[Ground, Leak]:
 @pytest.mark.parametrize(
     ("case", "n_pairs", "kinds"),
     [
-        ("fraction_of_x", 200, {"edge", "copy"}),
+        ("fraction_of_x", 100, {"edge", "copy"}),
         pytest.param(
             "sum_of_last_two",
             300,
@@ -160,7 +160,7 @@ def test_a_leak_on_shorter_inputs_is_silent_on_the_longest() -> None:
 
 def test_a_gate_opens_beside_inside_edges_alone() -> None:
     ground, leak = gated()
-    effects = TrueEffects(leak.plant(1.0), ground.pairs, hooked=False)
+    effects = TrueEffects(leak.plant(100.0), ground.pairs, hooked=False)
     (edge,) = leak.patched
     assert not effects.changed([edge]).any()
     assert max(effects.effect([edge], [[e]]) for e in ground.placed.circuit.edges()) > 0.05
