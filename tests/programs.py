@@ -113,7 +113,10 @@ def programs(
     def step() -> rasp.SOp:
         kind = draw(
             st.sampled_from(
-                ["map", "to_number", "pair", "width", "move", "mean", "sum", "linear", "decode"]
+                [
+                    *("map", "to_number", "pair", "table", "width", "move", "mean", "sum"),
+                    *("linear", "decode"),
+                ]
             )
         )
         if kind in ("linear", "decode") and not numerical:
@@ -124,6 +127,12 @@ def programs(
             return rasp.numerical(rasp.Map(draw(st.sampled_from(UNARY)), cat()))
         if kind == "pair":
             return rasp.SequenceMap(draw(st.sampled_from(BINARY)), cat(), cat())
+        if kind == "table":
+            pick = draw(st.sampled_from([0, 1, 2]))
+            second = draw(st.sampled_from(BINARY))
+            return rasp.NarySequenceMap(
+                lambda *xs: second(xs[pick], xs[pick - 1]), cat(), cat(), rasp.tokens
+            )
         if kind == "width":
             return rasp.SelectorWidth(selector())
         if kind == "move":

@@ -173,9 +173,9 @@ def _at_bos(step: Step, domains: Domains, by_step: Mapping[Step, Variable]) -> V
             return step.constant
         case Kind.MAP if arguments[0] not in domains[step.inputs[0]].listed:
             return None
-        case Kind.PAIR if not defined:
+        case Kind.TABLE if not defined:
             return None
-        case Kind.MAP | Kind.PAIR | Kind.LINEAR:
+        case Kind.MAP | Kind.TABLE | Kind.LINEAR:
             return value_of(step, *arguments)[1]
         case _:
             return 0  # a width or a sum

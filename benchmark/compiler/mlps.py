@@ -79,28 +79,29 @@ def _map_units(step: Step, layout: Layout) -> Mlp:
     return piece
 
 
-def _pair_units(step: Step, layout: Layout) -> Mlp:
-    """A function of two categorical variables: a unit for each pair of values."""
-    fst, snd = (layout.of(part) for part in step.inputs)
+def _table_units(step: Step, layout: Layout) -> Mlp:
+    """A function of several categorical variables: a unit for each combination of values."""
+    variables = [layout.of(part) for part in step.inputs]
     out, one = layout.of(step), layout.constants.one
     matters = argument_matters(step, layout.domains)
-    piece = Mlp([Read(fst, matters[0]), Read(snd, matters[1]), Read(one, False)])
+    piece = Mlp([*map(Read, variables, matters), Read(one, False)])
     domains = [layout.domains[part] for part in step.inputs]
     lists = [domain.states if step.takes_none else domain.listed for domain in domains]
     units = itertools.count()
-    for x, y in itertools.product(*lists):
-        _, result = value_of(step, x, y)
+    for arguments in itertools.product(*lists):
+        _, result = value_of(step, *arguments)
         if result is None:
             continue
         unit = next(units)
-        for variable, value in ((fst, x), (snd, y)):
-            if value is None:  # on where the other variable has its value and this one none
+        for variable, value in zip(variables, arguments, strict=True):
+            if value is None:  # on where the others have their values and this one none
                 for direction in variable.directions:
                     piece.into.add(direction, unit, -1.0)
             else:
                 piece.into.add(variable.direction_of[value], unit, 1.0)
-        if x is not None and y is not None:
-            piece.into.add(one.directions[0], unit, -1.0)
+        present = sum(value is not None for value in arguments)
+        if present > 1:
+            piece.into.add(one.directions[0], unit, 1.0 - present)
         _write(piece.out, unit, out, result, 1.0)
     return piece
 
@@ -129,7 +130,7 @@ def _constant_unit(step: Step, layout: Layout) -> Mlp:
 _BUILDERS: dict[Kind, Callable[[Step, Layout], Mlp]] = {
     Kind.CONSTANT: _constant_unit,
     Kind.MAP: _map_units,
-    Kind.PAIR: _pair_units,
+    Kind.TABLE: _table_units,
     Kind.LINEAR: _linear_units,
     Kind.WIDTH: _decode_width,
     Kind.SUM: _decode_sum,

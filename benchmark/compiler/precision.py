@@ -151,10 +151,10 @@ class _Precision:
                 return self._units(step) if step.needs_mlp else Bound()
 
     def _units(self, step: Step) -> Bound:
-        """A hidden unit for each value or pair: the right one is on, and others hardly."""
+        """A hidden unit for each combination of values: the right one is on, and others hardly."""
         bounds = [self.bounds[part] for part in step.inputs]
         right = math.hypot(*(x for b in bounds for x in (b.absolute, b.relative)))
-        # Of two variables, a unit of which one has the right value is on by as much as that is off.
+        # Of several, a unit of which all but one are right is on by as much as they are off.
         wrong = right if len(bounds) > 1 else math.hypot(*(bound.absolute for bound in bounds))
         if not step.numerical:
             return Bound(wrong, right)

@@ -10,6 +10,7 @@ from .expressions import (
     IndicesType as IndicesType,
     LinearSequenceMap as LinearSequenceMap,
     Map as Map,
+    NarySequenceMap as NarySequenceMap,
     SequenceMap as SequenceMap,
     SOp as SOp,
     TokensType as TokensType,

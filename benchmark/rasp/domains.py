@@ -89,17 +89,23 @@ def term_matters(term: Term[Step], domains: Domains) -> tuple[bool, bool]:
     return len(set(by_key)) > 1, len(set(by_query)) > 1
 
 
-def argument_matters(pair: Step, domains: Domains) -> tuple[bool, bool]:
-    """Whether the result of a function of two depends on the first, and on the second."""
+def argument_matters(table: Step, domains: Domains) -> tuple[bool, ...]:
+    """Whether the result of a function of several depends on each of them."""
+    lists = [domains[part].states for part in table.inputs]
+    results: dict[tuple[Value, ...], Value] = {}
+    for arguments in itertools.product(*lists):
+        missing = not table.takes_none and None in arguments
+        results[arguments] = None if missing else value_of(table, *arguments)[1]
 
-    def result(x: Value, y: Value) -> Value:
-        missing = not pair.takes_none and (x is None or y is None)
-        return None if missing else value_of(pair, x, y)[1]
+    def matters(place: int) -> bool:
+        """Whether results with this argument differ from those with another in its place."""
+        found: dict[tuple[Value, ...], Value] = {}
+        return any(
+            found.setdefault((*args[:place], *args[place + 1 :]), result) != result
+            for args, result in results.items()
+        )
 
-    fst, snd = (domains[part].states for part in pair.inputs)
-    rows = [tuple(result(x, y) for y in snd) for x in fst]
-    columns = list(zip(*rows, strict=True))
-    return len(set(rows)) > 1, len(set(columns)) > 1
+    return tuple(map(matters, range(len(lists))))
 
 
 def _domain(step: Step, domains: Domains, vocabulary: Vocabulary) -> Domain:
@@ -112,8 +118,8 @@ def _domain(step: Step, domains: Domains, vocabulary: Vocabulary) -> Domain:
             return Domain(_sorted([step.constant]), step.constant is None, False)
         case Kind.MAP:
             return _map(step, domains[step.inputs[0]])
-        case Kind.PAIR:
-            return _pair(step, domains)
+        case Kind.TABLE:
+            return _table(step, domains)
         case Kind.LINEAR:
             return _linear(step, [domains[part] for part in step.inputs])
     moves = [_selection_varies(term, domains) for term in step.terms]
@@ -134,15 +140,15 @@ def _map(step: Step, inner: Domain) -> Domain:
     return Domain(_sorted(found), inner.nullable or None in found, varies)
 
 
-def _pair(step: Step, domains: Domains) -> Domain:
-    fst, snd = (domains[part] for part in step.inputs)
-    lists = (fst.states, snd.states) if step.takes_none else (fst.listed, snd.listed)
-    _check_pairs(*lists, "are mapped")
-    results = [value_of(step, x, y) for x, y in itertools.product(*lists)]
+def _table(step: Step, domains: Domains) -> Domain:
+    parts = [domains[part] for part in step.inputs]
+    lists = [part.states if step.takes_none else part.listed for part in parts]
+    _check_table("are mapped", *lists)
+    results = [value_of(step, *arguments) for arguments in itertools.product(*lists)]
     found = [y for defined, y in results if defined]
-    matters = argument_matters(step, domains)
-    varies = (fst.varies and matters[0]) or (snd.varies and matters[1])
-    nullable = (fst.nullable or snd.nullable) and not step.takes_none
+    matters = zip(parts, argument_matters(step, domains), strict=True)
+    varies = any(part.varies and counts for part, counts in matters)
+    nullable = any(part.nullable for part in parts) and not step.takes_none
     return Domain(_sorted(found), nullable or None in found, varies)
 
 
@@ -177,15 +183,17 @@ def _mean(step: Step, averaged: Domain, max_len: int, varies: bool) -> Domain:
 
 def _selection_varies(term: Term[Step], domains: Domains) -> bool:
     keys, queries = domains[term.keys], domains[term.queries]
-    _check_pairs(keys.states, queries.states, "are compared")
+    _check_table("are compared", keys.states, queries.states)
     by_key, by_query = term_matters(term, domains)
     return (by_key and keys.varies) or (by_query and queries.varies)
 
 
-def _check_pairs(fst: Sequence[Value], snd: Sequence[Value], what: str) -> None:
-    if len(fst) * len(snd) > MAX_PAIRS:
+def _check_table(what: str, *lists: Sequence[Value]) -> None:
+    sizes = [len(values) for values in lists]
+    if math.prod(sizes) > MAX_PAIRS:
+        kind = "pairs" if len(sizes) == 2 else "combinations"
         reason = (
-            f"{len(fst)} by {len(snd)} values {what}, more than {MAX_PAIRS} pairs; "
+            f"{' by '.join(map(str, sizes))} values {what}, more than {MAX_PAIRS} {kind}; "
             "with fewer tokens, a smaller max_len or coarser values there are fewer"
         )
         raise CompileError([reason])

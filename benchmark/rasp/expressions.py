@@ -2,7 +2,8 @@
 
 RASP is due to Weiss, Goldberg and Yahav, *Thinking Like Transformers* (2021). The names and
 meanings are those of tracr (Lindner et al., 2023), so that a program written for tracr runs after
-changing its import; composite selectors, any default, and `AggregateSum` go beyond it.
+changing its import; composite selectors, any default, `AggregateSum` and
+`NarySequenceMap` go beyond it.
 """
 
 from __future__ import annotations
@@ -226,6 +227,33 @@ class SequenceMap(SOp):
 
     def _evaluate(self, batch: Batch) -> Column:
         return _mapped(self.f, self.name, self.fst.column(batch), self.snd.column(batch))
+
+
+class NarySequenceMap(SOp):
+    """A function of any number of S-Ops, position by position.
+
+    tracr has no counterpart: its `make_nary_sequencemap` is a chain of functions of two.
+    """
+
+    default_name = "nary_sequence_map"
+
+    def __init__(self, f: Callable[..., Value], *sops: SOp) -> None:
+        """Raises ProgramError for no function, no S-Op, or parts that are none."""
+        super().__init__()
+        check_function(self, f)
+        check_parts(self, SOp, *sops)
+        if not sops:
+            raise ProgramError("NarySequenceMap expected at least one S-Op, got none")
+        self.f = f
+        self.sops = sops
+
+    @property
+    def children(self) -> Sequence[SOp]:
+        """The S-Ops, in the order of the function's arguments."""
+        return self.sops
+
+    def _evaluate(self, batch: Batch) -> Column:
+        return _mapped(self.f, self.name, *(sop.column(batch) for sop in self.sops))
 
 
 class LinearSequenceMap(SequenceMap):

@@ -24,6 +24,7 @@ from knowncircuits.rasp.expressions import (
     IndicesType,
     LinearSequenceMap,
     Map,
+    NarySequenceMap,
     SequenceMap,
     SOp,
     TokensType,
@@ -48,7 +49,7 @@ class Kind(enum.Enum):
     INDICES = enum.auto()  # the positions
     CONSTANT = enum.auto()  # the same everywhere
     MAP = enum.auto()  # a function of one variable
-    PAIR = enum.auto()  # a function of two categorical variables
+    TABLE = enum.auto()  # a function of several categorical variables
     LINEAR = enum.auto()  # one or two numbers, each times its factor
     WIDTH = enum.auto()  # how many positions are selected
     MEAN = enum.auto()  # of a variable, over the selected positions
@@ -71,7 +72,7 @@ class Step:
     reads: tuple[Step, ...]  # all that it is computed from: what the terms compare, and the inputs
     is_head: bool  # whether an attention head computes it, alone or before an MLP
     needs_mlp: bool = False  # whether an MLP computes it, alone or after a head
-    function: Callable[..., Value] | None = None  # of MAP, PAIR and LINEAR: of as many inputs
+    function: Callable[..., Value] | None = None  # of MAP, TABLE and LINEAR: of as many inputs
     takes_none: bool = False  # whether the function has a value where an input is None
     factors: tuple[float, ...] = ()  # of LINEAR: one for each input
     constant: Value = None  # of CONSTANT: its value; of MEAN: where nothing is selected
@@ -135,7 +136,9 @@ def _classify(sop: SOp, name: str, steps: Mapping[SOp, Step], conjunctions: Conj
             return step(Kind.MAP, sop.fst, function=_of_one(sop.f), needs_mlp=True)
         case SequenceMap():
             pair, joint = (sop.fst, sop.snd), isinstance(sop, Joint)
-            return step(Kind.PAIR, *pair, function=sop.f, takes_none=joint, needs_mlp=True)
+            return step(Kind.TABLE, *pair, function=sop.f, takes_none=joint, needs_mlp=True)
+        case NarySequenceMap():
+            return step(Kind.TABLE, *sop.sops, function=sop.f, needs_mlp=True)
         case SelectorWidth():
             return step(Kind.WIDTH, selector=sop.selector, needs_mlp=True)
         case Aggregate():

@@ -102,7 +102,7 @@ def _static_reasons(step: Step, domain: Domain | None, is_output: bool) -> Itera
         yield "a mean is a number: mark the aggregate numerical, and map it if need be"
     if step.kind is Kind.LINEAR and not all([*numerical, step.numerical]):
         yield "a LinearSequenceMap needs numerical inputs and a numerical output"
-    if step.kind is Kind.PAIR and any(numerical):
+    if step.kind is Kind.TABLE and any(numerical):
         yield "a SequenceMap needs categorical inputs; LinearSequenceMap takes numbers"
     if is_output and domain is not None and domain.values == ():
         yield "the program's output is None on every input"

@@ -96,6 +96,45 @@ def test_a_sequence_map_of_a_variable_with_itself() -> None:
     assert carried["embed->m0"] == ("tokens",)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_function_of_several_is_one_mlp(causal: bool) -> None:
+    before = rasp.shift_by(1, rasp.tokens)  # None at first
+    program = rasp.NarySequenceMap(
+        lambda x, y, i: (2 * x + y) % 3 if i else None, rasp.tokens, before, rasp.indices
+    )
+    check(program, causal=causal)
+    check(rasp.NarySequenceMap(lambda x: 3 - x, rasp.tokens), causal=causal)
+    check(rasp.NarySequenceMap(lambda x, y, z: x + y + z, rasp.tokens, rasp.tokens, before))
+    compiled = compile_program(program, SMALL, causal=causal)
+    assert compiled.model.config.n_layers == 1
+    assert compiled.circuit.carries["a0.h0->m0"] == (before.name,)
+
+
+def test_only_arguments_that_matter_are_read() -> None:
+    before = rasp.shift_by(1, rasp.tokens)
+    compiled = compile_program(
+        rasp.NarySequenceMap(lambda x, y, i: x, rasp.tokens, before, rasp.indices), SMALL
+    )
+    # `before` is read all the same: where it is None, so is the result.
+    assert set(compiled.circuit.edges()) == {
+        "embed->m0",
+        "a0.h0->m0",
+        "embed->a0.h0<v>",
+        "m0->logits",
+    }
+
+
+def test_a_function_of_none_is_refused() -> None:
+    with pytest.raises(ProgramError, match="at least one S-Op"):
+        rasp.NarySequenceMap(lambda: 1)
+    number = rasp.numerical(rasp.Map(lambda x: x / 2, rasp.tokens))
+    program = rasp.NarySequenceMap(lambda x, y: x, rasp.tokens, number).named("of_number")
+    assert any("of_number" in reason for reason in validate(program, SMALL))
+    big = Vocabulary(tuple(range(101)), 2)
+    three = rasp.NarySequenceMap(lambda *xs: sum(xs), rasp.tokens, rasp.tokens, rasp.tokens)
+    assert any("101 by 101 by 101 values are mapped" in r for r in validate(three, big))
+
+
 def test_constants_and_inputs_as_programs() -> None:
     check(rasp.tokens)
     check(rasp.indices)
