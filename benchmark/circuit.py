@@ -16,6 +16,7 @@ from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
 from knowncircuits.names import Edge, Node, edge_names
+from knowncircuits.sets import SetTruth
 
 Granularity = Literal["edge", "head", "node"]
 
@@ -77,11 +78,12 @@ def projection(graph: Graph, granularity: Granularity) -> Projection:
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Labels over a graph's edges and, where it is known, what each edge carries."""
+    """Labels over a graph's edges and, where known, what each carries and what they do together."""
 
     graph: Graph
     labels: Int8[np.ndarray, " edge"]
     carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # edge: variables
+    sets: SetTruth | None = None  # on the pairs of a task
 
     def __post_init__(self) -> None:
         expect(self.graph, Graph, "graph")
@@ -102,6 +104,7 @@ class Circuit:
             and self.graph == other.graph
             and np.array_equal(self.labels, other.labels)
             and dict(self.carries) == dict(other.carries)
+            and self.sets == other.sets
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -148,7 +151,7 @@ class Circuit:
         """The circuit with one node `input` for `embed` and `pos`.
 
         `pos` alone tells nothing apart, so the label is `embed`'s, except that an edge on which
-        only positions are read stays undetermined.
+        only positions are read stays undetermined. `pos`, which is never in, is in no set.
         """
         if self.graph.inputs == ("input",):
             return self
@@ -164,7 +167,15 @@ class Circuit:
             carried = [v for name in names for v in self.carries.get(name, ())]
             if carried:
                 carries[edge] = tuple(carried)
-        return Circuit(graph, labels, carries)
+        sets = self.sets and self.sets.renamed(_of_input, str)
+        return Circuit(graph, labels, carries, sets)
+
+
+def _of_input(edge: str) -> str:
+    """The edge's name where `embed` and `pos` are one node."""
+    name = Edge(edge)
+    source = Node("input") if name.source.kind == "embed" else name.source
+    return Edge.between(source, name.destination)
 
 
 def circuit_of(shown: object) -> Circuit:

@@ -4,8 +4,8 @@
      "nodes": {"m0": {"in_graph": true}, ...},
      "edges": {"m0->logits": {"score": 0.1, "in_graph": true}, ...}}
 
-What we add, `label` and `carries` of an edge and fields beside these three, their readers pass
-over; what others add is kept as it is.
+What we add, `label` and `carries` of an edge and fields beside these three (`sets`, what edges do
+together), their readers pass over; what others add is kept as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import write_text
 from knowncircuits.graph import Graph, check_edge_vector
 from knowncircuits.names import Node
+from knowncircuits.sets import parse_sets
 
 MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
 MAX_NAMED = 1_000  # missing edges that are worth listing
@@ -60,7 +61,9 @@ class GraphFile:
             for edge, entry in zip(self.graph.edges, entries, strict=True)
             if "carries" in entry
         }
-        return Circuit(self.graph, np.array(labels, dtype=np.int8), carries)
+        sets = self.document.get("sets")
+        parsed = None if sets is None else parse_sets(sets, self.graph.edge_index, "the file")
+        return Circuit(self.graph, np.array(labels, dtype=np.int8), carries, parsed)
 
     def _edge(self, name: str) -> Mapping[str, Any]:
         entry: Mapping[str, Any] = self.document["edges"][name]
@@ -106,6 +109,8 @@ def graph_file(
         "d_model": d_model,
     }
     nodes = {node: {"in_graph": node in members} for node in graph.nodes}
+    if circuit is not None and circuit.sets is not None:
+        fields["sets"] = circuit.sets.to_dict()
     return GraphFile(graph, {"cfg": cfg, "nodes": nodes, "edges": edges, **fields})
 
 
@@ -146,6 +151,8 @@ def parse_graph(document: Any, path: str) -> GraphFile:
     _check_edges(graph, edges, path)
     for edge, entry in edges.items():
         _check_entry(edge, entry, path)
+    if "sets" in document:
+        parse_sets(document["sets"], edges, path)
     return GraphFile(graph, document)
 
 

@@ -1,3 +1,4 @@
+from . import experiments as experiments
 from .case import Case as Case
 from .checks import CaseCheck as CaseCheck, check_case as check_case, check_cases as check_cases
 from .pairs import Pairs as Pairs, draw_pairs as draw_pairs

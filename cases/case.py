@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
+from knowncircuits.cases.contrast import Contrast
 from knowncircuits.cases.sampling import (
     Dataset,
     Sampler,
@@ -57,6 +58,8 @@ class Case:
     inputs: MeantInputs | None = None
     # The lengths that it is about, where these are not all that the program is defined on.
     only_lengths: tuple[int, ...] | None = None
+    # The property in which clean and corrupted inputs differ, where pairs have a direction.
+    contrast: Contrast | None = None
 
     def __post_init__(self) -> None:
         lengths = self.only_lengths

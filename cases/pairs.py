@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.directed import DIRECTIONS, directed_inputs
 from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.rasp.columns import NONE, Batch, Column
@@ -16,7 +17,7 @@ from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.interpreter import MAX_CELLS
 from knowncircuits.rasp.program import Step, flatten
 
-CORRUPTIONS = ("resample", "minimal", "variable:NAME")
+CORRUPTIONS = ("resample", "minimal", "variable:NAME", *DIRECTIONS)
 
 # How often inputs are drawn anew before giving up.
 ATTEMPTS = 100
@@ -74,7 +75,8 @@ def draw_pairs(
     Args:
         case: the case.
         n: how many pairs.
-        seed: equal seeds give equal pairs, and the same clean inputs whatever the corruption.
+        seed: equal seeds give equal pairs, and the same clean inputs whatever the corruption, if
+            it has no direction.
         corruption:
             `resample`: another input that the case draws.
             `minimal`: as few tokens replaced as change the output, at a position where the clean
@@ -85,16 +87,22 @@ def draw_pairs(
             inputs with one to three tokens replaced, and of inputs drawn anew, one that changes
             the fewest of those variables that are neither computed from this one nor it from
             them; and of these one that replaces the fewest tokens.
+            `on-off`: both are made of one input that the case draws, the clean one to have the
+            property that the case names, and the corrupted one to lack it; `off-on`: the reverse.
         length: by default the greatest.
         split: `train` or `test`, for clean and corrupted inputs; see `Case.draw`.
 
     Raises:
-        TaskError: where no such corrupted inputs can be found.
+        TaskError: where no such corrupted inputs can be found, or for a direction of a case that
+            names no property.
         InputError: for a wrong length.
         UnknownNameError: for another corruption or split, or an unknown variable.
     """
     if n < 1:
         raise TaskError(f"expected at least one pair, got {n}")
+    for direction in DIRECTIONS:
+        if corruption == direction:
+            return Pairs(*directed_inputs(case, n, seed, direction, length=length, split=split))
     kind, _, name = corruption.partition(":")
     if corruption not in ("resample", "minimal") and not (kind == "variable" and name):
         raise UnknownNameError("corruption", corruption, CORRUPTIONS)

@@ -15,6 +15,7 @@ from knowncircuits.cases import (
 )
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import load_difficulty
+from knowncircuits.cases.experiments.registry import hard_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import UnknownNameError
 
@@ -33,15 +34,17 @@ FAMILIES = (
 CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}
 
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
-SUITES = ("all", "interpbench", "structural", "degenerate")
+# hard: the levels of experiments, cases apart that are in no other suite, `all` included.
+SUITES = ("all", "interpbench", "structural", "degenerate", "hard")
 
 
 @takes(name=str)
 def load_case(name: str) -> Case:
     """The case of a name; raises UnknownNameError, with the close names, if there is none."""
-    if name not in CASES:
-        raise UnknownNameError("case", str(name), CASES)
-    return CASES[name]
+    known = {**CASES, **hard_cases()}
+    if name not in known:
+        raise UnknownNameError("case", str(name), known)
+    return known[name]
 
 
 @takes(suite=str, family=str | None)
@@ -51,16 +54,18 @@ def list_cases(
     """The names of the cases in a suite, or of a family, or with InterpBench's number.
 
     The suite `interpbench` is of the cases that have InterpBench's numbers; `structural` and
-    `degenerate` are by the stored difficulty of the cases.
+    `degenerate` are by the stored difficulty of the cases. `hard` is of other cases, those of the
+    experiments, each of which is a family.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)
-    families = {case.family for case in CASES.values()}
+    cases = hard_cases() if suite == "hard" else CASES
+    families = {case.family for case in cases.values()}
     if family is not None and family not in families:
         raise UnknownNameError("family", family, families)
     return [
         case.name
-        for case in CASES.values()
+        for case in cases.values()
         if _belongs(case, suite)
         and (family is None or case.family == family)
         and (interpbench_id is None or case.interpbench_id == interpbench_id)
@@ -70,4 +75,4 @@ def list_cases(
 def _belongs(case: Case, suite: str) -> bool:
     if suite in ("structural", "degenerate"):
         return load_difficulty(case.name).degenerate == (suite == "degenerate")
-    return suite == "all" or case.interpbench_id is not None
+    return suite in ("all", "hard") or case.interpbench_id is not None

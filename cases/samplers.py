@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from knowncircuits.cases.case import uniform
-from knowncircuits.cases.sampling import Codes, Sampler
-
-# (random generator, inputs, size of the alphabet) -> inputs that have a property, made from these
-Satisfy = Callable[[np.random.Generator, Codes, int], Codes]
+from knowncircuits.cases.sampling import Codes, Sampler, Satisfy
 
 
 def balanced(satisfy: Satisfy, *, near_misses: bool = True) -> Sampler:

@@ -17,6 +17,8 @@ from knowncircuits.rasp.vocabulary import BOS, Vocabulary
 Codes = Int[np.ndarray, "n length"]
 # (random generator, how many, length, size of the alphabet) -> indices into it [n, length]
 Sampler = Callable[[np.random.Generator, int, int, int], Codes]
+# (random generator, inputs, size of the alphabet) -> inputs that have a property, made from these
+Satisfy = Callable[[np.random.Generator, Codes, int], Codes]
 
 SPLITS = ("train", "test")
 TEST_SHARE = 0.2

@@ -7,5 +7,6 @@ from . import (
     methods as methods,
     runs as runs,
     scoring as scoring,
+    truth as truth,
 )
 from .task import Task as Task, make_task as make_task

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.choices import Direction
 from knowncircuits.cases.pairs import Pairs, draw_pairs, resample
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.compiler.compiled import Compiled
@@ -163,6 +164,7 @@ def make_task(
     metric: str | None = None,
     corruption: str = "resample",
     *,
+    direction: Direction | None = None,
     split: str | None = None,
     ablation: Ablation = "resample",
 ) -> Task:
@@ -177,16 +179,20 @@ def make_task(
         corruption: `resample`, other inputs of the same distribution; `minimal`, the smallest
             change that alters the output; `variable:NAME`, a change of one variable. See
             `knowncircuits.cases.draw_pairs`.
+        direction: `on-off`, clean inputs that have the property that the case names and corrupted
+            ones that lack it; `off-on`, the reverse. It is a corruption by its own name.
         split: `train` or `test`; by default pairs of all inputs.
         ablation: what patched edges read: `resample`, `mean` or `zero`; see `Task.alternative`.
 
     Raises:
-        TaskError: if no such pairs can be drawn, or for a metric of categories on numbers.
+        TaskError: if no such pairs can be drawn, for a direction beside another corruption, or for
+            a metric of categories on numbers.
         UnknownNameError: for another metric, corruption, variable, split or ablation.
     """
     if n_pairs < 1:
         raise TaskError(f"expected at least one pair, got {n_pairs}")
     compiled = subject if isinstance(subject, Compiled) else subject.compiled
+    corruption = directed(corruption, direction)
     pairs = _draw_pairs(compiled, n_pairs, seed, corruption, split)
     clean, corrupted = compiled.to_ids(pairs.clean), compiled.to_ids(pairs.corrupted)
     with torch.no_grad():
@@ -200,6 +206,20 @@ def make_task(
             f"expected a metric for the numbers of {compiled.name} ({fit}), got {metric!r}"
         )
     return Task(compiled.name, subject.model, clean, corrupted, counts, metric, ablation)
+
+
+def directed(corruption: str, direction: Direction | None) -> str:
+    """The corruption of a task: its direction, where it has one.
+
+    Raises TaskError for a direction beside another corruption.
+    """
+    if direction is None:
+        return corruption
+    if corruption not in ("resample", direction):
+        raise TaskError(
+            f"expected a direction or a corruption, got {direction!r} and {corruption!r}"
+        )
+    return direction
 
 
 def _draw_pairs(subject: Compiled, n: int, seed: int, corruption: str, split: str | None) -> Pairs:

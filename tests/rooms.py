@@ -28,6 +28,8 @@ ROOMS = (
     "vocabulary",
     "compiler",
     "cases",
+    "cases.experiments",
+    "cases.registry",
     "models",
     "models.interop",
     "models.certificates",
@@ -35,6 +37,7 @@ ROOMS = (
     "models.training",
     "models.zoo",
     "evaluation",
+    "evaluation.truth",
     "evaluation.scoring",
     "evaluation.methods",
     "evaluation.hardness",
@@ -51,7 +54,12 @@ ROOMS = (
     "front",
 )
 # Files that are a room of their own, by their names; `__init__.py` only re-exports.
-ALONE = {"errors": "errors", "models.trained": "models.trained"}
+ALONE = {
+    "errors": "errors",
+    "models.trained": "models.trained",
+    "cases.registry": "cases.registry",
+    "cases.checks": "cases.registry",
+}
 
 
 def modules(root: Path) -> dict[str, Path]:

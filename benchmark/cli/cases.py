@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from knowncircuits.cases.choices import Direction
 from knowncircuits.cli.groups import CaseOptions, grouped
 from knowncircuits.cli.layout import (
     Column,
@@ -31,6 +33,9 @@ from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from knowncircuits.compiler.compiled import Compiled
+    from knowncircuits.sets import SetTruth
 
 
 @grouped
@@ -57,6 +62,12 @@ def cases(
 
 def show(
     case: CaseArgument,
+    direction: Annotated[
+        Direction | None,
+        typer.Option(help="Also what edges do together on pairs of this direction."),
+    ] = None,
+    pairs: Annotated[int, pairs_option("With --direction: how many pairs.")] = 20,
+    seed: Annotated[int, seed_option("With --direction: seed of the pairs.")] = 0,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +77,7 @@ def show(
     ] = None,
 ) -> None:
     """Show a case's program, its compiled model and its circuit."""
-    from knowncircuits.cases.difficulty import load_difficulty
+    from knowncircuits.cases.difficulty import stored_difficulties
     from knowncircuits.cases.registry import load_case
     from knowncircuits.evaluation.figures.drawing import circuit_text, save_circuit
     from knowncircuits.evaluation.figures.pictures import FIGURES, check_targets
@@ -75,10 +86,11 @@ def show(
     chosen = load_case(case)
     check_targets([save] if save else [], (".json", *FIGURES))
     compiled = chosen.compile()
+    circuit = compiled.circuit
+    if direction:
+        circuit = replace(circuit, sets=_sets(compiled, direction, pairs, seed))
     if save is not None:
-        save_circuit(
-            compiled.circuit, save, title=chosen.name, d_model=compiled.model.config.d_model
-        )
+        save_circuit(circuit, save, title=chosen.name, d_model=compiled.model.config.d_model)
     config = compiled.model.config
     example = chosen.sample(1, seed=0)[0]
     answer = chosen.interpret([example])[0]
@@ -89,8 +101,9 @@ def show(
         f"{config.n_layers} layers, {config.n_heads} heads, d_model {config.d_model}, "
         f"{'causal' if config.causal else 'bidirectional'} attention\n"
     )
-    print(circuit_text(compiled.circuit))
-    untold = load_difficulty(chosen.name).undetected
+    print(circuit_text(circuit))
+    difficulty = stored_difficulties().get(chosen.name)  # of the hard suite none is stored
+    untold = difficulty.undetected if difficulty else {}
     if untold:
         print("\nread, but no interchange can tell:")
     for edge, why in untold.items():
@@ -125,14 +138,26 @@ def run(
     Output(form).show(table, data=pd.DataFrame(rows, columns=names))
 
 
+def _sets(compiled: Compiled, direction: Direction, pairs: int, seed: int) -> SetTruth:
+    from knowncircuits.evaluation.task import make_task
+    from knowncircuits.evaluation.truth.enumeration import set_truth
+
+    task = make_task(compiled, pairs, seed, direction=direction)
+    return set_truth(compiled, task.clean, task.corrupted, direction)
+
+
 def _value(name: str) -> Column:
     return Column(name, lambda row: value_text(row[name]), number=False)
 
 
 def _print_cases(names: Sequence[str], output: Output) -> None:
     from knowncircuits.cases.difficulty import difficulty_table
+    from knowncircuits.cases.experiments.registry import hard_cases
     from knowncircuits.cases.registry import CASES
 
+    if names and hard_cases().keys() >= set(names):
+        _print_hard_cases(names, output)
+        return
     data = difficulty_table(names)
     data["inputs"] = [f"{len(CASES[name].vocab)}^{CASES[name].max_len}" for name in names]
     data["description"] = [CASES[name].description for name in names]
@@ -143,6 +168,38 @@ def _print_cases(names: Sequence[str], output: Output) -> None:
     output.show(_cases_table(data.to_dict("records")), data=data)
     structural = int((~data["degenerate"]).sum()) if len(data) else 0
     output.say(f"{len(data)} cases, {structural} structural. Details: knowncircuits show CASE")
+
+
+def _print_hard_cases(names: Sequence[str], output: Output) -> None:
+    import pandas as pd
+
+    from knowncircuits.cases.experiments.registry import EXPERIMENTS
+
+    rows = [
+        {
+            "case": case.name,
+            "experiment": experiment.name,
+            "dial": experiment.dial,
+            "level": level,
+            "tags": " ".join(experiment.tags),
+            "directions": " ".join(experiment.directions),
+            "question": experiment.question,
+            "description": case.description,
+        }
+        for experiment in EXPERIMENTS.values()
+        for level, case in experiment.cases.items()
+        if case.name in names
+    ]
+    columns = [
+        *map(words, ("case", "dial")),
+        Column("level", lambda row: str(row["level"])),
+        *map(words, ("tags", "directions")),
+        words("question", wraps=True),
+        words("what it computes", "description", wraps=True),
+    ]
+    drops = ("dial", "level", "tags", "directions", "what it computes")
+    output.show(Table(columns, rows, drops), data=pd.DataFrame(rows))
+    output.say(f"{len(rows)} cases. Details: knowncircuits show CASE")
 
 
 def _cases_table(rows: Sequence[Row]) -> Table:
@@ -173,9 +230,9 @@ def _cases_table(rows: Sequence[Row]) -> Table:
 
 def _check_cases(names: Sequence[str], pairs: int, seed: int, output: Output) -> None:
     from knowncircuits.cases.checks import check_cases
-    from knowncircuits.cases.registry import CASES
+    from knowncircuits.cases.registry import load_case
 
-    table = check_cases([CASES[name] for name in names], n=pairs, seed=seed)
+    table = check_cases([load_case(name) for name in names], n=pairs, seed=seed)
     shown = {
         "case": "case",
         "problems": "problems",

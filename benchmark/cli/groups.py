@@ -70,7 +70,7 @@ class CaseOptions:
     case: CasesOption = None
     suite: Annotated[
         str | None,
-        typer.Option(help="Of cases: all (default), interpbench, structural, degenerate."),
+        typer.Option(help="Of cases: all (default), interpbench, structural, degenerate, hard."),
     ] = None
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None
 

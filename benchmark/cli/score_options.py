@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knowncircuits.cases.choices import Direction
 from knowncircuits.cli.groups import CaseOptions, VariantOptions
 from knowncircuits.cli.options import (
     CompiledOption,
@@ -43,12 +44,16 @@ class ModelsOptions(VariantOptions):
             self.compiled, self.model is not None, trained=bool(self.variant or self.zoo)
         )
 
-    def __str__(self) -> str:
-        return (
-            "compiled models"
-            if self.compiled
-            else str(self.model or f"trained models of zoo {self.version}")
-        )
+    def are_compiled(self, cases: CaseOptions) -> bool:
+        """Whether compiled models are asked for; of the hard suite they are the default."""
+        named = self.model or self.variant or self.zoo
+        return self.compiled or (cases.suite == "hard" and not named)
+
+    def words(self, cases: CaseOptions) -> str:
+        """What is run on, for a title."""
+        if self.are_compiled(cases):
+            return "compiled models"
+        return str(self.model or f"trained models of zoo {self.version}")
 
     def subjects(self, cases: CaseOptions) -> Sequence[tuple[str, Subject]]:
         """What is run on; says on standard error what is missing, or not certified."""
@@ -57,7 +62,7 @@ class ModelsOptions(VariantOptions):
         names = cases.names()
         if self.model:
             return [_own(self.model, cases.case)]
-        if self.compiled:
+        if self.are_compiled(cases):
             return [(name, COMPILED) for name in names]
         return _shipped(names, self.chosen("seed0"), self.version, bool(cases.case))
 
@@ -75,6 +80,13 @@ class SettingsOptions:
         str,
         typer.Option(help="Corrupted inputs: resample, minimal, or variable:NAME of the program."),
     ] = Settings.corruption
+    direction: Annotated[
+        Direction | None,
+        typer.Option(
+            help="on-off: clean inputs have the case's property, corrupted ones lack it; off-on: "
+            "the reverse."
+        ),
+    ] = None
     ablation: Annotated[Ablation, typer.Option(help="What patched edges read.")] = Settings.ablation
     option: Annotated[list[str] | None, setting_option("For the method")] = None
     label: Annotated[
@@ -87,6 +99,7 @@ class SettingsOptions:
     def of(self, methods: Sequence[str]) -> list[Settings]:
         """Those of each method, which are all loaded: an error comes before anything runs."""
         from knowncircuits.evaluation.methods.discovery import fit_options
+        from knowncircuits.evaluation.task import directed
 
         if self.label and len(methods) > 1:
             raise InputError(f"expected --label with one method, got {len(methods)}")
@@ -94,13 +107,14 @@ class SettingsOptions:
             # Last, so that MODULE may lie here, but no file stands in for something installed.
             sys.path.append("")
         given = parse_options(self.option)
+        corruption = directed(self.corruption, self.direction)
         return [
             Settings(
                 method,
                 n_pairs=self.pairs,
                 metric=self.metric,
                 options=fit_options(method, given),
-                corruption=self.corruption,
+                corruption=corruption,
                 ablation=self.ablation,
                 label=self.label,
                 threads=self.threads,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from knowncircuits.cli.layout import Column, Row, Table, number_text, words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from knowncircuits.evaluation.comparison.summary import Summary
@@ -16,17 +18,20 @@ def case_scores_table(title: str, cases: pd.DataFrame) -> Table:
     """The rows of `case_scores`, and macro means below."""
     from knowncircuits.cases.registry import list_cases
     from knowncircuits.evaluation.comparison.scored import VALUES
+    from knowncircuits.evaluation.scoring.set_scores import OF_SETS
 
+    of_sets = [name for name in OF_SETS if name in cases]
     rows = cases.to_dict("records")
     structural = cases[cases["case"].isin(list_cases("structural"))]
     for what, part in (("structural", structural), ("all", cases)):
         if len(part) > 1 and not (what == "all" and len(structural) == len(cases)):
-            means = part[list(VALUES)].mean().to_dict()
+            means = part[[*VALUES, *of_sets]].mean().to_dict()
             rows.append({"case": f"mean of {len(part)} {what}", **means})
     columns = [
         words("case"),
         _number("AUROC", "auroc"),
         _number("AP", "average_precision"),
+        *_of_sets(of_sets),
         _number("precision at size", "precision_at_size"),
         _number("AP at random", "prevalence"),
         _number("edges", "n_items", "g"),
@@ -47,6 +52,7 @@ def summary_table(summary: Summary) -> Table:
         _range("AUROC 95% pairs", "auroc_pairs"),
         _number("AP", "average_precision"),
         _range("AP 95% cases", "average_precision"),
+        *_of_sets(summary.table.columns),
         _number("no embed", "no-embed"),
         _number("circuit nodes", "circuit-nodes"),
         _number("AP there", "circuit-nodes_ap"),
@@ -62,6 +68,12 @@ def summary_table(summary: Summary) -> Table:
     drops += ",AUROC 95% pairs,seconds,AP 95% cases"
     most = (*drops.split(","), "rank", "AUROC 95% cases")
     return Table(columns, summary.table.to_dict("records"), most, summary.title)
+
+
+def _of_sets(names: Iterable[str]) -> list[Column]:
+    """Columns of those of economy and best match that there are."""
+    shown = {"economy": "economy", "best_match": "best match"}
+    return [_number(shown[name], name) for name in names if name in shown]
 
 
 def _number(name: str, key: str, form: str = ".3f") -> Column:

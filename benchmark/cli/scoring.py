@@ -87,7 +87,8 @@ def score(
         )
     to = Output(form)
     if results:
-        _print_scores(results, resolution, f"{chosen[0].name} on {models}", len(chosen) == 1, to)
+        title = f"{chosen[0].name} on {models.words(cases)}"
+        _print_scores(results, resolution, title, len(chosen) == 1, to)
         _log(results, resolution, tracking)
     followed.print_end(output, to)
 

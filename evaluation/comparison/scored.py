@@ -12,6 +12,7 @@ import pandas as pd
 from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.runs.results import COSTS, Result, check_one_zoo
 from knowncircuits.evaluation.scoring.scores import Chosen, Scores, choose, score_rankings
+from knowncircuits.evaluation.scoring.set_scores import OF_SETS, set_scores
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 
 KEYS = ("method", "case", "variant", "seed")
@@ -34,9 +35,10 @@ def score_results(
     Returns:
         Columns method (the label), case, variant, seed, view; auroc, average_precision and
         precision_at_size, NaN where all determined items are of one kind; prevalence, n_items,
-        n_determined, n_true; resolution; precision, recall and f1 of the method's own circuit where
-        there is a threshold; n_pairs, seconds, forward_passes, backward_passes, peak_memory; zoo,
-        of shipped models. In the order of the results, views last.
+        n_determined, n_true; economy and best_match where circuits say which sets of edges are
+        enough, see `set_scores`; resolution; precision, recall and f1 of the method's own circuit
+        where there is a threshold; n_pairs, seconds, forward_passes, backward_passes, peak_memory;
+        zoo, of shipped models. In the order of the results, views last.
 
     Raises ResultError for results on models of several zoos.
     """
@@ -45,7 +47,7 @@ def score_results(
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, result in enumerate(ordered):
         circuit = result.circuit
-        groups[circuit.graph, circuit.labels.tobytes()].append(i)
+        groups[circuit.graph, circuit.labels.tobytes(), circuit.sets].append(i)
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for places in groups.values():
         group = [ordered[i] for i in places]
@@ -68,7 +70,8 @@ def case_scores(table: pd.DataFrame) -> pd.DataFrame:
         table: of `score_results`.
     """
     edges = table[table["view"] == "edge"]
-    columns = [*VALUES, "n_items", "n_true", "seconds"]
+    of_sets = [name for name in OF_SETS if name in table]
+    columns = [*VALUES, *of_sets, "n_items", "n_true", "seconds"]
     models = edges.groupby(["case", "variant"], sort=False)[columns].mean()
     cases = models.groupby("case", sort=False).mean()
     cases["models"] = models.groupby("case", sort=False).size()
@@ -80,6 +83,8 @@ def _score_group(group: Sequence[Result], view: str, resolution: float) -> list[
     seen = view_circuit(group[0].circuit, view)
     ranks = np.stack([result.scores.ranks(resolution) for result in group])
     found = score_rankings(seen, ranks) | {"resolution": np.full(len(group), resolution)}
+    if view == "edge":
+        found |= set_scores(group[0].circuit, ranks)
     return [
         {**{name: values[i] for name, values in found.items()}, **_chosen(seen, result.scores)}
         for i, result in enumerate(group)

@@ -16,9 +16,10 @@ from knowncircuits.evaluation.comparison.intervals import (
 )
 from knowncircuits.evaluation.comparison.statistics import case_means, rank_ranges, shared_cases
 from knowncircuits.evaluation.runs.results import COMPILED, COSTS, Result, is_own
+from knowncircuits.evaluation.scoring.set_scores import OF_SETS
 from knowncircuits.models.choices import ZooVersion
 
-SUITES = ("structural", "degenerate")
+SUITES = ("structural", "degenerate", "hard")
 OWN = "own"  # of users' own models, which are averaged with no shipped one
 ORDER = ["method", "case", "variant", "seed"]
 
@@ -51,7 +52,7 @@ class Summary:
 
 
 def summarise(table: pd.DataFrame) -> list[Summary]:
-    """The structural cases of a table, the degenerate ones, and own models, where there are any.
+    """The structural cases of a table, the degenerate and hard ones, and own models, where any.
 
     Compiled models are suites of their own, and no case is a mean over compiled and trained ones.
 
@@ -77,9 +78,10 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
     The table has method; auroc and average_precision with `_low` and `_high` over cases and
     `_pairs_low` and `_pairs_high` over draws of pairs; the AUROC of the views no-embed,
     circuit-nodes, head and node, and the average precision of circuit-nodes, `circuit-nodes_ap`;
-    precision_at_size, f1; rank_low and rank_high by AUROC; seconds and peak_memory of a run,
-    forward_passes and backward_passes for each pair of inputs; zoo, of shipped models. NaN where a
-    method says nothing, and for intervals and ranks of too few cases or draws.
+    precision_at_size, f1; economy and best_match where the table has them; rank_low and rank_high
+    by AUROC; seconds and peak_memory of a run, forward_passes and backward_passes for each pair of
+    inputs; zoo, of shipped models. NaN where a method says nothing, and for intervals and ranks of
+    too few cases or draws.
     """
     # In an order of its own, so that what is computed does not depend on that of the results.
     table = table.sort_values(ORDER)
@@ -101,7 +103,8 @@ def summarise_suite(table: pd.DataFrame, suite: str) -> Summary | None:
         rows[view] = case_means(of_view).mean()
         if view == "circuit-nodes":
             rows[f"{view}_ap"] = case_means(of_view, "average_precision").mean()
-    for value in ("precision_at_size", "f1", *COSTS):
+    of_sets = [name for name in OF_SETS if name in edges]
+    for value in ("precision_at_size", *of_sets, "f1", *COSTS):
         rows[value] = case_means(edges.assign(**{value: edges[value].astype(float)}), value).mean()
     ranks = rank_ranges(shared)
     for i, end in enumerate(("low", "high")):

@@ -46,14 +46,19 @@ def drawn_edges(circuit: Circuit) -> list[Edge]:
 
 
 def circuit_strokes(circuit: Circuit) -> list[Stroke]:
-    """How `circuit_figure` draws the edges that are in, and those on which constants are read."""
+    """How `circuit_figure` draws the edges that are in, and those on which constants are read.
+
+    Those that matter in company only are dashed.
+    """
+    company = circuit.sets.company if circuit.sets else ()
     strokes = []
     for edge in drawn_edges(circuit):
         carried = ", ".join(circuit.carries.get(edge, ()))
         letter = edge.destination.letter
         if circuit.label(edge) == Label.IN:
             colour, group = QKV_COLOURS[letter], letter or "MLP, logits"
-            strokes.append(Stroke(edge, colour, group, text=carried, hover=carried))
+            dash = "dash" if edge in company else "solid"
+            strokes.append(Stroke(edge, colour, group, dash=dash, text=carried, hover=carried))
         else:
             look = COLOURS[Label.UNDETERMINED], "constants only", 1, "dot"
             strokes.append(Stroke(edge, *look, hover=carried))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from knowncircuits.evaluation.figures.bows import (
 from knowncircuits.evaluation.figures.pictures import FIGURES, check_ending, save_figure
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.names import Destination, Edge
+from knowncircuits.sets import SetTruth
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,8 +29,10 @@ NODE_COLOURS = {label.name.lower(): colour for label, colour in COLOURS.items()}
 def circuit_text(circuit: Circuit) -> str:
     """The circuit as lines, destination by destination, with what each edge carries.
 
-    Edges that carry constants alone are marked `?`; what is out is only counted.
+    Edges that carry constants alone are marked `?`, and those that matter in company only `+`;
+    what is out is only counted.
     """
+    company = circuit.sets.company if circuit.sets else ()
     into: dict[Destination, list[Edge]] = {}
     for edge in drawn_edges(circuit):
         into.setdefault(edge.destination, []).append(edge)
@@ -39,6 +42,7 @@ def circuit_text(circuit: Circuit) -> str:
         width = max(len(edge.source) for edge in shown)
         for edge in shown:
             mark = "<-" if circuit.label(edge) == Label.IN else "<?"
+            mark = "<+" if edge in company else mark
             what = ", ".join(circuit.carries.get(edge, ()))
             lines.append(f"  {mark} {edge.source:{width}}  {what}".rstrip())
     counts = {label: len(circuit.edges(label)) for label in Label}
@@ -46,7 +50,22 @@ def circuit_text(circuit: Circuit) -> str:
         f"{circuit.graph.n_edges} edges: {counts[Label.IN]} in (<-), "
         f"{counts[Label.UNDETERMINED]} undetermined (<? where read), {counts[Label.OUT]} out"
     )
+    if circuit.sets:
+        lines += _sets_lines(circuit.sets)
     return "\n".join(lines)
+
+
+def _sets_lines(sets: SetTruth) -> Iterator[str]:
+    """What edges do together, on which pairs."""
+    counts = f"{len(sets.alone)} in alone, {len(sets.company)} in company (<+)"
+    idle = f", {len(sets.idle)} idle: {', '.join(sets.idle)}" if sets.idle else ""
+    yield f"\non {sets.n_pairs} {sets.pairs} pairs: {counts}{idle}"
+    for gate in sets.gates:
+        table = f" {gate.table}" if gate.kind == "table" else ""
+        yield f"{gate.node}: {gate.kind}{table} of {', '.join(gate.edges)}"
+    yield f"minimal sufficient sets: {len(sets.minimal)}"
+    for edges in sets.minimal:
+        yield f"  {', '.join(edges) or 'none is needed'}"
 
 
 def circuit_figure(circuit: Circuit, *, title: str = "") -> go.Figure:

@@ -70,12 +70,17 @@ def result_file(
     task: Task,
     settings: Mapping[str, Any],
     resolution: float = RESOLUTION,
+    circuit: Circuit | None = None,
 ) -> GraphFile:
-    """EAP-IG's format, with the settings and the score, at a resolution, beside."""
-    views = score_views(scores, subject.circuit, resolution=resolution)
+    """EAP-IG's format, with the settings and the score, at a resolution, beside.
+
+    The circuit is by default the model's, without what edges do together on the task's pairs.
+    """
+    circuit = circuit or subject.circuit
+    views = score_views(scores, circuit, resolution=resolution)
     return graph_file(
         scores.graph,
-        circuit=subject.circuit,
+        circuit=circuit,
         scores=scores.values,
         d_model=subject.model.config.d_model,
         settings=settings,

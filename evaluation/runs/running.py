@@ -23,6 +23,7 @@ from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.runs.subjects import Subject, load_subject, own_name
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.evaluation.truth.known import known_sets
 from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
@@ -147,15 +148,17 @@ def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
         if there == described:
             return _failure(job, error, log)
     task = _make_task(subject, job)
+    circuit = known_sets(subject, task, job.settings.corruption)
     try:
-        scores = _discover(job, task, subject.circuit)
+        scores = _discover(job, task, circuit)
     except MethodError:  # bad options, for this model as for all
         raise
     except (Exception, SystemExit) as error:
         write_failure(log, described, error)
         path.unlink(missing_ok=True)  # of other code
         return replace(_failure(job, error_text(error), log), fresh=True)
-    write_graph_file(result_file(scores, subject, task, described, plan.resolution), path)
+    file = result_file(scores, subject, task, described, plan.resolution, circuit)
+    write_graph_file(file, path)
     log.unlink(missing_ok=True)
     return Result(
         job.settings.name,
@@ -164,7 +167,7 @@ def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
         job.seed,
         described,
         scores,
-        subject.circuit,
+        circuit,
         fresh=True,
         stale=stale,
     )

@@ -1,3 +1,4 @@
 from .curves import score_curve as score_curve
 from .scores import Score as Score, Scores as Scores, score as score, score_views as score_views
+from .set_scores import set_scores as set_scores
 from .stored import read_scores as read_scores

@@ -19,6 +19,7 @@ from knowncircuits.evaluation.scoring.ranking import (
     average_precision,
     precision_at,
 )
+from knowncircuits.evaluation.scoring.set_scores import OF_SETS, set_scores
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 from knowncircuits.graph import Graph, check_edge_vector
 
@@ -89,10 +90,14 @@ class Score:
     n_true: int
     resolution: float  # scores that this share of the largest does not tell apart were ties
     chosen: Chosen | None = None  # where the method has a threshold
+    # Where the circuit says which sets of edges are enough; see `set_scores`.
+    economy: float | None = None
+    best_match: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
+        """The fields by name; without those of sets where these are not known."""
+        fields = asdict(self)
+        return {k: v for k, v in fields.items() if k not in OF_SETS or v is not None}
 
 
 @takes(scores=Scores, circuit=Circuit)
@@ -126,6 +131,9 @@ def score(
     seen, threshold = view_circuit(circuit, view), scores.threshold
     found = score_rankings(seen, scores.ranks(resolution))
     values: dict[str, Any] = {name: found[name].item() for name in (*AREAS, *OF_VIEW)}
+    if view == "edge":
+        of_sets = set_scores(circuit, scores.ranks(resolution))
+        values |= {name: value.item() for name, value in of_sets.items()}
     defined: dict[str, Any] = {n: None if np.isnan(value) else value for n, value in values.items()}
     chosen = None
     if threshold is not None:

@@ -6,6 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
+from knowncircuits.cases.choices import Direction
+from knowncircuits.cases.pairs import CORRUPTIONS
 from knowncircuits.evaluation import choices
 from knowncircuits.evaluation.faithfulness.construction import CONSTRUCTIONS
 from knowncircuits.evaluation.figures.pictures import FIGURES
@@ -26,6 +28,7 @@ from knowncircuits.models.training.objectives import OBJECTIVES
         (choices.FigureFormat, [ending.removeprefix(".") for ending in FIGURES]),
         (ObjectiveName, OBJECTIVES),
         (BoardFormat, FORMATS),
+        (Direction, [name for name in CORRUPTIONS if "off" in name]),
     ],
 )
 def test_every_choice_is_in_its_registry(chosen: Any, registry: Any) -> None:

@@ -78,6 +78,26 @@ def test_exact_equals_patching_the_hooked_module_edge_by_edge(
     assert scores.forward_passes == 2 * task.n_pairs + live
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_exact_denoises_from_the_corrupted_run(metric: str) -> None:
+    """By hooks: the corrupted run with one edge that reads what its source writes on the clean."""
+    task = random_task(metric)
+    assert isinstance(task.model, Transformer)
+    hooked, pairs = to_hooked(task.model), torch.arange(task.n_pairs)
+    lost = task.measure(task.corrupted_run.logits, pairs).mean().item()
+    wanted = []
+    for edge in range(task.graph.n_edges):
+        mask = torch.zeros(task.n_pairs, task.graph.n_edges, dtype=torch.float64)
+        mask[:, edge] = 1
+        logits = run_patched(hooked, task.corrupted, task.clean_run.outputs, mask).logits
+        wanted.append(lost - task.measure(logits, pairs).mean().item())
+    scores = discover("exact", task, denoise=True, batch_size=17)
+    assert np.allclose(scores.values, wanted, atol=1e-12)
+    assert not np.allclose(scores.values, discover("exact", task).values, atol=1e-3)
+    with pytest.raises(MethodError, match="the ablation resample to denoise, got zero"):
+        discover("exact", random_task(metric, ablation="zero"), denoise=True)
+
+
 @pytest.mark.parametrize("ablation", ["resample", "mean", "zero"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_eap_equals_gradients_taken_through_hooks(metric: str, ablation: Ablation) -> None:

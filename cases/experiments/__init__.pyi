@@ -1,0 +1,2 @@
+from .experiment import Experiment as Experiment
+from .registry import EXPERIMENTS as EXPERIMENTS, hard_cases as hard_cases

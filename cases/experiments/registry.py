@@ -1,0 +1,24 @@
+"""Every experiment by its name, and every case of the hard suite by its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.experiments.experiment import Experiment
+from knowncircuits.cases.experiments.gate_and import GATE_AND
+from knowncircuits.cases.experiments.gate_majority import GATE_MAJORITY
+from knowncircuits.cases.experiments.gate_or import GATE_OR
+from knowncircuits.cases.experiments.gate_xor import GATE_XOR
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment for experiment in (GATE_OR, GATE_AND, GATE_XOR, GATE_MAJORITY)
+}
+
+
+@cache
+def hard_cases() -> Mapping[str, Case]:
+    """The cases of all levels, experiment by experiment."""
+    cases = (case for each in EXPERIMENTS.values() for case in each.cases.values())
+    return {case.name: case for case in cases}

@@ -1,0 +1,2 @@
+from .enumeration import MAX_EDGES as MAX_EDGES, set_truth as set_truth
+from .known import known_sets as known_sets

@@ -1,0 +1,50 @@
+"""Which tasks have truth under sets: those of cases whose pairs have a direction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.registry import load_case
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.evaluation.task import Task
+from knowncircuits.evaluation.truth.enumeration import MAX_EDGES, set_truth
+from knowncircuits.models.trained import Trained
+from knowncircuits.names import Edge, Node
+from knowncircuits.sets import SetTruth
+
+
+def known_sets(subject: Compiled | Trained, task: Task, pairs: str) -> Circuit:
+    """The model's circuit, with the truth under sets on a task's pairs where that is known.
+
+    It is for cases that name a property of their inputs, and circuits that are not too large to
+    enumerate. A trained model's is that of the compiled one, under the names that its own edges
+    have: its certificate says that it follows it under sets, too.
+    """
+    compiled = subject if isinstance(subject, Compiled) else subject.compiled
+    case, circuit = compiled.case, compiled.circuit
+    if not isinstance(case, Case) or case.contrast is None:
+        return subject.circuit
+    if (circuit.labels == Label.IN).sum() > MAX_EDGES:
+        return subject.circuit
+    inputs = (x.cpu().numpy().tobytes() for x in (task.clean, task.corrupted))
+    sets = _enumerated(case.name, *inputs, tuple(task.clean.shape), pairs)
+    if isinstance(subject, Trained):
+        nodes = subject.correspondence.nodes
+        sets = sets.renamed(lambda edge: Edge(edge).placed(nodes), lambda node: nodes[Node(node)])
+    return replace(subject.circuit, sets=sets)
+
+
+@lru_cache(maxsize=64)
+def _enumerated(
+    name: str, clean: bytes, corrupted: bytes, shape: tuple[int, ...], pairs: str
+) -> SetTruth:
+    """Of a case's compiled model, in float64 whatever the task's model has."""
+    compiled = load_case(name).compile()
+    ids = [np.frombuffer(x, dtype=np.int64).reshape(shape).copy() for x in (clean, corrupted)]
+    return set_truth(compiled, torch.from_numpy(ids[0]), torch.from_numpy(ids[1]), pairs)

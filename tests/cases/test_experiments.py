@@ -1,0 +1,104 @@
+"""The hard suite: levels are cases, pairs have a direction, gates are what they say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import knowncircuits as kc
+from knowncircuits.cases import CASES, Pairs, check_case, draw_pairs
+from knowncircuits.cases.experiments import EXPERIMENTS, hard_cases
+from knowncircuits.cases.experiments.gates import FAN_INS, LETTERS
+from knowncircuits.cases.sampling import in_split
+from knowncircuits.errors import TaskError, UnknownNameError
+from knowncircuits.evaluation import make_task
+
+GATES: dict[str, Callable[[int, int], bool]] = {  # of how many are on, of how many
+    "gate_or": lambda on, of: on > 0,
+    "gate_and": lambda on, of: on == of,
+    "gate_xor": lambda on, of: on % 2 == 1,
+    "gate_majority": lambda on, of: on > of / 2,
+}
+
+
+def test_levels_are_cases_of_a_suite_of_their_own() -> None:
+    names = kc.list_cases("hard")
+    assert names == list(hard_cases())
+    assert not set(names) & set(kc.list_cases())
+    assert kc.list_cases("hard", family="gate_or") == [f"gate_or_{n}" for n in FAN_INS]
+    for name, experiment in EXPERIMENTS.items():
+        assert experiment.name == name
+        for level, case in experiment.cases.items():
+            assert (case.name, case.family) == (f"{name}_{level}", name)
+            assert kc.load_case(case.name) is case
+    with pytest.raises(UnknownNameError, match="gate_or_5"):
+        kc.load_case("gate_or_6")
+    with pytest.raises(UnknownNameError, match="family"):
+        kc.list_cases(family="gate_or")
+
+
+@pytest.mark.parametrize("name", list(hard_cases()))
+def test_data_of_hard_cases_can_be_trusted(name: str) -> None:
+    assert not check_case(hard_cases()[name], n=300).problems
+
+
+@pytest.mark.parametrize("n_flags", FAN_INS)
+@pytest.mark.parametrize("name", GATES)
+def test_gates_are_what_they_say(name: str, n_flags: int) -> None:
+    case = kc.load_case(f"{name}_{n_flags}")
+    flags = list(itertools.product((False, True), repeat=n_flags))
+    inputs = [
+        [letter.upper() if on else "y" for letter, on in zip(LETTERS, row, strict=False)]
+        + ["x"] * (case.max_len - n_flags)
+        for row in flags
+    ]
+    wanted = [[GATES[name](sum(row), n_flags)] * case.max_len for row in flags]
+    assert case.interpret(inputs) == wanted
+    compiled = case.compile()
+    assert compiled.decode(compiled.model(compiled.encode(inputs))) == wanted
+    into = [e for e in compiled.circuit.edges() if e.destination == "m1"]
+    assert len(into) == n_flags  # each flag has an edge of its own
+
+
+def has_all(pairs: np.ndarray, n_flags: int) -> np.ndarray:
+    """By letters, whether each input has every flag; and none."""
+    there = (pairs[:, :, None] % len(LETTERS) == np.arange(n_flags)).any(1)
+    return np.stack([there.all(1), ~there.any(1)])
+
+
+@pytest.mark.parametrize("split", [None, "train", "test"])
+@pytest.mark.parametrize("n_flags", FAN_INS)
+def test_directed_pairs_have_a_property_and_lack_it(n_flags: int, split: str | None) -> None:
+    case = kc.load_case(f"gate_majority_{n_flags}")
+    on_off = draw_pairs(case, 50, 3, "on-off", split=split)
+    assert has_all(on_off.clean, n_flags)[0].all()
+    assert has_all(on_off.corrupted, n_flags)[1].all()
+    assert (on_off.n_replaced == n_flags).all()  # all other tokens are the same
+    for codes in (on_off.clean, on_off.corrupted):
+        assert in_split(codes, len(case.vocab), split).all()
+    off_on = draw_pairs(case, 50, 3, "off-on", split=split)
+    assert np.array_equal(off_on.clean, on_off.corrupted)
+    assert np.array_equal(off_on.corrupted, on_off.clean)
+    assert not np.array_equal(draw_pairs(case, 50, 4, "on-off", split=split).clean, on_off.clean)
+
+
+def test_a_task_has_a_direction() -> None:
+    compiled = kc.load_case("gate_or_2").compile()
+    pairs: Pairs = draw_pairs(kc.load_case("gate_or_2"), 20, 5, "on-off", split="test")
+    for task in (
+        make_task(compiled, 20, 5, direction="on-off", split="test"),
+        make_task(compiled, 20, 5, corruption="on-off", split="test"),
+    ):
+        assert np.array_equal(task.clean[:, 1:] - 1, pairs.clean)
+        assert np.array_equal(task.corrupted[:, 1:] - 1, pairs.corrupted)
+    with pytest.raises(TaskError, match="a direction or a corruption"):
+        make_task(compiled, 5, corruption="minimal", direction="on-off")
+    with pytest.raises(UnknownNameError, match="on-off"):
+        make_task(compiled, 5, corruption="onoff")
+    for name in ("fraction_of_x", "histogram"):
+        assert CASES[name].contrast is None
+        with pytest.raises(TaskError, match=f"names a property for off-on pairs.*'{name}'"):
+            make_task(kc.load_case(name).compile(), 5, direction="off-on")
