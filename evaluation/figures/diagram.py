@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from knowncircuits.evaluation.figures import theme as look
-from knowncircuits.evaluation.figures.kinds import MISSED, SIGNS, STYLES, Ribbon, paint
+from knowncircuits.evaluation.figures.kinds import MEMBERS, MISSED, SIGNS, STYLES, Ribbon, paint
 from knowncircuits.evaluation.figures.ribbons import Layout, Sizes, arrange
 from knowncircuits.graph import Graph
 from knowncircuits.names import Node
@@ -110,7 +110,7 @@ def _draw_ribbon(ribbon: Ribbon, layout: Layout, frame: Frame, theme: str) -> go
     else:
         across = [*(b - half for b in across), *(b + half for b in across[::-1])]
         along = [*along, *along[::-1]]
-    score = "" if ribbon.kind == "member" else f"score {ribbon.value:.4g}"
+    score = "" if ribbon.kind in MEMBERS else f"score {ribbon.value:.4g}"
     return go.Scatter(
         **frame.points(along, across),
         **drawn,
@@ -210,7 +210,7 @@ def _add_layers(
 
 def _add_legend(figure: go.Figure, ribbons: Sequence[Ribbon], theme: str) -> None:
     """What colours and patterns mean, with how many edges there are of each."""
-    signs = [r.value < 0 for r in ribbons if r.kind not in ("missed", "member")]
+    signs = [r.value < 0 for r in ribbons if r.kind not in ("missed", *MEMBERS)]
     for negative, word in ((False, "positive"), (True, "negative")):
         if negative in signs:
             colour = SIGNS[theme][int(negative)]

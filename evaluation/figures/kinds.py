@@ -11,7 +11,8 @@ from knowncircuits.names import Edge
 SIGNS = {"default": ("#2468b0", "#c23b3b"), "colourblind": ("#0072B2", "#D55E00")}
 MISSED = "#666666"
 
-Kind = Literal["score", "member", "true", "false", "undetermined", "missed"]
+Kind = Literal["score", "member", "company", "true", "false", "undetermined", "missed"]
+MEMBERS: tuple[Kind, ...] = ("member", "company")  # of a circuit, which have no score
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Style:
 STYLES: dict[Kind, Style] = {
     "score": Style("", ""),
     "member": Style("", "in the circuit"),
+    "company": Style("in company", "in the circuit, only with others", "", "7px,3px", 0.35),
     "true": Style("true positive", "true positive: in the circuit"),
     "false": Style("false positive", "false positive: outside the circuit", "/", "7px,3px", 0.12),
     "undetermined": Style(

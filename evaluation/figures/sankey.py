@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,8 @@ def circuit_sankey(
     """Draw the highest edges as ribbons: wide by |score|, blue if it is positive, red if negative.
 
     Nodes stand in columns by layer. Against a true circuit, true positives are plain, false ones
-    hatched, undetermined edges dotted, and missed edges empty with a dashed outline. Hovering names
+    hatched, undetermined edges dotted, and missed edges empty with a dashed outline. Of a circuit
+    whose truth under sets is known, edges in company are pale with a dashed outline. Hovering names
     an edge with its value, or a node with its sums. Equal arguments give equal figures.
 
     Args:
@@ -80,8 +82,10 @@ def circuit_sankey(
     if truth is not None and truth.graph != graph:
         raise GraphError(f"expected a truth of {graph.summary()}, got {truth.graph.summary()}")
     scored = isinstance(shown, Scores | np.ndarray)
+    company = () if scored else _company(circuit_of(shown))
     chosen = _choose(ranking, values, threshold, n_edges, default=N_EDGES if scored else None)
     ribbons = _ribbons(graph, values, chosen, truth, "score" if scored else "member")
+    ribbons = [replace(r, kind="company") if r.edge in company else r for r in ribbons]
     title = title or name
     small = _summary(graph, values, ranking, chosen, threshold, truth)
     if not ribbons:
@@ -102,6 +106,11 @@ def shown_edges(
     chosen = _choose(ranking, values, threshold, n_edges, default=default)
     order = np.argsort(-ranking[:, 0], kind="stable")
     return [(graph.edges[i], float(values[i, 0])) for i in order if chosen[i, 0]]
+
+
+def _company(circuit: Circuit) -> tuple[str, ...]:
+    """The edges that matter only together with others, where it is known which."""
+    return circuit.sets.company if circuit.sets else ()
 
 
 def _read(

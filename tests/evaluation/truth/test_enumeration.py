@@ -16,6 +16,7 @@ import knowncircuits as kc
 from knowncircuits.compiler import Compiled
 from knowncircuits.errors import ResultError, TaskError
 from knowncircuits.evaluation.figures.drawing import circuit_figure, circuit_text
+from knowncircuits.evaluation.figures.sankey import circuit_sankey
 from knowncircuits.evaluation.scoring import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.evaluation.truth import known_sets, set_truth
@@ -215,3 +216,11 @@ def test_sets_are_shown() -> None:
     dashes = [trace.line.dash for trace in circuit_figure(circuit).data]
     assert dashes.count("dash") == 4
     assert "dash" not in [trace.line.dash for trace in circuit_figure(compiled.circuit).data]
+
+
+def test_ribbons_in_company_are_dashed() -> None:
+    compiled, _, found = subject("gate_or_2", "on-off")
+    circuit = replace(compiled.circuit, sets=found)
+    figures = [circuit_sankey(shown) for shown in (circuit, compiled.circuit)]
+    texts = [figure.to_json() for figure in figures]
+    assert [text.count("only with others") for text in texts] == [len(found.company), 0]
