@@ -36,14 +36,14 @@ PATHS += ["/proc/none/a", "/dev/full/a", "a.png", "a.gif", "folder.json", "~", "
 FOLDERS = ["results", "model", "submissions", "scores", "site", "new", "results/eap", "empty"]
 FILES = ["scores.json", "circuit.json", "new.json", "new.html", "new.csv", "new.md", "fields.json"]
 REAL = {  # by the parameter's name
-    "case": ["fraction_of_x", "histogram", "identity", "fraction_of_x"],
+    "case": ["fraction_of_x", "histogram", "identity", "gate_or_2"],
     "method": ["eap", "exact", "random", "truth", "own:good", "own:bad", "raises:f", "leaves:f"],
-    "suite": ["structural", "degenerate", "all", "interpbench"],
+    "suite": ["structural", "degenerate", "all", "interpbench", "hard"],
     "variant": ["seed0", "seed1", "shuffled", "all"],
     "family": ["counting", "brackets"],
     "scales": ["1", "0,1", "0,0.5,2"],
     "ablation": ["resample", "mean", "zero"],
-    "corruption": ["resample", "minimal", "variable:is_x"],
+    "corruption": ["resample", "minimal", "variable:is_x", "on-off"],
     "option": ["steps=2", "steps=1e3", "batch_size=8", "batch_size=NaN", "thresholds=0.1,1"],
     "tokens": ["x", "a", "b"],
     "subject": ["scores.json", "circuit.json", "histogram"],
