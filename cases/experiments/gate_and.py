@@ -1,8 +1,9 @@
 """An AND of flags: are edges found that are needed together?
 
 The mirror image of an OR: where clean inputs have no flag on and corrupted ones have all, no edge
-into the MLP matters alone, since one flag is not enough for the other answer. Where clean inputs
-have all flags on, each edge matters alone, and noising is perfect.
+of a flag matters alone, since one flag is not enough for the other answer. Where clean inputs have
+all flags on, each edge matters alone and noising (`exact`) is perfect; denoising then finds only
+the edges that all flags share.
 """
 
 from __future__ import annotations

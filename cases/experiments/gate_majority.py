@@ -1,8 +1,8 @@
 """A majority of flags: are edges found that matter in groups only?
 
-With three flags and more, switching one changes nothing in either direction: half of them must go.
-Noising and denoising both miss every edge into the MLP. Pruning finds one of the groups that are
-enough. With two flags it is an AND.
+With three flags and more, switching one changes nothing where all are on: half of them must go.
+Noising and denoising (`exact`) both miss the edges of every flag. Pruning (`acdc`) finds one of the
+groups that are enough. With two flags it is an AND.
 """
 
 from __future__ import annotations

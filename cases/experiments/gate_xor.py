@@ -1,9 +1,9 @@
 """An XOR of flags: are edges found whose effects undo each other?
 
-Each edge matters alone, but with an even number of flags all of them together change nothing: a
-circuit of no edge at all is then sufficient, so that what prunes by the answer (`acdc`, `edge-sp`)
-may remove everything, and the edge behind the gate, which carries no difference, is found by no
-single patch. Sums of effects, as gradients take them, cancel.
+The edges of each flag matter alone, but with an even number of flags all of them together change
+nothing, and no edge is needed: what prunes by the answer (`acdc`) removes all, single patches miss
+the edges that all flags share (`exact`), and gradients are 0 at both inputs. With an odd number
+any one flag is enough.
 """
 
 from __future__ import annotations

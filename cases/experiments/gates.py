@@ -3,6 +3,10 @@
 A flag is whether a letter, small or capital, is anywhere in the input: a head of its own looks for
 it, with certainty, and one MLP joins all flags, so each comes in along an edge of its own. In
 directed pairs all flags are on in one input and off in the other; all other tokens are the same.
+
+A head that is certain hands no gradient to its keys: `eap` finds no edge in front of the heads,
+whatever the gate, and of those behind them what the MLP's units happen to let through. Between the
+two inputs heads hesitate: `eap-ig-inputs` takes gradients there, and finds nearly all edges.
 """
 
 from __future__ import annotations
