@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from knowncircuits.cases import CASES, list_cases
+from knowncircuits.cases.experiments import hard_cases
 from knowncircuits.cli import app, main
 from knowncircuits.models.zoo import VARIANTS, list_models, shipped
 
@@ -132,7 +133,7 @@ def test_score_prints_a_table_and_writes_files(
         (["realism", "fraction_of_x", "--scales", "foo"], "expected finite scales like 0,0.5,1"),
         (
             ["show", "qqqqqqq"],
-            f"unknown case 'qqqqqqq'; none of the {len(CASES)} known is close, the",
+            f"none of the {len(CASES) + len(hard_cases())} known is close, the nearest are",
         ),
         (["score", "eap", "--seed", "-1"], "--seed"),
         (["score", "eap", "--seed", str(2**32)], "--seed"),
