@@ -8,14 +8,13 @@ whenever a model is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
-from torch import Tensor
 
 from knowncircuits.architecture import TransformerConfig, from_document
 from knowncircuits.cases.case import Case
@@ -31,7 +30,7 @@ from knowncircuits.files.writing import whole_folder, write_bytes, write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
 from knowncircuits.models.certificates.placed import Placed
-from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, weight_shapes
+from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, transformer_of
 from knowncircuits.transformer import Transformer
 
 # TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
@@ -137,7 +136,7 @@ def load_trained(folder: str | Path, *, certified: bool = True) -> Trained:
     try:
         description = read_description(folder / CONFIG)
         compiled = load_case(description.case).compile(dtype=TRAINED_DTYPE)
-        model = _model(description.transformer, read_safetensors(folder / WEIGHTS))
+        model = transformer_of(description.transformer, read_safetensors(folder / WEIGHTS))
         correspondence = Correspondence(compiled.circuit, model.graph, description.placement)
         placed = Placed(model.requires_grad_(False), compiled, correspondence)
     except (GraphError, ModelError, ResultError) as error:
@@ -171,35 +170,6 @@ def read_description(path: Path) -> FolderConfig:
     except ModelError as error:  # sizes that no transformer has
         raise ResultError(f"{path}: {error}") from error
     return description
-
-
-def _model(config: TransformerConfig, weights: Mapping[str, Tensor]) -> Transformer:
-    """A transformer of these weights, whose shapes are compared before there is one.
-
-    Raises ModelError for weights of another shape, of several types, or that are not finite.
-    """
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    expected = weight_shapes(config)
-    if shapes != expected:
-        wrong = [n for n in {**expected, **shapes} if shapes.get(n) != expected.get(n)]
-        raise ModelError(
-            f"expected {wrong[0]} of shape {_shape(expected.get(wrong[0]))}, got "
-            f"{_shape(shapes.get(wrong[0]))}"
-        )
-    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
-        raise ModelError(f"expected finite weights, got NaN or infinity in {broken[0]}")
-    types = {tensor.dtype for tensor in weights.values()}
-    if len(types) > 1 or not all(dtype.is_floating_point for dtype in types):
-        raise ModelError(
-            f"expected weights of one floating-point type, got {sorted(map(str, types))}"
-        )
-    model = Transformer(config, dtype=types.pop())
-    model.load_state_dict(dict(weights))
-    return model
-
-
-def _shape(shape: Sequence[int] | None) -> str:
-    return "none" if shape is None else str(list(shape))
 
 
 def _check_identity(certificate: Certificate, found: Mapping[str, str], folder: Path) -> None:

@@ -34,6 +34,7 @@ ROOMS = (
     "models.interop",
     "models.certificates",
     "models.trained",
+    "models.wired",
     "models.training",
     "models.zoo",
     "evaluation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -56,3 +57,37 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         got = " ".join(str(error).split())[:200]
         raise ResultError(f"{path}: expected {what}, got {got or type(error).__name__}") from error
+
+
+def transformer_of(
+    config: TransformerConfig, weights: Mapping[str, Tensor], hidden: Sequence[int] | None = None
+) -> Transformer:
+    """A transformer of these weights, whose shapes are compared before there is one.
+
+    Raises ModelError for weights of another shape, of several types, or that are not finite, and
+    for numbers of hidden units that its layers do not have.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    expected = weight_shapes(config)
+    if shapes != expected:
+        wrong = [n for n in {**expected, **shapes} if shapes.get(n) != expected.get(n)]
+        raise ModelError(
+            f"expected {wrong[0]} of shape {_shape(expected.get(wrong[0]))}, got "
+            f"{_shape(shapes.get(wrong[0]))}"
+        )
+    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise ModelError(f"expected finite weights, got NaN or infinity in {broken[0]}")
+    types = {tensor.dtype for tensor in weights.values()}
+    if len(types) > 1 or not all(dtype.is_floating_point for dtype in types):
+        raise ModelError(
+            f"expected weights of one floating-point type, got {sorted(map(str, types))}"
+        )
+    if hidden is not None and not all(0 <= used <= config.d_mlp for used in hidden):
+        raise ModelError(f"expected hidden of 0 to {config.d_mlp} units, got {list(hidden)}")
+    model = Transformer(config, hidden=hidden, dtype=types.pop())
+    model.load_state_dict(dict(weights))
+    return model
+
+
+def _shape(shape: Sequence[int] | None) -> str:
+    return "none" if shape is None else str(list(shape))

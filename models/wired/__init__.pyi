@@ -1,0 +1,12 @@
+from .bases import rotate as rotate
+from .copies import split as split
+from .dimensions import squeeze as squeeze
+from .enumeration import distance as distance, edge_effects as edge_effects
+from .hosts import host as host
+from .recipes import TRANSFORMATIONS as TRANSFORMATIONS, wire as wire
+from .sharpness import sharpen as sharpen
+from .stored import load_wired as load_wired, save_wired as save_wired
+from .streams import directions as directions
+from .strengths import scale as scale
+from .units import move as move
+from .wired import Step as Step, Wired as Wired

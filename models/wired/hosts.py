@@ -1,0 +1,168 @@
+"""`host`: a model set into a larger one, whose other nodes are busy and change no answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from knowncircuits.correspondence import Correspondence
+from knowncircuits.errors import ModelError
+from knowncircuits.graph import Graph
+from knowncircuits.models.wired.bases import Seed
+from knowncircuits.models.wired.enumeration import SEED
+from knowncircuits.models.wired.sizes import set_into
+from knowncircuits.models.wired.transformation import transformation
+from knowncircuits.models.wired.wired import Wired
+from knowncircuits.names import Edge, Node
+from knowncircuits.transformer import Transformer
+
+KINDS = ("head", "mlp")
+INPUTS = 64  # on which busy nodes are brought to the circuit's size
+CARRIED = 2  # dimensions of a head in which it carries busy things beside its own
+Size = Annotated[int, Field(ge=1)]
+
+
+@transformation()
+def host(
+    wired: Wired,
+    layers: Size,
+    heads: Size,
+    width: Size = 16,
+    units: Size = 16,
+    seed: Seed = 0,
+    shuffle: bool = True,
+    passengers: bool = True,
+) -> Wired:
+    """Set the model into a larger one, in which every other head and MLP computes something.
+
+    Busy nodes have random weights. They read the whole residual stream, the circuit's variables
+    too, and write into `width` dimensions of their own, as much as the median node of the circuit
+    writes. What is there is read by other busy nodes, or by none. Busy nodes of an earlier host are
+    left out.
+
+    Labels: the circuit's edges as they were, at their new places; all others out. The model
+    answers as before under every set of edges, to rounding.
+
+    Args:
+        wired: the model.
+        layers: how many there are to be, its own among them.
+        heads: in each layer, the same.
+        width: dimensions of the residual stream for busy nodes.
+        units: hidden units of each busy MLP.
+        seed: of the weights and the places.
+        shuffle: put the circuit at random heads and layers, in an order that it allows.
+        passengers: let the circuit's nodes, too, read everything and write it, changed, where busy
+            nodes write: values of a head in dimensions beside its own, an MLP in further hidden
+            units. Then a path of weights leads from every edge on.
+
+    Raises:
+        ModelError: for fewer layers or heads than the model has, or too large a model.
+        GraphError: where a shuffled circuit finds no places.
+    """
+    old = wired.model.config
+    if layers < old.n_layers or heads < old.n_heads:
+        raise ModelError(
+            f"expected at least {old.n_layers} layers and {old.n_heads} heads, got {layers} and "
+            f"{heads}"
+        )
+    graph, circuit = Graph(layers, heads), wired.circuit
+    shuffled = Correspondence.shuffled(circuit, graph, seed) if shuffle else None
+    places = (shuffled or Correspondence.same_names(circuit, graph)).nodes
+    images = {str(Edge(edge).placed(places)): of for edge, of in wired.images.items()}
+    varying = {"embed", *(places[node] for node in wired.varying & set(places))}
+    for node in graph.sources:
+        if node.kind in KINDS and (passengers or node not in places.values()):
+            varying.add(str(node))
+    guest = _Guest(wired, places, passengers)
+    model = guest.set_into(layers, heads, width, units)
+    with torch.no_grad():
+        guest.fill(model, seed)
+        guest.even(model)
+    return replace(wired, model=model, images=images, varying=frozenset(varying))
+
+
+@dataclass(frozen=True)
+class _Guest:
+    """A model with its places in a larger one; what it has there of its own comes first."""
+
+    wired: Wired
+    places: Mapping[str, str]
+    passengers: bool
+
+    @cached_property
+    def own_units(self) -> dict[int, int]:
+        """The hidden units of each layer there that are the circuit's."""
+        mlps = [(Node(n), Node(place)) for n, place in self.places.items() if Node(n).kind == "mlp"]
+        return {place.layer: self.wired.model.hidden[node.layer] for node, place in mlps}
+
+    def set_into(self, layers: int, heads: int, width: int, units: int) -> Transformer:
+        """The circuit in a larger model whose other weights are zero."""
+        old, own = self.wired.model.config, self.own_units
+        busy = [units if self.passengers or layer not in own else 0 for layer in range(layers)]
+        config = replace(
+            old,
+            n_layers=layers,
+            n_heads=heads,
+            d_model=old.d_model + width,
+            d_head=old.d_head + CARRIED * self.passengers,
+        )
+        hidden = [own.get(layer, 0) + more for layer, more in enumerate(busy)]
+        return set_into(self.wired.model, config, self.places, hidden)
+
+    def fill(self, model: Transformer, seed: int) -> None:
+        """Random weights for busy nodes, and for passengers in what the circuit's do not use."""
+        c, old = model.config, self.wired.model.config
+        rng = torch.Generator(device="cpu").manual_seed(seed)
+
+        def draw(weights: Tensor, fan_in: int = 1) -> None:
+            drawn = torch.randn(weights.shape, generator=rng, dtype=torch.float64, device="cpu")
+            weights.copy_(drawn / math.sqrt(fan_in))
+
+        inside = set(self.places.values())
+        for layer, head in product(range(c.n_layers), range(c.n_heads)):
+            start = old.d_head if Node.of_head(layer, head) in inside else 0
+            if start == 0:
+                draw(model.W_QKV[layer, :2, head], c.d_model)
+            draw(model.W_QKV[layer, 2, head, :, start:], c.d_model)
+            draw(model.W_O[layer, head, start:, old.d_model :])
+        for layer, used in enumerate(model.hidden):
+            units = slice(self.own_units.get(layer, 0), used)
+            draw(model.W_in[layer, :, units], c.d_model)
+            draw(model.W_out[layer, units, old.d_model :])
+
+    def even(self, model: Transformer) -> None:
+        """Scale what every node writes in the new dimensions to the circuit's size, in order."""
+        ids = self.wired.compiled.draw(INPUTS, SEED)
+        spread, start = _spread_of_circuit(self.wired), self.wired.model.config.d_model
+        for layer, kind in product(range(model.config.n_layers), KINDS):
+            outputs = model.run(ids).outputs[..., start:]
+            for i, node in enumerate(model.graph.sources):
+                if node.kind == kind and node.layer == layer:
+                    weights = model.W_O[layer, node.head] if kind == "head" else model.W_out[layer]
+                    found = spread_of(outputs[:, i])
+                    weights[:, start:] *= spread / found if found else 1.0
+
+
+def _spread_of_circuit(wired: Wired) -> float:
+    """The median over its heads and MLPs; 1 where it has none that varies."""
+    model = wired.model
+    outputs = model.run(wired.compiled.draw(INPUTS, SEED)).outputs
+    places = {node: i for i, node in enumerate(model.graph.sources)}
+    nodes = [node for node in wired.circuit.inside_nodes if node.kind in KINDS]
+    found = [spread_of(outputs[:, places[node]]) for node in nodes]
+    return float(np.median(found)) if any(found) else 1.0
+
+
+def spread_of(outputs: Float[Tensor, "input pos d_model"]) -> float:
+    """How much a node writes: the root of its total variance over inputs and positions."""
+    return float(outputs[:, 1:].flatten(0, 1).var(0).sum().sqrt())

@@ -1,0 +1,111 @@
+"""A wired model: a compiled one after exact transformations, each of which says what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.registry import load_case
+from knowncircuits.checks.arguments import takes
+from knowncircuits.circuit import Circuit, Label
+from knowncircuits.compiler.compiled import Compiled
+from knowncircuits.names import Edge
+from knowncircuits.rasp.values import Value
+from knowncircuits.transformer import Transformer
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from knowncircuits.models.interop.hooked import HookedTwin
+
+
+@dataclass(frozen=True)
+class Step:
+    """A transformation with its parameters: with them it can be made again."""
+
+    transformation: str
+    parameters: Mapping[str, Any]
+    found: Mapping[str, float] = field(default_factory=dict)  # measured of what came of it
+
+
+@dataclass(frozen=True, eq=False)
+class Wired:
+    """A compiled model that was transformed, and which compiled edges its own edges stand for.
+
+    Several edges may stand for one, as those of copies of a head do, and one for several. Where a
+    transformation is exact, the model answers under any set E of edges as the compiled one does
+    under the images of E, if of the edges that share an image E has all or none.
+    """
+
+    model: Transformer
+    compiled: Compiled
+    # Edge: the compiled edges that it stands for; none where it reads nothing but constants.
+    images: Mapping[str, tuple[str, ...]]
+    varying: frozenset[str]  # nodes that write something that differs between inputs
+    recipe: tuple[Step, ...] = ()
+
+    @classmethod
+    @takes(compiled=Compiled)
+    def of(cls, compiled: Compiled) -> Wired:
+        """The compiled model as it is."""
+        images = {str(edge): (str(edge),) for edge in compiled.circuit.carries}
+        varying = {str(v.node) for v in compiled.variables.values() if v.varies}
+        return cls(compiled.model, compiled, images, frozenset(varying))
+
+    @cached_property
+    def circuit(self) -> Circuit:
+        """In: an edge that stands for one that is in. Undetermined: for others; nothing varies.
+
+        All other edges are out: nothing that differs between inputs goes along them to an answer.
+        """
+        graph, high = self.model.graph, self.compiled.circuit
+        varies = np.array([node in self.varying for node in graph.sources])
+        found = np.where(varies[graph.source_of_edge], Label.OUT, Label.UNDETERMINED)
+        labels = found.astype(np.int8)
+        carries = {}
+        for edge, images in self.images.items():
+            inside = any(high.label(image) == Label.IN for image in images)
+            inside = inside and Edge(edge).source in self.varying
+            labels[graph.index(edge)] = Label.IN if inside else Label.UNDETERMINED
+            if images:
+                carried = (variable for image in images for variable in high.carries[image])
+                carries[edge] = tuple(dict.fromkeys(carried))
+        return Circuit(graph, labels, carries)
+
+    @property
+    def case(self) -> Case:
+        """The case that it computes."""
+        return load_case(self.compiled.name)
+
+    def __call__(self, tokens: Sequence[Value]) -> list[Value]:
+        """The model's answer for one input, decoded as the compiled model's is.
+
+        Raises InputError for tokens that the model has no ids for and for inputs that the program
+        is not meant for.
+        """
+        if self.compiled.case.meant is not None:
+            self.compiled.case.meant.check([tokens])
+        return self.compiled.decode(self.model(self.compiled.encode([tokens])))[0]
+
+    def to_transformer_lens(self) -> TransformerBridge:
+        """A native TransformerLens bridge; see `knowncircuits.models.interop.bridge`."""
+        from knowncircuits.models.interop.bridge import to_transformer_lens
+
+        return to_transformer_lens(self.model)
+
+    def to_hooked(self) -> HookedTwin:
+        """A module with HookedTransformer's hooks; see `knowncircuits.models.interop.hooked`."""
+        from knowncircuits.models.interop.hooked import to_hooked
+
+        return to_hooked(self.model)
+
+
+def renamed(edge: str, old: str, new: str) -> str:
+    """The edge with one of its ends another node."""
+    parts = Edge(edge)
+    return str(parts.placed({**{str(node): str(node) for node in parts.ends}, old: new}))
