@@ -22,6 +22,7 @@ from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
 from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.trained import Trained
+from knowncircuits.models.wired.wired import Wired
 from knowncircuits.primitive import Patchable, Run
 from knowncircuits.transformer import Transformer
 
@@ -156,9 +157,9 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-@takes(subject=Compiled | Trained)
+@takes(subject=Compiled | Trained | Wired)
 def make_task(
-    subject: Compiled | Trained,
+    subject: Compiled | Trained | Wired,
     n_pairs: int = 100,
     seed: int = 0,
     metric: str | None = None,
@@ -171,7 +172,7 @@ def make_task(
     """Draw pairs of clean and corrupted inputs for a model.
 
     Args:
-        subject: a compiled or a trained model, with its vocabulary and its case.
+        subject: a compiled, a trained or a wired model, with its vocabulary and its case.
         n_pairs: how many pairs.
         seed: of the inputs; equal seeds give equal tasks.
         metric: of `knowncircuits.evaluation.metrics`: `kl`, `l2`, `logit_diff`, `prob_diff` or

@@ -23,6 +23,7 @@ _MODEL = {
     "Compiled": "compiled.model",
     "Task": "task.model",
     "Trained": "trained.model",
+    "Wired": "wired.model",
 }
 WAYS: Mapping[str, Mapping[str, str]] = {
     "Case": {"str": "load_case(name)", "Trained": "trained.case", "Compiled": "compiled.case"},
@@ -31,11 +32,13 @@ WAYS: Mapping[str, Mapping[str, str]] = {
         "Compiled": "compiled.circuit",
         "GraphFile": "file.circuit()",
         "Trained": "trained.circuit",
+        "Wired": "wired.circuit",
     },
     "Compiled": {
         "Case": "case.compile()",
         "SOp": "compile_program(program, vocabulary)",
         "Trained": "trained.compiled",
+        "Wired": "wired.compiled",
         "str": "load_case(name).compile()",
     },
     "Correspondence": {"Trained": "trained.correspondence"},
@@ -58,6 +61,7 @@ WAYS: Mapping[str, Mapping[str, str]] = {
         "Task": "task.graph",
         "Trained": "trained.circuit.graph",
         "Transformer": "model.graph",
+        "Wired": "wired.circuit.graph",
     },
     "GraphFile": {"Scores": "graph_file(scores.graph, scores=scores.values)"},
     "Placed": {"Trained": "trained.placed"},
@@ -79,7 +83,13 @@ WAYS: Mapping[str, Mapping[str, str]] = {
         "Case": "make_task(load_model(case.name))",
         "Compiled": "make_task(compiled)",
         "Trained": "make_task(trained)",
+        "Wired": "make_task(wired)",
         "str": "make_task(load_model(name))",
+    },
+    "Wired": {
+        "Case": "Wired.of(case.compile())",
+        "Compiled": "Wired.of(compiled)",
+        "Path": "load_wired(folder)",
     },
     "Trained": {
         "Case": "load_model(case.name)",

@@ -22,6 +22,7 @@ from knowncircuits.cli import (
     strata,
     submitting,
     training,
+    wiring,
 )
 from knowncircuits.cli.ending import run_command
 
@@ -43,6 +44,7 @@ for command in (
     cases.run,
     training.train,
     training.certify,
+    wiring.wire,
     effects.effects,
     effects.realism,
     submitting.submit,

@@ -24,18 +24,22 @@ from knowncircuits.cli.layout import (
 from knowncircuits.cli.options import (
     CaseArgument,
     FormatOption,
+    ModelOption,
     pairs_option,
     seed_option,
     to_path,
 )
 from knowncircuits.cli.printing import Output
+from knowncircuits.cli.wiring import load_wired_of, recipe_text
 from knowncircuits.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from knowncircuits.circuit import Circuit
     from knowncircuits.compiler.compiled import Compiled
-    from knowncircuits.sets import SetTruth
+    from knowncircuits.models.trained import Trained
+    from knowncircuits.models.wired.wired import Wired
 
 
 @grouped
@@ -75,23 +79,26 @@ def show(
             help="Write the circuit: .json (EAP-IG's format), .html, .svg, .png or .pdf.",
         ),
     ] = None,
+    model: ModelOption = None,
 ) -> None:
-    """Show a case's program, its compiled model and its circuit."""
+    """Show a case's program and its compiled model's circuit, or that of a model in a folder."""
     from knowncircuits.cases.difficulty import stored_difficulties
     from knowncircuits.cases.registry import load_case
     from knowncircuits.evaluation.figures.drawing import circuit_text, save_circuit
     from knowncircuits.evaluation.figures.pictures import FIGURES, check_targets
+    from knowncircuits.evaluation.runs.results import COMPILED
+    from knowncircuits.evaluation.runs.subjects import load_subject
+    from knowncircuits.models.wired.wired import Wired
     from knowncircuits.rasp.text import program_text
 
     chosen = load_case(case)
     check_targets([save] if save else [], (".json", *FIGURES))
-    compiled = chosen.compile()
-    circuit = compiled.circuit
+    shown = load_subject(chosen.name, model or COMPILED)
+    config, circuit = shown.model.config, shown.circuit
     if direction:
-        circuit = replace(circuit, sets=_sets(compiled, direction, pairs, seed))
+        circuit = _with_sets(shown, direction, pairs, seed)
     if save is not None:
-        save_circuit(circuit, save, title=chosen.name, d_model=compiled.model.config.d_model)
-    config = compiled.model.config
+        save_circuit(circuit, save, title=chosen.name, d_model=config.d_model)
     example = chosen.sample(1, seed=0)[0]
     answer = chosen.interpret([example])[0]
     print(f"{chosen.name}: {chosen.description}\n")
@@ -101,8 +108,10 @@ def show(
         f"{config.n_layers} layers, {config.n_heads} heads, d_model {config.d_model}, "
         f"{'causal' if config.causal else 'bidirectional'} attention\n"
     )
+    if isinstance(shown, Wired):
+        print(f"{recipe_text(shown)}\n")
     print(circuit_text(circuit))
-    difficulty = stored_difficulties().get(chosen.name)  # of the hard suite none is stored
+    difficulty = None if model else stored_difficulties().get(chosen.name)  # hard ones: none
     untold = difficulty.undetected if difficulty else {}
     if untold:
         print("\nread, but no interchange can tell:")
@@ -115,9 +124,10 @@ def show(
 def run(
     case: CaseArgument,
     tokens: Annotated[list[str] | None, typer.Argument(help="The input, token by token.")] = None,
+    model: ModelOption = None,
     form: FormatOption = "table",
 ) -> None:
-    """Run a case's program and its compiled model on one input, side by side."""
+    """Run a case's program and its compiled model, or a wired one, on one input, side by side."""
     import pandas as pd
 
     from knowncircuits.cases.registry import load_case
@@ -131,19 +141,26 @@ def run(
         )
     values = [by_text[token] for token in tokens or ()]
     wanted = chosen.interpret([values])[0]
-    got = chosen.compile()(values)
-    names = ("token", "program", "compiled model")
+    got = (load_wired_of(chosen.name, model) if model else chosen.compile())(values)
+    names = ("token", "program", "wired model" if model else "compiled model")
     rows = [dict(zip(names, row, strict=True)) for row in zip(values, wanted, got, strict=True)]
     table = Table([_value(name) for name in names], rows)
     Output(form).show(table, data=pd.DataFrame(rows, columns=names))
 
 
-def _sets(compiled: Compiled, direction: Direction, pairs: int, seed: int) -> SetTruth:
+def _with_sets(
+    shown: Compiled | Trained | Wired, direction: Direction, pairs: int, seed: int
+) -> Circuit:
+    from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.evaluation.task import make_task
     from knowncircuits.evaluation.truth.enumeration import set_truth
+    from knowncircuits.evaluation.truth.known import known_sets
 
-    task = make_task(compiled, pairs, seed, direction=direction)
-    return set_truth(compiled, task.clean, task.corrupted, direction)
+    task = make_task(shown, pairs, seed, direction=direction)
+    if isinstance(shown, Compiled):
+        sets = set_truth(shown, task.clean, task.corrupted, direction)
+        return replace(shown.circuit, sets=sets)
+    return known_sets(shown, task, direction)
 
 
 def _value(name: str) -> Column:

@@ -73,7 +73,8 @@ CompiledOption = Annotated[
     bool, typer.Option("--compiled", help="The compiled model, not a trained one.")
 ]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", parser=to_path, help="Your own trained model: its folder.")
+    Path | None,
+    typer.Option("--model", parser=to_path, help="Your own model, trained or wired: a folder."),
 ]
 JobsOption = Annotated[
     int, typer.Option("--jobs", "-j", min=1, max=MAX_JOBS, help="Models at a time, a thread each.")

@@ -156,10 +156,11 @@ def _shipped(
 
 
 def _own(folder: Path, cases: Sequence[str] | None) -> tuple[str, Subject]:
-    """A model of one's own, with a word of warning where it is not certified."""
+    """A model of one's own, with a word of warning where it is trained and not certified."""
     from knowncircuits.evaluation.runs.subjects import own_subject
+    from knowncircuits.models.trained import Trained
 
-    trained = own_subject(folder, cases)
-    if trained.certificate is None or not trained.certificate.passed:
+    model = own_subject(folder, cases)
+    if isinstance(model, Trained) and not (model.certificate and model.certificate.passed):
         print(f"not certified: {folder}; truth is what it was trained for", file=sys.stderr)
-    return trained.compiled.name, folder
+    return model.compiled.name, folder

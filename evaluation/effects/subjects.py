@@ -17,12 +17,13 @@ from knowncircuits.errors import InputError, ModelError, TaskError
 from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
+from knowncircuits.models.wired.wired import Wired
 from knowncircuits.primitive import Patchable, Run
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.transformer import Transformer
 
-Model = Compiled | Trained | InterpBenchModel | Patchable
+Model = Compiled | Trained | Wired | InterpBenchModel | Patchable
 Inputs = Int[Tensor, "input pos"] | Sequence[Sequence[Value]]
 
 ROUNDING = 1e-5  # an answer so near to the border of another has not changed
@@ -86,14 +87,16 @@ class Subject:
     model: Patchable
     circuit: Circuit | None
     compiled: Compiled | None  # whose outputs are the labels; without it, the model's own are
+    as_compiled: bool = False  # it has no answer where no logit is high
 
     @classmethod
     def of(cls, model: Model) -> Subject:
         """Any model of the project; raises ModelError for anything else."""
         if isinstance(model, Compiled):
-            return cls(model.name, model.model, model.circuit, model)
-        if isinstance(model, Trained):
-            return cls(model.compiled.name, model.model, model.circuit, model.compiled)
+            return cls(model.name, model.model, model.circuit, model, as_compiled=True)
+        if isinstance(model, Trained | Wired):
+            name, wired = model.compiled.name, isinstance(model, Wired)
+            return cls(name, model.model, model.circuit, model.compiled, as_compiled=wired)
         if isinstance(model, InterpBenchModel):
             if model.case is None:
                 return cls("model", model.model, model.circuit, None)
@@ -101,7 +104,7 @@ class Subject:
         if isinstance(model, Patchable):
             return cls("model", model, None, None)
         raise ModelError(
-            "expected a compiled model, a trained one, one of InterpBench's, or one with the "
+            "expected a compiled, trained or wired model, one of InterpBench's, or one with the "
             f"primitive `run`, got {type(model).__name__}{advice(model, 'Compiled', 'Trained')}"
         )
 
@@ -148,7 +151,7 @@ class Subject:
             values.to(ids.device),
             defined.to(ids.device),
             atol,
-            may_be_none=compiled is not None and self.model is compiled.model,
+            may_be_none=self.as_compiled,
             exact=compiled is not None,
         )
 

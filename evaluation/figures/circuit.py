@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.models.trained import Trained
+    from knowncircuits.models.wired.wired import Wired
 
 LEAST = 0.005  # effects from which on an edge is drawn
 NUMBERED = 10  # edges up to which each has its effect beside it
@@ -22,7 +23,7 @@ THIN, THICK = 1.0, 5.0  # pixels, for no effect and for 1
 
 
 def circuit_effects_figure(
-    circuit: Circuit | Compiled | Trained,
+    circuit: Circuit | Compiled | Trained | Wired,
     frame: pd.DataFrame,
     *,
     ablation: str | None = None,

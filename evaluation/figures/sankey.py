@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.models.trained import Trained
+    from knowncircuits.models.wired.wired import Wired
 
 N_EDGES = 30  # that are drawn where nothing else is asked for
 THICKEST, MISSED = 24.0, 5.0  # pixels
@@ -41,7 +42,7 @@ KINDS: dict[Label, Kind] = {
 
 @takes(truth=Circuit | None, graph=Graph | None)
 def circuit_sankey(
-    shown: Scores | Circuit | Compiled | Trained | EdgeScores,
+    shown: Scores | Circuit | Compiled | Trained | Wired | EdgeScores,
     truth: Circuit | None = None,
     *,
     graph: Graph | None = None,
@@ -95,7 +96,7 @@ def circuit_sankey(
 
 
 def shown_edges(
-    shown: Scores | Circuit | Compiled | Trained,
+    shown: Scores | Circuit | Compiled | Trained | Wired,
     *,
     threshold: float | None = None,
     n_edges: int | None = None,
@@ -114,7 +115,7 @@ def _company(circuit: Circuit) -> tuple[str, ...]:
 
 
 def _read(
-    shown: Scores | Circuit | Compiled | Trained | np.ndarray, graph: Graph | None
+    shown: Scores | Circuit | Compiled | Trained | Wired | np.ndarray, graph: Graph | None
 ) -> tuple[Graph, Values, Values, str]:
     """The graph, its values [edge, pos], what they rank by, and what to call them."""
     if isinstance(shown, Scores):

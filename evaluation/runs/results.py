@@ -24,6 +24,7 @@ from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
 from knowncircuits.files.reading import first_problem
 from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.trained import Trained
+from knowncircuits.models.wired.wired import Wired
 from knowncircuits.models.zoo.variants import VARIANTS
 
 COMPILED = "compiled"
@@ -66,7 +67,7 @@ class Result:
 
 def result_file(
     scores: Scores,
-    subject: Compiled | Trained,
+    subject: Compiled | Trained | Wired,
     task: Task,
     settings: Mapping[str, Any],
     resolution: float = RESOLUTION,

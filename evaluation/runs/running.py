@@ -20,13 +20,14 @@ from knowncircuits.evaluation.runs.failures import Failure, error_text, read_fai
 from knowncircuits.evaluation.runs.provenance import code_hash
 from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
 from knowncircuits.evaluation.runs.settings import Settings
-from knowncircuits.evaluation.runs.subjects import Subject, load_subject, own_name
+from knowncircuits.evaluation.runs.subjects import Subject, load_own, load_subject, own_name
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.evaluation.truth.known import known_sets
 from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
-from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.trained import Trained
+from knowncircuits.models.wired.wired import Wired
 from knowncircuits.transformer import weights_hash
 from knowncircuits.work.processes import KilledError, run_jobs
 from knowncircuits.work.progress import part
@@ -48,7 +49,7 @@ class Job:
         """What the model is called among those of its case; see `own_name`."""
         if isinstance(self.subject, str):
             return self.subject
-        return own_name(self.subject, load_trained(self.subject))
+        return own_name(self.subject, load_own(self.subject))
 
     def path(self, folder: Path) -> Path:
         """The result file: `folder/LABEL/CASE/VARIANT/SEED.json`."""
@@ -183,7 +184,7 @@ def _set_aside() -> None:
     gc.freeze()
 
 
-def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any]:
+def _describe(job: Job, subject: Compiled | Trained | Wired, code: str) -> dict[str, Any]:
     """All that a result follows from."""
     shipped = isinstance(job.subject, str) and job.subject != COMPILED
     return {
@@ -199,7 +200,7 @@ def _describe(job: Job, subject: Compiled | Trained, code: str) -> dict[str, Any
     }
 
 
-def _make_task(subject: Compiled | Trained, job: Job) -> Task:
+def _make_task(subject: Compiled | Trained | Wired, job: Job) -> Task:
     given = job.settings
     return make_task(
         subject,

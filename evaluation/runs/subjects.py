@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from knowncircuits.cases.registry import load_case
 from knowncircuits.compiler.compiled import Compiled
@@ -14,36 +15,48 @@ from knowncircuits.errors import InputError, ResultError
 from knowncircuits.evaluation.runs.results import COMPILED
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.wired.stored import is_wired, load_wired
+from knowncircuits.models.wired.wired import Wired
 from knowncircuits.models.zoo.shelf import load_model, shipped
 from knowncircuits.transformer import weights_hash
 
-# A case's model: `compiled`, a variant of the shipped ones, or the folder of a trained one.
+# A case's model: `compiled`, a variant of the shipped ones, or the folder of one's own.
 Subject = str | Path
 
 
-def load_subject(case: str, subject: Subject, zoo: ZooVersion = DEFAULT_ZOO) -> Compiled | Trained:
+def load_subject(
+    case: str, subject: Subject, zoo: ZooVersion = DEFAULT_ZOO
+) -> Compiled | Trained | Wired:
     """The model of a case that a run is about; the zoo is that of a shipped one.
 
     Raises:
         UnknownNameError: for an unknown case or variant.
         ModelError: if no such model of the case is shipped.
-        ResultError: for a folder that holds no trained model, or another case's.
+        ResultError: for a folder that holds no trained or wired model, or another case's.
     """
     if isinstance(subject, str):
         return load_case(case).compile() if subject == COMPILED else load_model(case, subject, zoo)
-    trained = load_trained(subject)
-    if trained.compiled.name != case:
-        raise ResultError(f"{subject}: expected a model of {case}, got {trained.compiled.name}")
-    return trained
+    model = load_own(subject)
+    if model.compiled.name != case:
+        raise ResultError(f"{subject}: expected a model of {case}, got {model.compiled.name}")
+    return model
 
 
-def own_name(folder: Path, trained: Trained) -> str:
+def load_own(folder: Path) -> Trained | Wired:
+    """The trained or wired model in a folder; raises ResultError for any other folder."""
+    return load_wired(folder) if is_wired(folder) else load_trained(folder)
+
+
+def own_name(folder: Path, model: Trained | Wired) -> str:
     """What a model of the user's own is called: `own-FOLDER-HASH`, for each model another name.
 
     The hash is of its weights, sizes and placement, so that it is a model's and not a folder's.
     """
-    placement = dict(trained.correspondence.nodes)
-    parts = weights_hash(trained.model), trained.model.config.document(), placement
+    if isinstance(model, Wired):
+        placement: dict[str, Any] = dict(model.images)
+    else:
+        placement = dict(model.correspondence.nodes)
+    parts = weights_hash(model.model), model.model.config.document(), placement
     digest = sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     name = re.sub(r"[^\w.+-]+", "-", folder.resolve().name)[:40]
     return f"own-{name}-{digest[:8]}"
@@ -66,15 +79,15 @@ def shipped_subjects(
     return there
 
 
-def own_subject(folder: Path, cases: Sequence[str] | None = None) -> Trained:
+def own_subject(folder: Path, cases: Sequence[str] | None = None) -> Trained | Wired:
     """A model of the user's own; its case is the only one that may be named.
 
     Raises:
         InputError: where others are.
-        ResultError: for a folder that holds no trained model.
+        ResultError: for a folder that holds no trained or wired model.
     """
-    trained = load_trained(folder)
-    name = trained.compiled.name
+    model = load_own(folder)
+    name = model.compiled.name
     if cases and set(cases) != {name}:
         raise InputError(f"expected no case but {name}, got {', '.join(cases)}")
-    return trained
+    return model

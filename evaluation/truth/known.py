@@ -15,23 +15,30 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.evaluation.task import Task
 from knowncircuits.evaluation.truth.enumeration import MAX_EDGES, set_truth
 from knowncircuits.models.trained import Trained
+from knowncircuits.models.wired.wired import Wired
 from knowncircuits.names import Edge, Node
 from knowncircuits.sets import SetTruth
 
 
-def known_sets(subject: Compiled | Trained, task: Task, pairs: str) -> Circuit:
+def known_sets(subject: Compiled | Trained | Wired, task: Task, pairs: str) -> Circuit:
     """The model's circuit, with the truth under sets on a task's pairs where that is known.
 
     It is for cases that name a property of their inputs, and circuits that are not too large to
     enumerate. A trained model's is that of the compiled one, under the names that its own edges
-    have: its certificate says that it follows it under sets, too.
+    have: its certificate says that it follows it under sets, too. A wired model's is enumerated on
+    the wired model itself, without gates.
     """
     compiled = subject if isinstance(subject, Compiled) else subject.compiled
+    if isinstance(subject, Wired):
+        compiled = replace(compiled, model=subject.model, circuit=subject.circuit)
     case, circuit = compiled.case, compiled.circuit
     if not isinstance(case, Case) or case.contrast is None:
         return subject.circuit
     if (circuit.labels == Label.IN).sum() > MAX_EDGES:
         return subject.circuit
+    if isinstance(subject, Wired):
+        sets = set_truth(compiled, task.clean, task.corrupted, pairs)
+        return replace(circuit, sets=replace(sets, gates=()))  # nodes may write busy things beside
     inputs = (x.cpu().numpy().tobytes() for x in (task.clean, task.corrupted))
     sets = _enumerated(case.name, *inputs, tuple(task.clean.shape), pairs)
     if isinstance(subject, Trained):

@@ -25,6 +25,7 @@ PLAIN = 1e-3  # an effect that needs no company
 
 # A row for each pair: the edges that read the other input.
 EdgeSets = Bool[np.ndarray, "pair edge"]
+ImageSets = Bool[np.ndarray, "pair image"]
 Logits = Float[Tensor, "pair pos d_vocab_out"]
 
 
@@ -45,7 +46,7 @@ class Interchanges:
 
     def under(self, sets: EdgeSets) -> Logits:
         """The logits of each pair under its set of edges."""
-        mask = torch.from_numpy(sets).to(self.model.device)
+        mask = torch.from_numpy(sets).to(self.model.device, self.model.dtype)
         with torch.no_grad():
             return self.model.run(self.clean, self.alternative, mask).logits
 
@@ -101,7 +102,7 @@ def distance(wired: Wired, n_pairs: int = PAIRS, seed: int = SEED) -> float:
     return _largest(mine - theirs)
 
 
-def random_sets(wired: Wired, n_pairs: int, seed: int) -> tuple[EdgeSets, EdgeSets]:
+def random_sets(wired: Wired, n_pairs: int, seed: int) -> tuple[EdgeSets, ImageSets]:
     """Sets of edges and their images, closed as `Wired` says, of random density; the first empty.
 
     Of edges that stand for none any may be in them.

@@ -33,7 +33,7 @@ class Transformation(Generic[P]):
         self.name = change.__name__
         update_wrapper(self, change)
         self._signature = inspect.signature(change)
-        hints = get_type_hints(change)
+        hints = get_type_hints(change, include_extras=True)
         _, *parameters = self._signature.parameters.values()
         fields: dict[str, Any] = {
             p.name: (hints[p.name], ... if p.default is p.empty else p.default) for p in parameters

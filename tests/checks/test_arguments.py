@@ -53,6 +53,7 @@ pytestmark = pytest.mark.usefixtures("no_shape_checks")
 CASE = kc.load_case("fraction_of_x")
 TRAINED = kc.load_model("fraction_of_x", zoo=1)
 COMPILED = TRAINED.compiled
+WIRED = kc.Wired.of(COMPILED)
 TASK = kc.make_task(TRAINED, n_pairs=2)
 CIRCUIT = TRAINED.circuit
 SCORES = kc.discover("shortness", TASK)
@@ -60,6 +61,7 @@ NEIGHBOURS: dict[str, Any] = {
     "case": CASE,
     "compiled": COMPILED,
     "trained": TRAINED,
+    "wired": WIRED,
     "task": TASK,
     "circuit": CIRCUIT,
     "graph": TASK.graph,
@@ -169,8 +171,8 @@ def test_no_other_error(function: str, tmp_path: Path, monkeypatch: pytest.Monke
         (
             lambda: kc.make_task(CASE),  # type: ignore[arg-type]
             (
-                "expected subject to be Compiled or Trained, got Case; "
-                "pass case.compile() or load_model(case.name)"
+                "expected subject to be Compiled or Trained or Wired, got Case; "
+                "pass case.compile() or load_model(case.name) or Wired.of(case.compile())"
             ),
         ),
         (

@@ -109,6 +109,16 @@ def test_score_prints_a_table_and_writes_files(
         (["train", "histogram", "--device", "abacus"], "expected device cpu"),
         (["train", "balanced_parentheses", "--layers", "2"], "an impossible placement"),
         (["certify", "file"], "expected the folder of a trained model"),
+        (["wire", "fraction_of_x", "", "-o", "out"], "expected a transformation like 'rotate"),
+        (["wire", "fraction_of_x", "bend", "-o", "out"], "unknown transformation 'bend'"),
+        (["wire", "fraction_of_x", "rotate 1", "-o", "out"], "an option like batch_size=64"),
+        (
+            ["wire", "fraction_of_x", "rotate seed=x", "-o", "out"],
+            "expected parameters of rotate (seed), got seed",
+        ),
+        (["wire", "fraction_of_x", "squeeze d_model=3", "-o", "out"], "expected answers to stay"),
+        (["wire", "fraction_of_x", "rotate", "-o", "file/out"], "cannot write"),
+        (["show", "histogram", "--model", "none"], "expected the folder of a trained model"),
         (["effects", "histogramm"], "unknown case 'histogramm'; did you mean histogram"),
         (
             ["effects", "fraction_of_x", "--zoo", "1", "--save", "a.gif"],
