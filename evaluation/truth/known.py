@@ -42,9 +42,14 @@ def known_sets(subject: Compiled | Trained | Wired, task: Task, pairs: str) -> C
     inputs = (x.cpu().numpy().tobytes() for x in (task.clean, task.corrupted))
     sets = _enumerated(case.name, *inputs, tuple(task.clean.shape), pairs)
     if isinstance(subject, Trained):
-        nodes = subject.correspondence.nodes
-        sets = sets.renamed(lambda edge: Edge(edge).placed(nodes), lambda node: nodes[Node(node)])
+        sets = of_trained(sets, subject)
     return replace(subject.circuit, sets=sets)
+
+
+def of_trained(sets: SetTruth, trained: Trained) -> SetTruth:
+    """What holds of a compiled model, under the names that a trained one's edges have."""
+    nodes = trained.correspondence.nodes
+    return sets.renamed(lambda edge: Edge(edge).placed(nodes), lambda node: nodes[Node(node)])
 
 
 @lru_cache(maxsize=64)

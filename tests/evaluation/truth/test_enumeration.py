@@ -20,6 +20,7 @@ from knowncircuits.evaluation.figures.sankey import circuit_sankey
 from knowncircuits.evaluation.scoring import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.evaluation.truth import known_sets, set_truth
+from knowncircuits.evaluation.truth.known import of_trained
 from knowncircuits.exchange import graph_file, parse_graph, read_graph_file, write_graph_file
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.sets import SetTruth
@@ -173,6 +174,16 @@ def test_only_tasks_with_a_direction_know_their_sets() -> None:
     assert known_sets(compiled, task, "on-off").sets == found
     other = kc.load_case("fraction_of_x").compile()
     assert known_sets(other, make_task(other, 4), "resample").sets is None
+
+
+def test_a_trained_model_has_them_under_its_own_names() -> None:
+    trained = kc.load_model("type_boundary", "shuffled", zoo=1)
+    task = make_task(trained.compiled, N_PAIRS)
+    found = set_truth(trained.compiled, task.clean, task.corrupted)
+    own = of_trained(found, trained)
+    assert {*own.alone, *own.company, *own.idle} == set(trained.circuit.edges())
+    assert own.minimal != found.minimal  # its circuit lies elsewhere
+    assert [len(edges) for edges in own.minimal] == [len(edges) for edges in found.minimal]
 
 
 def test_files_keep_sets(tmp_path: Path) -> None:
