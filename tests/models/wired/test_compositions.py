@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knowncircuits.cases import load_case
@@ -23,6 +23,7 @@ from knowncircuits.models.wired import (
     wire,
 )
 from knowncircuits.models.wired.wired import Step
+from parts import examples
 
 EXACT = 1e-8  # of a few transformations after each other
 
@@ -73,6 +74,7 @@ def wirings(draw: st.DrawFn) -> Wired:
     return wired
 
 
+@settings(max_examples=examples(40))
 @given(wirings())
 def test_labels_stay_as_stated(wired: Wired) -> None:
     assert distance(wired, n_pairs=100) < EXACT
@@ -83,6 +85,7 @@ def test_labels_stay_as_stated(wired: Wired) -> None:
     assert set(map(str, compiled.edges())) <= stood_for
 
 
+@settings(max_examples=examples(40))
 @given(wirings())
 def test_a_model_is_read_as_it_was_and_made_again_by_its_recipe(wired: Wired) -> None:
     with TemporaryDirectory() as folder:

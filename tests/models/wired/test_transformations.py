@@ -35,6 +35,7 @@ from knowncircuits.models.wired.enumeration import Interchanges
 from knowncircuits.models.wired.hosts import spread_of
 from knowncircuits.models.wired.sharpness import steps
 from knowncircuits.names import Node
+from parts import some_long
 
 NAMES = ("histogram", "fraction_of_x", "equals_token_two_back")
 HEADS = {"histogram": "a0.h0", "fraction_of_x": "a1.h0", "equals_token_two_back": "a0.h0"}
@@ -63,7 +64,7 @@ def check_labels(wired: Wired) -> None:
     assert moved < EXACT
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 def test_a_compiled_model_as_it_is(name: str) -> None:
     wired = plain(name)
     assert wired.circuit == wired.compiled.circuit
@@ -84,7 +85,7 @@ def test_a_compiled_model_as_it_is(name: str) -> None:
         lambda w, head: move(w, "m0", "m0"),
     ],
 )
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 def test_a_trivial_transformation_is_bit_equal(
     name: str, change: Callable[[Wired, str], Wired]
 ) -> None:
@@ -96,7 +97,7 @@ def test_a_trivial_transformation_is_bit_equal(
     assert (logits(after) - logits(wired)).abs().max() < EXACT
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 def test_the_identity_is_bit_equal(name: str) -> None:
     model = plain(name).model
     same = rotated(model, Bases.identity(model))
@@ -104,7 +105,7 @@ def test_the_identity_is_bit_equal(name: str) -> None:
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 def test_rotated_models_are_dense_and_the_same(name: str) -> None:
     before = plain(name)
     after = rotate(before, seed=1)
@@ -138,7 +139,7 @@ def test_what_the_basis_gives_away_is_gone_and_what_weights_give_away_is_not() -
     assert aps[2] < 0.4  # of three edges the one into logits is found
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 def test_scale(name: str) -> None:
     wired = rotate(plain(name), seed=1)
     for where in ("m0->logits", "a1.h0->logits", "embed->m0"):
@@ -232,7 +233,7 @@ def test_softened_attention_leaks() -> None:
     check_labels(sharpen(wired, "a1.h0", 0.05))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 def test_squeeze_is_exact_down_to_as_many_dimensions_as_directions(name: str) -> None:
     wired = rotate(plain(name), seed=1)
     n = directions(wired.model)
@@ -246,7 +247,7 @@ def test_squeeze_is_exact_down_to_as_many_dimensions_as_directions(name: str) ->
         squeeze(wired, n // 2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some_long(NAMES, NAMES[2]))
 @pytest.mark.parametrize("passengers", [False, True])
 def test_a_host_is_busy_and_changes_nothing(name: str, passengers: bool) -> None:
     wired = plain(name)
