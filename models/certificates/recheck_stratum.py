@@ -24,6 +24,7 @@ from knowncircuits.models.certificates.sets import (
     StratumSets,
     bystanders,
     in_company,
+    rest_of,
 )
 from knowncircuits.models.certificates.stratum import measure_stratum
 from knowncircuits.models.certificates.twins import Rows, Twins
@@ -102,6 +103,10 @@ def _compare(
         REST: [rest] * len(pairs.base),
         RANDOM_REST: _names(placed, drawn.rest),
         ONE_OF_REST: _names(placed, drawn.one),
+        **{
+            name: _names(placed, rows) * len(pairs.base)
+            for name, rows in rest_of(placed.circuit).items()
+        },
     }
     found = {name: twins.changes(rows) for name, rows in sets.items()}
     for edge in rest.intersection(edges):

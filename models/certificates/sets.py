@@ -73,6 +73,19 @@ def bystanders(circuit: Circuit) -> Bool[np.ndarray, " edge"]:
     return found
 
 
+def rest_of(circuit: Circuit) -> Group:
+    """For each source its edges of the rest, where there are any.
+
+    What single edges change, all of the rest together may cancel.
+    """
+    rest, sources = circuit.labels != Label.IN, circuit.graph.source_of_edge
+    sets = {
+        f"{REST} of {source}": (rest & (sources == place))[None]
+        for place, source in enumerate(circuit.graph.sources)
+    }
+    return {name: rows for name, rows in sets.items() if rows.any()}
+
+
 def in_company(edge: str) -> str:
     """The name of the set of one inside edge and all bystanders."""
     return f"{edge} with bystanders"

@@ -25,6 +25,7 @@ from knowncircuits.models.certificates.sets import (
     RANDOM_REST,
     REST,
     in_company,
+    rest_of,
 )
 
 
@@ -96,7 +97,7 @@ def _wrong_names(found: Measured, circuit: Circuit, *, balanced: bool) -> Iterat
     inside = [*circuit.edges()]
     rest = set(circuit.graph.edges) - set(inside)
     sets = [RANDOM_INSIDE] * bool(inside) + [INSIDE_AND_BYSTANDERS] * bool(inside and rest)
-    own = [REST, RANDOM_REST, ONE_OF_REST] if rest else []
+    own = [REST, RANDOM_REST, ONE_OF_REST, *rest_of(circuit)] if rest else []
     own += [INSIDE_AND_BYSTANDERS, *map(in_company, inside)] if rest and inside else []
     measured = [name for name in found.own if name not in rest]  # edges without effect are left out
     for what, names, got in (

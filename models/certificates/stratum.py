@@ -1,9 +1,10 @@
 """A model measured on one stratum of inputs: inside edges followed, the rest without effect.
 
 Every edge of the rest could be run alone on every pair. Most change nothing, so it is run alone
-only on pairs on which a set that holds it changes the model's answers: all of the rest at once, or
-a random part of it. Of a number a move by half the tolerance will do: two edges of a set can all
-but cancel what each does alone. The sampler's pairs, on which each is run alone, are beside this.
+only on pairs on which a set that holds it changes the model's answers: all of the rest at once, the
+rest of one source, or a random part. Of a number a move by half the tolerance will do: two edges of
+a set can all but cancel what each does alone. The sampler's pairs, on which each is run alone, are
+beside this.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from knowncircuits.models.certificates.sets import (
     StratumSets,
     bystanders,
     in_company,
+    rest_of,
 )
 from knowncircuits.models.certificates.sides import (
     NONE,
@@ -61,6 +63,7 @@ def measure_stratum(
     *,
     n_company: int,
     by_answer: bool,
+    by_source: bool = True,
     atol: float,
     n_blamed: int = BLAMED,
     batch_size: int = BATCH,
@@ -74,12 +77,13 @@ def measure_stratum(
         rng: of the random sets.
         n_company: the sets of one inside edge and the rest are run on the first so many pairs.
         by_answer: whether to count accuracy for each answer of the compiled model.
+        by_source: whether to patch the rest of each source, too.
         atol: how far numbers may differ and be equal.
         n_blamed: of each set that changes too many answers, the pairs in which edges are blamed.
         batch_size: pairs at a time.
         progress: told of the pairs that are done, batch by batch.
     """
-    found = _Counts(placed, atol, by_answer, n_blamed)
+    found = _Counts(placed, atol, by_answer, by_source, n_blamed)
     sets = StratumSets.draw(placed.circuit, len(pairs.base), rng)
     with torch.no_grad():
         for start in range(0, len(pairs.base), batch_size):
@@ -104,7 +108,9 @@ def measure_stratum(
 class _Counts:
     """Counts of a stratum, batch by batch."""
 
-    def __init__(self, placed: Placed, atol: float, by_answer: bool, n_blamed: int) -> None:
+    def __init__(
+        self, placed: Placed, atol: float, by_answer: bool, by_source: bool, n_blamed: int
+    ) -> None:
         self.placed, self.atol = placed, atol
         self.by_answer, self.n_blamed = by_answer, n_blamed
         self.inside = placed.circuit.labels == Label.IN
@@ -112,6 +118,7 @@ class _Counts:
         (self.members,) = np.nonzero(self.inside)
         (self.others,) = np.nonzero(~self.inside)
         self.bystanders = bystanders(placed.circuit)
+        self.rest_of = rest_of(placed.circuit) if by_source else {}
         self.accuracy = Agreement()
         self.answers: dict[str, Agreement] = defaultdict(Agreement)
         self.edges = {self.names[i]: Agreement() for i in self.members}
@@ -174,7 +181,8 @@ class _Counts:
         """Edges that are not inside, on their own and together."""
         rest = ~self.inside[None]
         suspect = np.zeros((len(low.base), len(self.inside)), dtype=bool)
-        for name, rows in ((REST, rest), (RANDOM_REST, drawn), (ONE_OF_REST, one)):
+        drawn_sets = {REST: rest, RANDOM_REST: drawn, ONE_OF_REST: one}
+        for name, rows in (drawn_sets | self.rest_of).items():
             changed = self._change(name, low, low.edge_set(rows), low.clean, rows)
             suspect |= changed[:, None] & rows
         suspect &= low.moved

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from knowncircuits.cases import load_case, strata_of
+from knowncircuits.circuit import Label
 from knowncircuits.errors import ModelError, UnknownNameError
 from knowncircuits.evaluation.bench.planting import plant_edge
 from knowncircuits.models.certificates.blame import blame
@@ -23,9 +24,11 @@ from knowncircuits.models.certificates.pairs import n_of_stratum, stratum_pairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
 from knowncircuits.models.certificates.recheck import recheck
+from knowncircuits.models.certificates.sets import rest_of
 from knowncircuits.models.certificates.sides import Side
 from knowncircuits.models.certificates.strata_contents import wrong_strata
 from knowncircuits.models.zoo.shelf import load_model
+from knowncircuits.names import Edge
 
 
 def placed() -> Placed:
@@ -152,3 +155,14 @@ def test_the_quick_form_covers_strata() -> None:
 
     assert not quick(model)
     assert any("stratum balanced: own answers" in failure for failure in quick(leaky(0.3)))
+
+
+def test_the_rest_is_dealt_out_to_sources() -> None:
+    """Each of its edges to one: what cancels among all of them need not among one's."""
+    circuit = load_model("fraction_of_x", zoo=1).circuit
+    edges = circuit.graph.edges
+    found = [
+        (name, edges[i]) for name, rows in rest_of(circuit).items() for i in np.flatnonzero(rows[0])
+    ]
+    rest = [Edge(edge) for edge in edges if circuit.label(edge) != Label.IN]
+    assert sorted(found) == sorted((f"the rest of {edge.source}", edge) for edge in rest)
