@@ -37,7 +37,9 @@ class Measured:
     n_pairs: Annotated[int, Field(ge=1, le=MAX_PAIRS)]
     n_inputs: Annotated[int, Field(ge=1)]  # different ones
     n_beyond: Count  # pairs with an input that is no test input, where there are too few
-    n_company: Count  # the first so many pairs: those of the sets of one inside edge and bystanders
+    # The first so many pairs: those of sets of one inside edge and bystanders, and of the rest of
+    # each source.
+    n_company: Count
     accuracy: Agreement  # no edge patched
     answers: Mapping[str, Agreement]  # ... by the compiled model's answer, in the balanced stratum
     edges: Mapping[str, Agreement]  # each inside edge

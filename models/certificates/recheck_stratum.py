@@ -103,25 +103,27 @@ def _compare(
         REST: [rest] * len(pairs.base),
         RANDOM_REST: _names(placed, drawn.rest),
         ONE_OF_REST: _names(placed, drawn.one),
-        **{
-            name: _names(placed, rows) * len(pairs.base)
-            for name, rows in rest_of(placed.circuit).items()
-        },
     }
     found = {name: twins.changes(rows) for name, rows in sets.items()}
+    n = expected.n_company
+    few = Twins(placed, pairs.base[:n], pairs.source[:n], atol)
+    for name, members in rest_of(placed.circuit).items():
+        sets[name] = _names(placed, members) * n
+        found[name] = few.changes(sets[name])
     for edge in rest.intersection(edges):
         alone = twins.changes([{edge}])
         found[edge] = [
             change
-            if any(edge in rows[i] and found[name][i].moved for name, rows in sets.items())
+            if any(
+                i < len(rows) and edge in rows[i] and found[name][i].moved
+                for name, rows in sets.items()
+            )
             else Change(change.positions, pairs=1)
             for i, change in enumerate(alone)
         ]
     if inside:
         found[INSIDE_AND_BYSTANDERS] = twins.changes([row | beside for row in random])
     _compare_changes(found, expected, stratum)
-    n = expected.n_company
-    few = Twins(placed, pairs.base[:n], pairs.source[:n], atol)
     company = {in_company(edge): few.changes([{edge} | beside]) for edge in inside}
     _compare_changes(company, expected, stratum)
 

@@ -49,7 +49,7 @@ def wrong_strata(
             problems = [
                 *_wrong_number(found, certificate, name),
                 *(_wrong_pairs(found, certificate, placed.compiled, name) if again else ()),
-                *_wrong_counts(found, placed.compiled.vocabulary.max_len, name),
+                *_wrong_counts(found, placed, name),
                 *_wrong_names(found, placed.circuit, balanced=name == BALANCED),
             ]
             yield from (f"stratum {name}: {problem}" for problem in problems)
@@ -78,8 +78,9 @@ def _wrong_pairs(
         yield f"expected pairs of {expected}, got {got}"
 
 
-def _wrong_counts(found: Measured, max_len: int, name: str) -> Iterator[str]:
+def _wrong_counts(found: Measured, placed: Placed, name: str) -> Iterator[str]:
     """Counts that no measurement of so many pairs gives."""
+    max_len, sources = placed.compiled.vocabulary.max_len, rest_of(placed.circuit)
     n, length = found.n_pairs, int(name.removeprefix(LENGTH)) if name not in KINDS else max_len
     agreements = {"accuracy": found.accuracy, **found.answers, **found.edges, **found.sets}
     for what, agreement in agreements.items():
@@ -87,7 +88,7 @@ def _wrong_counts(found: Measured, max_len: int, name: str) -> Iterator[str]:
             yield f"{what}: expected counts of {n} pairs, got {agreement}"
     for what, change in found.own.items():
         few = what.endswith(in_company("")) and what != INSIDE_AND_BYSTANDERS
-        n_of = found.n_company if few else n
+        n_of = found.n_company if few or what in sources else n
         if not is_possible_change(change, n_of, length):
             yield f"own answers under {what}: expected counts of {n_of} pairs, got {change}"
 

@@ -75,7 +75,8 @@ def measure_stratum(
         placed: the models, and which low-level edge stands for which compiled one.
         pairs: the stratum's.
         rng: of the random sets.
-        n_company: the sets of one inside edge and the rest are run on the first so many pairs.
+        n_company: sets of one inside edge and the rest, and the rest of each source, are run on
+            the first so many pairs.
         by_answer: whether to count accuracy for each answer of the compiled model.
         by_source: whether to patch the rest of each source, too.
         atol: how far numbers may differ and be equal.
@@ -142,12 +143,15 @@ class _Counts:
         alone = low.edges(self.members), high.edges(self.placed.correspondence.image[self.members])
         for place, *answers in zip(self.members, *alone, strict=True):
             self.edges[self.names[place]] += self._agreement(low, high, *answers)
-        if len(self.others):
-            self._count_rest(low, drawn.rest[batch], drawn.one[batch])
         if len(self.members):
             self._count_inside(low, high, drawn.inside[batch])
-        if n_company > 0 and len(self.others):
-            self._count_company(low, alone[0], n_company)
+        if len(self.others):
+            suspect = np.zeros((len(low.base), len(self.inside)), dtype=bool)
+            if n_company > 0:
+                some = low.of_pairs(np.arange(min(n_company, len(low.base))))
+                suspect[: len(some.base)] = self._count_sources(some)
+                self._count_company(some, alone[0])
+            self._count_rest(low, drawn.rest[batch], drawn.one[batch], suspect)
 
     def _agreement(self, low: Side, high: Side, a: Answers, b: Answers) -> Agreement:
         """Of what the low-level and the compiled model answer under a set of edges."""
@@ -177,16 +181,27 @@ class _Counts:
                 agreeing_pairs=int((with_it & (right | ~here).all(-1)).sum()),
             )
 
-    def _count_rest(self, low: Side, drawn: np.ndarray, one: np.ndarray) -> None:
-        """Edges that are not inside, on their own and together."""
+    def _count_sources(self, some: Side) -> Bool[np.ndarray, "pair edge"]:
+        """The rest of each source; which edges to suspect of what moves."""
+        suspect = np.zeros((len(some.base), len(self.inside)), dtype=bool)
+        for name, rows in self.rest_of.items():
+            moved = self._change(name, some, some.edge_set(rows), some.clean, rows)
+            suspect |= moved[:, None] & rows
+        return suspect
+
+    def _count_rest(
+        self,
+        low: Side,
+        drawn: np.ndarray,
+        one: np.ndarray,
+        suspect: Bool[np.ndarray, "pair edge"],
+    ) -> None:
+        """Edges that are not inside, together, and those to suspect on their own."""
         rest = ~self.inside[None]
-        suspect = np.zeros((len(low.base), len(self.inside)), dtype=bool)
-        drawn_sets = {REST: rest, RANDOM_REST: drawn, ONE_OF_REST: one}
-        for name, rows in (drawn_sets | self.rest_of).items():
-            changed = self._change(name, low, low.edge_set(rows), low.clean, rows)
-            suspect |= changed[:, None] & rows
-        suspect &= low.moved
-        edges, pairs = np.nonzero(suspect.T)
+        for name, rows in ((REST, rest), (RANDOM_REST, drawn), (ONE_OF_REST, one)):
+            moved = self._change(name, low, low.edge_set(rows), low.clean, rows)
+            suspect = suspect | (moved[:, None] & rows)
+        edges, pairs = np.nonzero((suspect & low.moved).T)
         answers = low.edges_of_pairs(edges, pairs)
         for place in np.unique(edges):
             rows = edges == place
@@ -204,9 +219,8 @@ class _Counts:
             self.sets[INSIDE_AND_BYSTANDERS] += self._agreement(low, high, answers, compiled)
             self._change(INSIDE_AND_BYSTANDERS, low, answers, alone, rows)
 
-    def _count_company(self, low: Side, alone: AnswersOfSets, n_pairs: int) -> None:
+    def _count_company(self, some: Side, alone: AnswersOfSets) -> None:
         """Each inside edge with all bystanders, against that edge alone."""
-        some = low.of_pairs(np.arange(min(n_pairs, len(low.base))))
         for place, answers in zip(self.members, alone, strict=True):
             rows = self.bystanders[None].copy()
             rows[0, place] = True
