@@ -178,7 +178,7 @@ def _measured(placed: Placed, pairs: CertificatePairs) -> Measured:
         placed,
         pairs,
         np.random.default_rng(0),
-        n_company=len(pairs.base) // 2,
+        n_company=len(pairs.base),
         by_answer=False,
         atol=ATOL,
     )
