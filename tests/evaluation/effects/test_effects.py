@@ -555,7 +555,7 @@ def test_bad_input(bad: Bad) -> None:
 
 @pytest.mark.usefixtures("no_shape_checks")
 def test_something_that_is_no_model() -> None:
-    with pytest.raises(ModelError, match="compiled model, a trained one.*got str"):
+    with pytest.raises(ModelError, match="compiled, trained or wired model.*got str"):
         causal_effects("fraction_of_x")  # type: ignore[arg-type]
 
 
