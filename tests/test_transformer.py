@@ -116,7 +116,9 @@ class TestAgainstHooks:
             logits = run(tokens, *leaves).logits
             gradients.append(torch.autograd.grad(logits.square().sum(), leaves))
         for got, wanted in zip(*gradients, strict=True):
-            torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)
+            # Products of gated units have gradients of up to 1e12, whose sums cancel.
+            atol = max(1e-9, 1e-13 * float(wanted.abs().max()))
+            torch.testing.assert_close(got, wanted, atol=atol, rtol=1e-9)
 
 
 class TestMeaning:
