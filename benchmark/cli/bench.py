@@ -136,9 +136,8 @@ def bench_leaks(
     by copies of heads; at effects of .1% and more, which the hooked twin measures.
     """
     from knowncircuits.evaluation.bench import leaks as bench
-    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
+    zoo = variants.in_folder(folder)
     names = choose_cases(case) if case else bench.CASES[variants.version]
     models = {
         f"{name}/{variant}": zoo.load(name, variant).placed

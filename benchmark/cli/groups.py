@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from knowncircuits.models.zoo.shelf import Zoo
+
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command with an option for every field of its parameters that are dataclasses.
@@ -93,6 +95,12 @@ class VariantOptions:
     def version(self) -> ZooVersion:
         """Of the zoo that the models are of."""
         return self.zoo or DEFAULT_ZOO
+
+    def in_folder(self, folder: Path | None) -> Zoo:
+        """The models in a folder, by default the shipped ones."""
+        from knowncircuits.models.zoo.shelf import Zoo, shipped
+
+        return Zoo(folder, self.version) if folder else shipped(self.version)
 
     def chosen(self, default: str) -> list[str]:
         """Each once; raises UnknownNameError for a variant that the zoo does not have."""

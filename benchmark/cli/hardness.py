@@ -31,9 +31,8 @@ def models_hardness(
 
     from knowncircuits.evaluation.hardness.listing import describe_all, summarise
     from knowncircuits.evaluation.hardness.stored import hardness_file, read_hardness
-    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
+    zoo = variants.in_folder(folder)
     if not (cases.case or cases.suite or cases.family):
         cases = CaseOptions(suite="structural")
     chosen = zoo.among(cases.names(), variants.chosen("all"))

@@ -67,9 +67,8 @@ def models_list(
 
     from knowncircuits.evaluation.hardness.stored import read_hardness, told
     from knowncircuits.models.zoo.listing import best_attempts, describe_models
-    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
+    zoo = variants.in_folder(folder)
     names, kinds = cases.names(), variants.chosen("all")
     chosen, measured = zoo.among(names, kinds), read_hardness(zoo)
     rows = zip(chosen, describe_models(zoo, chosen), strict=True)
@@ -106,9 +105,8 @@ def models_check(
 
     from knowncircuits.models.zoo.check import PAIRS, check_model
     from knowncircuits.models.zoo.duplicates import find_duplicates
-    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
+    zoo = variants.in_folder(folder)
     chosen = zoo.among(cases.names(), variants.chosen("all"))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")

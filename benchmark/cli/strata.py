@@ -30,9 +30,8 @@ def models_strata(
     import pandas as pd
 
     from knowncircuits.models.zoo.listing import describe_answers, describe_strata
-    from knowncircuits.models.zoo.shelf import Zoo, shipped
 
-    zoo = Zoo(folder, variants.version) if folder else shipped(variants.version)
+    zoo = variants.in_folder(folder)
     chosen = zoo.among(cases.names(), variants.chosen("all"))
     rows = (describe_answers if answers else describe_strata)(zoo, chosen)
     if not rows:
