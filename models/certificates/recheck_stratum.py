@@ -22,7 +22,6 @@ from knowncircuits.models.certificates.sets import (
     RANDOM_REST,
     REST,
     StratumSets,
-    bystanders,
     in_company,
     rest_of,
 )
@@ -81,8 +80,9 @@ def _compare(
     twins = Twins(placed, pairs.base, pairs.source, atol)
     inside = [edge for edge in edges if edge in expected.edges]
     rest = set(placed.circuit.graph.edges) - set(expected.edges)
-    (beside,) = _names(placed, bystanders(placed.circuit)[None])
+    beside = _names(placed, drawn.beside)
     random = _names(placed, drawn.inside)
+    accompanied = [r | b for r, b in zip(random, beside, strict=True)]
     agreements: dict[str, tuple[Agreement, Rows]] = {
         "accuracy": (expected.accuracy, [set()]),
         **{edge: (expected.edges[edge], [{edge}]) for edge in inside},
@@ -90,10 +90,7 @@ def _compare(
     if RANDOM_INSIDE in expected.sets:
         agreements[RANDOM_INSIDE] = expected.sets[RANDOM_INSIDE], random
     if INSIDE_AND_BYSTANDERS in expected.sets:
-        agreements[INSIDE_AND_BYSTANDERS] = (
-            expected.sets[INSIDE_AND_BYSTANDERS],
-            [r | beside for r in random],
-        )
+        agreements[INSIDE_AND_BYSTANDERS] = expected.sets[INSIDE_AND_BYSTANDERS], accompanied
     for name, (agreement, rows) in agreements.items():
         if agreement != (got := twins.agreement(rows)):
             raise ModelError(f"stratum {stratum}, {name}: expected {agreement}, got {got} by hooks")
@@ -122,9 +119,9 @@ def _compare(
             for i, change in enumerate(alone)
         ]
     if inside:
-        found[INSIDE_AND_BYSTANDERS] = twins.changes([row | beside for row in random])
+        found[INSIDE_AND_BYSTANDERS] = twins.changes(accompanied)
     _compare_changes(found, expected, stratum)
-    company = {in_company(edge): few.changes([{edge} | beside]) for edge in inside}
+    company = {in_company(edge): few.changes([{edge} | b for b in beside[:n]]) for edge in inside}
     _compare_changes(company, expected, stratum)
 
 

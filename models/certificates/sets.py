@@ -87,7 +87,7 @@ def rest_of(circuit: Circuit) -> Group:
 
 
 def in_company(edge: str) -> str:
-    """The name of the set of one inside edge and all bystanders."""
+    """The name of the sets of one inside edge and bystanders."""
     return f"{edge} with bystanders"
 
 
@@ -98,10 +98,14 @@ class StratumSets:
     inside: Bool[np.ndarray, "pair edge"]  # random ones of the inside edges
     rest: Bool[np.ndarray, "pair edge"]  # random ones of the rest
     one: Bool[np.ndarray, "pair edge"]  # one of the rest, all dealt out as often as each other
+    beside: Bool[np.ndarray, "pair edge"]  # all bystanders, or in every other pair a part
 
     @classmethod
     def draw(cls, circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> StratumSets:
-        """Of random density; none where there are none to draw among."""
+        """Of random density; none where there are none to draw among.
+
+        What one bystander does beside an inside edge, another may undo: so not always all.
+        """
         inside = circuit.labels == Label.IN
         density = rng.random((2, n_pairs, 1), dtype=np.float32)
         among = np.stack([inside, ~inside])[:, None]
@@ -110,4 +114,6 @@ class StratumSets:
         if not inside.all():
             dealt = np.resize(rng.permutation(np.flatnonzero(~inside)), n_pairs)
             one[np.arange(n_pairs), dealt] = True
-        return cls(drawn[0], drawn[1], one)
+        beside = bystanders(circuit) & drawn[1]
+        beside[::2] = bystanders(circuit)
+        return cls(drawn[0], drawn[1], one, beside)

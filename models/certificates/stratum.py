@@ -38,7 +38,6 @@ from knowncircuits.models.certificates.sets import (
     RANDOM_REST,
     REST,
     StratumSets,
-    bystanders,
     in_company,
     rest_of,
 )
@@ -75,7 +74,7 @@ def measure_stratum(
         placed: the models, and which low-level edge stands for which compiled one.
         pairs: the stratum's.
         rng: of the random sets.
-        n_company: sets of one inside edge and the rest, and the rest of each source, are run on
+        n_company: sets of one inside edge and bystanders, and the rest of each source, are run on
             the first so many pairs.
         by_answer: whether to count accuracy for each answer of the compiled model.
         by_source: whether to patch the rest of each source, too.
@@ -118,7 +117,6 @@ class _Counts:
         self.names = placed.model.graph.edges
         (self.members,) = np.nonzero(self.inside)
         (self.others,) = np.nonzero(~self.inside)
-        self.bystanders = bystanders(placed.circuit)
         self.rest_of = rest_of(placed.circuit) if by_source else {}
         self.accuracy = Agreement()
         self.answers: dict[str, Agreement] = defaultdict(Agreement)
@@ -132,7 +130,7 @@ class _Counts:
     def count(
         self, pairs: CertificatePairs, batch: slice, drawn: StratumSets, n_company: int
     ) -> None:
-        """Count a batch, and sets of one inside edge and the rest on its first pairs."""
+        """Count a batch, and sets of one inside edge and bystanders on its first pairs."""
         model, compiled = self.placed.model, self.placed.compiled
         both = pairs.base[batch], pairs.source[batch]
         low = Side(model, *both, None, partial(low_answers, compiled))
@@ -144,13 +142,13 @@ class _Counts:
         for place, *answers in zip(self.members, *alone, strict=True):
             self.edges[self.names[place]] += self._agreement(low, high, *answers)
         if len(self.members):
-            self._count_inside(low, high, drawn.inside[batch])
+            self._count_inside(low, high, drawn.inside[batch], drawn.beside[batch])
         if len(self.others):
             suspect = np.zeros((len(low.base), len(self.inside)), dtype=bool)
             if n_company > 0:
                 some = low.of_pairs(np.arange(min(n_company, len(low.base))))
                 suspect[: len(some.base)] = self._count_sources(some)
-                self._count_company(some, alone[0])
+                self._count_company(some, alone[0], drawn.beside[batch][: len(some.base)])
             self._count_rest(low, drawn.rest[batch], drawn.one[batch], suspect)
 
     def _agreement(self, low: Side, high: Side, a: Answers, b: Answers) -> Agreement:
@@ -208,22 +206,22 @@ class _Counts:
             name = self.names[place]
             self.alone[name] += change_of(answers[rows], low.clean[pairs[rows]], self.atol)
 
-    def _count_inside(self, low: Side, high: Side, drawn: np.ndarray) -> None:
-        """Random inside edges, alone and with all bystanders."""
+    def _count_inside(self, low: Side, high: Side, drawn: np.ndarray, beside: np.ndarray) -> None:
+        """Random inside edges, alone and with bystanders."""
         alone = low.edge_set(drawn)
         compiled = high.edge_set(images(drawn, self.placed.correspondence))
         self.sets[RANDOM_INSIDE] += self._agreement(low, high, alone, compiled)
         if len(self.others):
-            rows = drawn | self.bystanders
+            rows = drawn | beside
             answers = low.edge_set(rows)
             self.sets[INSIDE_AND_BYSTANDERS] += self._agreement(low, high, answers, compiled)
             self._change(INSIDE_AND_BYSTANDERS, low, answers, alone, rows)
 
-    def _count_company(self, some: Side, alone: AnswersOfSets) -> None:
-        """Each inside edge with all bystanders, against that edge alone."""
+    def _count_company(self, some: Side, alone: AnswersOfSets, beside: np.ndarray) -> None:
+        """Each inside edge with bystanders, against that edge alone."""
         for place, answers in zip(self.members, alone, strict=True):
-            rows = self.bystanders[None].copy()
-            rows[0, place] = True
+            rows = beside.copy()
+            rows[:, place] = True
             name = in_company(self.names[place])
             self._change(name, some, some.edge_set(rows), answers[: len(some.base)], rows)
 

@@ -54,34 +54,27 @@ def gated() -> tuple[Ground, Leak]:
 
 
 @pytest.mark.parametrize(
-    ("case", "n_pairs", "kinds", "missed"),
+    ("case", "n_pairs", "kinds"),
     [
-        ("fraction_of_x", 100, {"edge", "copy"}, ()),
+        ("fraction_of_x", 100, {"edge", "copy"}),
         pytest.param(
             "sum_of_last_two",
             300,
-            {"edge", "rare answer", "copy"},
-            ("gate",),
+            {"edge", "rare answer", "copy", "gate"},
             marks=pytest.mark.long,
         ),
     ],
 )
-def test_leaks_are_caught_and_named(
-    case: str, n_pairs: int, kinds: set[str], missed: tuple[str, ...]
-) -> None:
-    """All but a gate that acts beside an inside edge and not when all bystanders are patched, too.
-
-    In certificates an inside edge has no other company; docs/models.md says so.
-    """
+def test_leaks_are_caught_and_named(case: str, n_pairs: int, kinds: set[str]) -> None:
+    """All but gates are named: where one is open, margins are thin, and other edges count too."""
     found = bench_leaks({case: placed(case)}, strata=["balanced"], n_pairs=n_pairs)
-    found = found[~found.kind.isin(missed)]
     assert kinds <= {*found.kind}
     assert {"out", "undetermined"} == {*found.label}
     assert (found.effect >= LEAST).all()
     assert found.caught.all(), found[~found.caught]
-    assert found.named.all(), found[~found.named]
+    assert found.named[found.kind != "gate"].all(), found[~found.named]
     counts = count_leaks(found)
-    assert counts.planted.sum() == counts.named.sum() == len(found)
+    assert counts.planted.sum() == counts.caught.sum() == len(found)
 
 
 def test_an_edge_is_named_where_others_all_but_cancel_it() -> None:
