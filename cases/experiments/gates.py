@@ -22,6 +22,7 @@ from knowncircuits.cases.sampling import Codes, Sampler
 
 LETTERS = "abcdexy"  # flags are of the first of them; others fill the input
 TOKENS = (*LETTERS, *LETTERS.upper())
+SMALL = rasp.Map(str.lower, rasp.tokens).named("small")
 TRUE = rasp.Full(True).named("true")
 FAN_INS = (2, 3, 4, 5)
 LENGTH = 6
@@ -34,9 +35,8 @@ def gate_case(
 
     `says` is how many of the letters the gate asks for, `share` how often each of them is there.
     """
-    small = rasp.Map(str.lower, rasp.tokens).named("small")
     letters = LETTERS[:n_flags]
-    flags = [has_letter(letter, small) for letter in letters]
+    flags = [has_letter(letter) for letter in letters]
     program = rasp.NarySequenceMap(lambda *on: gate(on), *flags)
     return Case(
         name=f"{name}_{n_flags}",
@@ -51,9 +51,9 @@ def gate_case(
     )
 
 
-def has_letter(letter: str, small: rasp.SOp) -> rasp.SOp:
+def has_letter(letter: str) -> rasp.SOp:
     """Whether a letter is anywhere in the input: a head that attends to it, or else to BOS."""
-    here = rasp.Select(small, rasp.Full(letter).named(letter), rasp.Comparison.EQ)
+    here = rasp.Select(SMALL, rasp.Full(letter).named(letter), rasp.Comparison.EQ)
     return rasp.Aggregate(here, TRUE, default=False).named(f"has_{letter}")
 
 

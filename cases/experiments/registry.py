@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from functools import cache
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.experiments.backup import BACKUP
+from knowncircuits.cases.experiments.copies import COPIES
+from knowncircuits.cases.experiments.deep import DEEP
 from knowncircuits.cases.experiments.experiment import Experiment
+from knowncircuits.cases.experiments.faint import FAINT
 from knowncircuits.cases.experiments.gate_and import GATE_AND
 from knowncircuits.cases.experiments.gate_majority import GATE_MAJORITY
 from knowncircuits.cases.experiments.gate_or import GATE_OR
 from knowncircuits.cases.experiments.gate_xor import GATE_XOR
 
 EXPERIMENTS: dict[str, Experiment] = {
-    experiment.name: experiment for experiment in (GATE_OR, GATE_AND, GATE_XOR, GATE_MAJORITY)
+    experiment.name: experiment
+    for experiment in (
+        *(GATE_OR, GATE_AND, GATE_XOR, GATE_MAJORITY),
+        *(COPIES, BACKUP),
+        *(DEEP, FAINT),
+    )
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 import knowncircuits as kc
 from knowncircuits.cases import CASES, Pairs, check_case, draw_pairs
@@ -61,6 +62,59 @@ def test_gates_are_what_they_say(name: str, n_flags: int) -> None:
     assert compiled.decode(compiled.model(compiled.encode(inputs))) == wanted
     into = [e for e in compiled.circuit.edges() if e.destination == "m1"]
     assert len(into) == n_flags  # each flag has an edge of its own
+
+
+@pytest.mark.parametrize("n_copies", EXPERIMENTS["copies"].levels)
+def test_copies_have_edges_of_their_own(n_copies: int) -> None:
+    case = kc.load_case(f"copies_{n_copies}")
+    assert case.interpret([list("xyxyxA"), list("xyxyxX")]) == [[True] * 6, [False] * 6]
+    edges = case.compile().circuit.edges()
+    assert sum(edge.destination == "m1" for edge in edges) == n_copies
+    assert len(edges) == 2 * n_copies + 2
+
+
+@pytest.mark.parametrize("n_known", EXPERIMENTS["backup"].levels)
+def test_a_backup_answers_where_the_first_head_does_not(n_known: int) -> None:
+    """For the letters that it knows: silent as long as the first head is there."""
+    compiled = kc.load_case(f"backup_{n_known}").compile()
+    clean = compiled.encode([[*list("xyxyx"), letter] for letter in "abcd"])
+    other = compiled.model.run(compiled.encode([list("xyxyxy")] * 4)).outputs
+
+    def answers(*edges: str) -> list[bool]:
+        mask = torch.zeros(4, compiled.circuit.graph.n_edges, dtype=torch.float64)
+        mask[:, [compiled.circuit.graph.index(edge) for edge in edges]] = 1
+        logits = compiled.model.run(clean, other, mask).logits
+        return [row[-1] is True for row in compiled.decode(logits)]
+
+    keys, backup = "m0->a1.h0<k>", ("m1->a2.h0<v>", "m0->a2.h0<k>")
+    assert set(backup) < set(map(str, compiled.circuit.edges()))
+    known = [place < n_known for place in range(4)]
+    assert answers() == answers(*backup) == [True] * 4
+    assert answers(keys) == known
+    assert answers(keys, backup[1]) == answers("a1.h0->m2") == [False] * 4
+
+
+@pytest.mark.parametrize("n_steps", EXPERIMENTS["deep"].levels)
+def test_a_chain_follows_jumps(n_steps: int) -> None:
+    case = kc.load_case(f"deep_{n_steps}")
+    codes = case.draw(20, 0)
+    places = np.broadcast_to(np.arange(6), codes.shape)
+    for _ in range(n_steps):
+        places = np.take_along_axis(codes, places, 1)
+    compiled = case.compile()
+    inputs = codes.tolist()
+    assert compiled.decode(compiled.model(compiled.encode(inputs))) == places.tolist()
+    assert len(compiled.circuit.edges()) == 2 * n_steps
+
+
+@pytest.mark.parametrize("percent", EXPERIMENTS["faint"].levels)
+def test_terms_of_a_sum_have_ever_smaller_weights(percent: int) -> None:
+    case = kc.load_case(f"faint_{percent}")
+    codes = case.draw(20, 0)
+    wanted = codes[:, :4] @ (percent / 100) ** np.arange(4)
+    compiled = case.compile()
+    got = compiled.decode(compiled.model(compiled.encode(codes.tolist())))
+    assert np.allclose(np.array(got, dtype=float), wanted[:, None])
 
 
 def has_all(pairs: np.ndarray, n_flags: int) -> np.ndarray:

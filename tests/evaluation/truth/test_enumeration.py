@@ -30,6 +30,8 @@ CASES = (
     *((f"gate_{gate}_2", way) for gate in ("or", "and", "xor") for way in ("on-off", "off-on")),
     ("gate_majority_3", "on-off"),
     ("gate_or_2", "resample"),
+    ("copies_2", "on-off"),
+    ("backup_2", "on-off"),
     ("fraction_of_x", "resample"),
     ("difference_to_next", "resample"),
 )

@@ -1,0 +1,53 @@
+"""Copies of one flag: are parts found of which each makes the others dispensable?
+
+One to five heads each look for the same letter, and any one of them is enough. Where the letter is
+there, no edge of a single copy matters alone; `gate_or` is the same with letters of their own.
+Copies always agree, so that random pairs show no copy at work without the others, but pairs that
+gain the letter do: one copy that reads the other input says that it is there.
+"""
+
+from __future__ import annotations
+
+from knowncircuits import rasp
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.directed import DIRECTIONS
+from knowncircuits.cases.experiments.experiment import Experiment
+from knowncircuits.cases.experiments.gates import (
+    LENGTH,
+    LETTERS,
+    TOKENS,
+    all_or_none,
+    has_letter,
+    letters_there,
+)
+
+NAME = "copies"
+
+
+def build(n_copies: int) -> Case:
+    """So many heads that look for the first letter."""
+    letter = LETTERS[0]
+    copies = [has_letter(letter).named(f"copy_{i}") for i in range(n_copies)]
+    program = rasp.NarySequenceMap(lambda *on: any(on), *copies)
+    return Case(
+        name=f"{NAME}_{n_copies}",
+        family=NAME,
+        description=f"Whether the letter {letter} is in the input, by {n_copies} heads.",
+        program=program.named(NAME),
+        vocab=TOKENS,
+        max_len=LENGTH,
+        only_lengths=(LENGTH,),
+        sampler=letters_there(1, 0.5),
+        contrast=all_or_none(1),
+    )
+
+
+COPIES = Experiment(
+    name=NAME,
+    question="Are parts found of which each makes the others dispensable?",
+    dial="heads that do the same",
+    levels=(1, 2, 3, 5),
+    tags=("redundancy",),
+    build=build,
+    directions=DIRECTIONS,
+)
