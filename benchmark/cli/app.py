@@ -17,6 +17,7 @@ from knowncircuits.cli import (
     leaderboard,
     maintenance,
     models,
+    radar,
     sankey,
     scoring,
     strata,
@@ -36,6 +37,7 @@ app = typer.Typer(
 for command in (
     scoring.score,
     comparison.compare,
+    radar.radar,
     scoring.methods,
     faithfulness.faithfulness,
     sankey.sankey,

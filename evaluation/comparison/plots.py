@@ -14,16 +14,13 @@ from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.comparison.summary import Summary
 from knowncircuits.evaluation.figures import theme as look
+from knowncircuits.evaluation.figures.method_lines import method_lines
 from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.runs.results import Result
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Told apart with any kind of colour blindness where neighbours differ in dash too (Okabe and Ito).
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ("solid", "dash", "dashdot")
-CONTROL_DASHES = ("dot", "dash", "longdash", "dashdot", "longdashdot")
 BINS = 100  # of a method's scores, from 0 to its highest
 
 
@@ -41,7 +38,7 @@ def curves_figure(
 
     curves = mean_curves(filter(summary.covers, results), resolution=resolution)
     figure = make_subplots(1, 2, subplot_titles=["ROC", "precision and recall"])
-    for method, line in _lines(summary).items():
+    for method, line in method_lines(summary.table["method"].tolist()).items():
         curve = curves[curves["method"] == method]
         name = {"name": method, "legendgroup": method, "line": line, "mode": "lines"}
         rate = "<b>%{fullData.name}</b>: %{y:.3f} at %{x:.3f}<extra></extra>"
@@ -169,7 +166,7 @@ def cost_figure(summary: Summary) -> go.Figure:
         passes=summary.table["forward_passes"] + summary.table["backward_passes"]
     )
     rows = rows[rows["passes"] > 0].sort_values("passes", kind="stable")
-    lines = _lines(summary)
+    lines = method_lines(summary.table["method"].tolist())
     figure = go.Figure()
     for i, row in enumerate(rows.to_dict("records")):
         method = row["method"]
@@ -203,19 +200,6 @@ def cost_figure(summary: Summary) -> go.Figure:
     )
     small = f"mean over {_cases(summary)}, {sure}; a backward pass counts as one"
     return look.dress(figure, "What a method finds, and its cost", small, height=480, width=900)
-
-
-def _lines(summary: Summary) -> dict[str, dict[str, object]]:
-    """A look for each method, in order; controls are thin and grey."""
-    methods = summary.table["method"].tolist()
-    looks: dict[str, dict[str, object]] = {}
-    for i, method in enumerate(m for m in methods if m not in CONTROLS):
-        dash = DASHES[i // len(PALETTE) % len(DASHES)]
-        looks[method] = {"color": PALETTE[i % len(PALETTE)], "dash": dash, "width": 2}
-    for i, method in enumerate(m for m in methods if m in CONTROLS):
-        dash = CONTROL_DASHES[i % len(CONTROL_DASHES)]
-        looks[method] = {"color": "#999999", "dash": dash, "width": 1.2}
-    return {method: looks[method] for method in methods}
 
 
 def _short(value: float) -> str:

@@ -1,0 +1,63 @@
+"""The command that shows methods over the experiments of the hard suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from knowncircuits.cli.layout import Table, indexed_table
+from knowncircuits.cli.options import FormatOption, ResolutionOption, output_option, to_path
+from knowncircuits.cli.printing import Output
+from knowncircuits.evaluation.choices import RESOLUTION, FigureFormat
+
+if TYPE_CHECKING:
+    from knowncircuits.evaluation.comparison.radar import Radar
+
+
+def radar(
+    results: Annotated[
+        list[Path],
+        typer.Argument(parser=to_path, help="Result files of `score`, or folders of them."),
+    ],
+    output: Annotated[
+        Path | None,
+        output_option("Folder of tables and figures; none by default."),
+    ] = None,
+    figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
+    resolution: ResolutionOption = RESOLUTION,
+    form: FormatOption = "table",
+) -> None:
+    """Show finished runs on the hard suite by tag and by experiment.
+
+    Scores are average precision above chance, (AP - prevalence) / (1 - prevalence), at least 0:
+    means over the levels that all methods have. With -o: levels.csv, experiments.csv, tags.csv, and
+    figures of the radar and of the response to each experiment's dial.
+    """
+    from knowncircuits.evaluation.comparison.radar import radar as methods_by_tag
+    from knowncircuits.evaluation.figures.pictures import check_targets
+    from knowncircuits.evaluation.runs.results import read_results
+    from knowncircuits.evaluation.scoring.ranking import check_resolution
+
+    check_resolution(resolution)
+    if output:
+        check_targets([output / f"radar.{figures}"])
+    found = methods_by_tag(read_results(*results), resolution=resolution)
+    to = Output(form)
+    to.show(*_tables(found), data=found.tables)
+    if found.left_out:
+        to.say(f"left out, since some method lacks them: {', '.join(found.left_out)}")
+    if output:
+        for path in found.write(output, f".{figures}"):
+            to.say(f"wrote {path}")
+
+
+def _tables(found: Radar) -> tuple[Table, Table]:
+    n = found.levels[["experiment", "pairs", "level"]].drop_duplicates().shape[0]
+    about = f"average precision above chance, {n} levels and kinds of pairs"
+    tags = found.tags.assign(mean=found.means)
+    return (
+        indexed_table(found.experiments, f"by experiment: {about}"),
+        indexed_table(tags, "by tag"),
+    )

@@ -1,0 +1,150 @@
+"""Methods over the experiments of the hard suite: by level, by experiment, and by tag.
+
+What counts is average precision above chance, (AP - prevalence) / (1 - prevalence), at least 0. An
+experiment's score is the mean over its levels and kinds of pairs, that of a tag the mean over the
+experiments that have it (as bsuite does it: Osband et al., 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from knowncircuits.cases.experiments.registry import EXPERIMENTS, hard_cases
+from knowncircuits.checks.arguments import takes
+from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.choices import RESOLUTION
+from knowncircuits.evaluation.comparison.scored import score_results
+from knowncircuits.evaluation.figures.pictures import save_figure
+from knowncircuits.evaluation.runs.results import Result, check_one_code
+from knowncircuits.files.writing import write_text
+
+LEVEL = ["experiment", "pairs", "level"]
+
+
+@dataclass(frozen=True, eq=False)
+class Radar:
+    """What methods reach on the levels that all of them were run on."""
+
+    # A row for each method and level: experiment, pairs, level, method; the score, the least and
+    # the most of a draw of pairs; average_precision; economy, NaN where none is defined.
+    levels: pd.DataFrame
+    left_out: tuple[str, ...]  # levels that some method lacks, with their pairs
+
+    @property
+    def experiments(self) -> pd.DataFrame:
+        """Scores [method, experiment], the best method first."""
+        return self._means(self.levels)
+
+    @property
+    def tags(self) -> pd.DataFrame:
+        """Scores [method, tag], the best method first."""
+        experiments = self.experiments
+        tags = {tag: None for name in experiments for tag in EXPERIMENTS[name].tags}
+        found = {
+            tag: experiments[[name for name in experiments if tag in EXPERIMENTS[name].tags]]
+            for tag in tags
+        }
+        return pd.DataFrame({tag: part.mean(axis=1) for tag, part in found.items()})
+
+    @property
+    def means(self) -> pd.Series:
+        """The mean over experiments of each method, the best first."""
+        return self.experiments.mean(axis=1)
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Levels, experiments and tags as a table each."""
+        return {
+            "levels": self.levels,
+            "experiments": self.experiments.reset_index(),
+            "tags": self.tags.assign(mean=self.means).reset_index(),
+        }
+
+    def write(self, folder: Path, ending: str = ".html") -> list[Path]:
+        """Write tables, the radar and the response curves; returns the files.
+
+        Raises ResultError for files that cannot be written, or pictures that cannot be drawn.
+        """
+        from knowncircuits.evaluation.figures import radar as figures
+
+        drawn = {"radar": figures.radar_figure(self), "response": figures.response_figure(self)}
+        written = []
+        for name, table in self.tables.items():
+            written.append(folder / f"{name}.csv")
+            write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
+        for name, figure in drawn.items():
+            written.append(folder / f"{name}{ending}")
+            save_figure(figure, written[-1])
+        return written
+
+    @staticmethod
+    def _means(levels: pd.DataFrame) -> pd.DataFrame:
+        """By method and experiment, in the registry's order; the best method on the mean first."""
+        table = levels.groupby(["method", "experiment"])["score"].mean().unstack()
+        table = table[[name for name in EXPERIMENTS if name in table]]
+        order = table.mean(axis=1).sort_values(ascending=False, kind="stable").index
+        return table.loc[order]
+
+
+@takes(results=[Result])
+def radar(results: Sequence[Result], *, resolution: float = RESOLUTION) -> Radar:
+    """Score results on the hard suite anew.
+
+    Args:
+        results: of runs; those on cases of other suites do not count.
+        resolution: scores that this share of the largest does not tell apart are ties; see `score`.
+
+    Raises ResultError where there is no level that all methods have, or a method's results are of
+    several codes.
+    """
+    cases = hard_cases()
+    hard = [result for result in results if result.case in cases]
+    check_one_code(hard)
+    if not hard:
+        raise ResultError("expected results on cases of the hard suite, got none")
+    table = score_results(hard, ["edge"], resolution=resolution)
+    experiments = [EXPERIMENTS[cases[result.case].family] for result in hard]
+    table = table.assign(
+        experiment=[experiment.name for experiment in experiments],
+        level=[r.case.removeprefix(f"{e.name}_") for e, r in zip(experiments, hard, strict=True)],
+        pairs=[result.settings["corruption"] for result in hard],
+        score=_above_chance(table),
+    )
+    if "economy" not in table:
+        table["economy"] = float("nan")
+    shared, left_out = _shared(table)
+    if shared.empty:
+        methods = ", ".join(table["method"].unique())
+        raise ResultError(f"expected a level that all methods have ({methods}), got none")
+    rows = []
+    for key, group in shared.groupby([*LEVEL, "method"], sort=False):
+        draws = group.groupby("seed")["score"].mean()  # over models first
+        rows.append(
+            {
+                **dict(zip([*LEVEL, "method"], key, strict=True)),
+                "score": draws.mean(),
+                "least": draws.min(),
+                "most": draws.max(),
+                "average_precision": group["average_precision"].mean(),
+                "economy": group["economy"].astype(float).mean(),
+            }
+        )
+    return Radar(pd.DataFrame(rows), left_out)
+
+
+def _above_chance(table: pd.DataFrame) -> pd.Series:
+    """Average precision, such that random scores have 0 or little more and the truth 1."""
+    chance = table["prevalence"]
+    return ((table["average_precision"] - chance) / (1 - chance)).clip(lower=0)
+
+
+def _shared(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows of levels and pairs that every method has, and the names of the other ones."""
+    n_methods = table["method"].nunique()
+    have = table.groupby(["case", "pairs"])["method"].transform("nunique") == n_methods
+    others = table.loc[~have, ["case", "pairs"]].drop_duplicates().sort_values(["case", "pairs"])
+    return table[have], tuple(f"{case} ({pairs})" for case, pairs in others.to_numpy().tolist())
