@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
@@ -60,6 +60,8 @@ class Case:
     only_lengths: tuple[int, ...] | None = None
     # The property in which clean and corrupted inputs differ, where pairs have a direction.
     contrast: Contrast | None = None
+    # Transformations, with their parameters, that its compiled model is wired by.
+    wiring: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
     def __post_init__(self) -> None:
         lengths = self.only_lengths

@@ -131,6 +131,7 @@ def run(
     import pandas as pd
 
     from knowncircuits.cases.registry import load_case
+    from knowncircuits.models.wired.recipes import model_of
 
     chosen = load_case(case)
     by_text = {str(value): value for value in chosen.vocab}
@@ -141,7 +142,7 @@ def run(
         )
     values = [by_text[token] for token in tokens or ()]
     wanted = chosen.interpret([values])[0]
-    got = (load_wired_of(chosen.name, model) if model else chosen.compile())(values)
+    got = (load_wired_of(chosen.name, model) if model else model_of(chosen))(values)
     names = ("token", "program", "wired model" if model else "compiled model")
     rows = [dict(zip(names, row, strict=True)) for row in zip(values, wanted, got, strict=True)]
     table = Table([_value(name) for name in names], rows)

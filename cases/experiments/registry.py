@@ -15,13 +15,14 @@ from knowncircuits.cases.experiments.gate_and import GATE_AND
 from knowncircuits.cases.experiments.gate_majority import GATE_MAJORITY
 from knowncircuits.cases.experiments.gate_or import GATE_OR
 from knowncircuits.cases.experiments.gate_xor import GATE_XOR
+from knowncircuits.cases.experiments.saturate import SATURATE
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
     for experiment in (
         *(GATE_OR, GATE_AND, GATE_XOR, GATE_MAJORITY),
         *(COPIES, BACKUP),
-        *(DEEP, FAINT),
+        *(DEEP, SATURATE, FAINT),
     )
 }
 

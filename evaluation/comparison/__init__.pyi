@@ -1,1 +1,2 @@
 from .compare import Comparison as Comparison, compare_results as compare_results
+from .radar import Radar as Radar, radar as radar

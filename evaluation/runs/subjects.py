@@ -15,6 +15,7 @@ from knowncircuits.errors import InputError, ResultError
 from knowncircuits.evaluation.runs.results import COMPILED
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
+from knowncircuits.models.wired.recipes import model_of
 from knowncircuits.models.wired.stored import is_wired, load_wired
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.models.zoo.shelf import load_model, shipped
@@ -29,13 +30,17 @@ def load_subject(
 ) -> Compiled | Trained | Wired:
     """The model of a case that a run is about; the zoo is that of a shipped one.
 
+    A compiled model is wired where its case says so.
+
     Raises:
         UnknownNameError: for an unknown case or variant.
         ModelError: if no such model of the case is shipped.
         ResultError: for a folder that holds no trained or wired model, or another case's.
     """
     if isinstance(subject, str):
-        return load_case(case).compile() if subject == COMPILED else load_model(case, subject, zoo)
+        if subject == COMPILED:
+            return model_of(load_case(case))
+        return load_model(case, subject, zoo)
     model = load_own(subject)
     if model.compiled.name != case:
         raise ResultError(f"{subject}: expected a model of {case}, got {model.compiled.name}")

@@ -3,7 +3,7 @@ from .copies import split as split
 from .dimensions import squeeze as squeeze
 from .enumeration import distance as distance, edge_effects as edge_effects
 from .hosts import host as host
-from .recipes import TRANSFORMATIONS as TRANSFORMATIONS, wire as wire
+from .recipes import TRANSFORMATIONS as TRANSFORMATIONS, model_of as model_of, wire as wire
 from .sharpness import sharpen as sharpen
 from .stored import load_wired as load_wired, save_wired as save_wired
 from .streams import directions as directions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from knowncircuits.cases.case import Case
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.models.wired.bases import rotate
@@ -49,3 +50,9 @@ def wire(
         )
         wired = load_transformation(name).apply(wired, parameters)
     return wired
+
+
+def model_of(case: Case) -> Compiled | Wired:
+    """A case's compiled model, wired where the case says how."""
+    compiled = case.compile()
+    return wire(compiled, case.wiring) if case.wiring else compiled

@@ -16,6 +16,7 @@ from knowncircuits.cases.experiments.gates import FAN_INS, LETTERS
 from knowncircuits.cases.sampling import in_split
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.evaluation import make_task
+from knowncircuits.models.wired import Wired, model_of
 
 GATES: dict[str, Callable[[int, int], bool]] = {  # of how many are on, of how many
     "gate_or": lambda on, of: on > 0,
@@ -105,6 +106,20 @@ def test_a_chain_follows_jumps(n_steps: int) -> None:
     inputs = codes.tolist()
     assert compiled.decode(compiled.model(compiled.encode(inputs))) == places.tolist()
     assert len(compiled.circuit.edges()) == 2 * n_steps
+
+
+@pytest.mark.parametrize("percent", EXPERIMENTS["saturate"].levels)
+def test_a_softer_chain_is_the_same_but_for_its_attention(percent: int) -> None:
+    case, chain = kc.load_case(f"saturate_{percent}"), kc.load_case("deep_4").compile()
+    softer = model_of(case)
+    assert isinstance(softer, Wired) == (percent < 100)
+    inputs = case.draw(50, 0).tolist()
+    ids = chain.encode(inputs)
+    answers = chain.decode(softer.model(ids))
+    assert answers == case.interpret(inputs) == chain.decode(chain.model(ids))
+    assert np.array_equal(softer.circuit.labels, chain.circuit.labels)
+    queries, others = (model.W_QKV[:, 0] for model in (softer.model, chain.model))
+    assert torch.allclose(queries, others * percent / 100)
 
 
 @pytest.mark.parametrize("percent", EXPERIMENTS["faint"].levels)
