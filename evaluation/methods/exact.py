@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -12,8 +14,11 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.patching import single_patches
 from knowncircuits.work.progress import reported_parts
 
+By = Literal["noising", "denoising", "max", "sum"]
+Effects = Float[np.ndarray, " edge"]
 
-def exact(task: Task, *, denoise: bool = False, batch_size: Count = 1024) -> Attribution:
+
+def exact(task: Task, *, by: By = "noising", batch_size: Count = 1024) -> Attribution:
     """How far the output moves when one edge of the clean run reads the alternative.
 
     Mean over pairs of the metric; positive where behaviour is lost. The standard that
@@ -22,19 +27,34 @@ def exact(task: Task, *, denoise: bool = False, batch_size: Count = 1024) -> Att
 
     Args:
         task: what to look at.
-        denoise: the reverse: how far the output comes back when, in the corrupted run, one edge
-            reads what its source writes on the clean input. Noising finds what is necessary,
-            denoising what is sufficient (Heimersheim and Nanda, 2024, "How to use and interpret
-            activation patching").
+        by: `noising`, as said. `denoising`, the reverse: how far the output comes back when, in
+            the corrupted run, one edge reads what its source writes on the clean input. Noising
+            finds what is necessary, denoising what is sufficient (Heimersheim and Nanda, 2024, "How
+            to use and interpret activation patching"): at an AND the one, at an OR the other. `max`
+            or `sum`: of the sizes of both effects.
         batch_size: patched runs at a time, of one pair and one edge each.
 
-    Cost: up to n_pairs * n_edges forward passes, of which our own models compute what is behind
-    the edge.
+    Cost: up to n_pairs * n_edges forward passes in each direction, of which our own models compute
+    what is behind the edge.
 
     Raises MethodError for denoising where patched edges read no other input.
     """
-    if denoise and task.ablation != "resample":
+    if by != "noising" and task.ablation != "resample":
         raise MethodError(f"expected the ablation resample to denoise, got {task.ablation}")
+    n_passes = 2 * task.n_pairs
+    found = []
+    for denoise in {"noising": [False], "denoising": [True]}.get(by, [False, True]):
+        effects, n_runs = _effects(task, denoise, batch_size)
+        found.append(effects)
+        n_passes += n_runs
+    if len(found) == 1:
+        return Attribution(found[0], n_passes)
+    sizes = np.abs(found)
+    return Attribution(sizes.max(0) if by == "max" else sizes.sum(0), n_passes)
+
+
+def _effects(task: Task, denoise: bool, batch_size: int) -> tuple[Effects, int]:
+    """In one direction; and how many runs that took."""
     graph, tokens, run, alternative = task.graph, task.clean, task.clean_run, task.alternative
     if denoise:
         tokens, run, alternative = task.corrupted, task.corrupted_run, task.clean_run.outputs
@@ -52,5 +72,4 @@ def exact(task: Task, *, denoise: bool = False, batch_size: Count = 1024) -> Att
             if denoise:  # what is lost without any edge, less what still is
                 effect = start[pairs[rows]] - effect
             effects.index_add_(0, edges[rows].cpu(), effect.double().cpu())
-    values: Float[np.ndarray, " edge"] = (effects / task.n_pairs).numpy()
-    return Attribution(values, forward_passes=2 * task.n_pairs + len(edges))
+    return (effects / task.n_pairs).numpy(), len(edges)

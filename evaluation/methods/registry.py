@@ -12,10 +12,12 @@ from knowncircuits.evaluation.methods.exact import exact
 from knowncircuits.evaluation.methods.method import Method
 from knowncircuits.evaluation.methods.nap import nap
 from knowncircuits.evaluation.methods.nap_ig import nap_ig
+from knowncircuits.evaluation.methods.shapley import shapley
 from knowncircuits.evaluation.methods.sp import sp
 
 METHODS: dict[str, Method] = {
     "exact": Method(exact),
+    "shapley": Method(shapley),
     "eap": Method(eap),
     "eap-ig-inputs": Method(eap_ig_inputs),
     "eap-ig-activations": Method(eap_ig_activations),

@@ -91,11 +91,18 @@ def test_exact_denoises_from_the_corrupted_run(metric: str) -> None:
         mask[:, edge] = 1
         logits = run_patched(hooked, task.corrupted, task.clean_run.outputs, mask).logits
         wanted.append(lost - task.measure(logits, pairs).mean().item())
-    scores = discover("exact", task, denoise=True, batch_size=17)
+    scores = discover("exact", task, by="denoising", batch_size=17)
     assert np.allclose(scores.values, wanted, atol=1e-12)
     assert not np.allclose(scores.values, discover("exact", task).values, atol=1e-3)
+    noised = discover("exact", task)
+    both = np.abs([noised.values, scores.values])
+    assert np.array_equal(discover("exact", task, by="max").values, both.max(0))
+    added = discover("exact", task, by="sum")
+    assert np.array_equal(added.values, both.sum(0))
+    runs = [found.forward_passes - 2 * task.n_pairs for found in (noised, scores)]
+    assert added.forward_passes == sum(runs) + 2 * task.n_pairs
     with pytest.raises(MethodError, match="the ablation resample to denoise, got zero"):
-        discover("exact", random_task(metric, ablation="zero"), denoise=True)
+        discover("exact", random_task(metric, ablation="zero"), by="max")
 
 
 @pytest.mark.parametrize("ablation", ["resample", "mean", "zero"])
