@@ -59,6 +59,12 @@ class TrainingConfig:
     busy_weight: Positive = 1.0
     # Steps on inputs of all strata, shorter ones included, not on the sampler's alone.
     strata: bool = False
+    shorter: Share = 0.3  # of these steps the share on shorter lengths
+    # Share of pairs in which all edges that are not inside read the source at once; in others, a
+    # random part of them does.
+    together: Share = 0.5
+    # Share of each batch that are the worst pairs of earlier steps, run again; see `Replay`.
+    again: Share = 0.0
     n_inputs: Count = 100_000  # training inputs that are drawn once
     validate_every: Count = 100
     n_validation: Count = 1_000  # pairs of test inputs
@@ -74,6 +80,10 @@ class TrainingConfig:
         if self.busy and self.objective not in ("edges", "guided"):
             raise ModelError(
                 f"expected busy nodes of objective edges or guided, got {self.objective}"
+            )
+        if self.again and self.objective not in ("edges", "guided"):
+            raise ModelError(
+                f"expected pairs again of objective edges or guided, got {self.objective}"
             )
         if any(a >= b for a, b in pairwise((0, *self.restarts))):
             raise ModelError(f"expected restarts at rising steps above 0, got {self.restarts}")

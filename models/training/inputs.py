@@ -19,9 +19,9 @@ Inputs = Int[Tensor, "input pos"]
 Pairs = tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]
 
 # Of training on strata: pairs of each kind and of each shorter length that are drawn once; the
-# share of steps on a shorter length, and in other steps of pairs that are not the sampler's.
+# share of pairs of the greatest length that are not the sampler's.
 OF_KIND, OF_LENGTH = 8_000, 2_000
-SHORTER, BEYOND = 0.3, 0.5
+BEYOND = 0.5
 OF_STRATUM = 2  # a validation has one pair of each stratum for so many of its own
 
 
@@ -56,7 +56,7 @@ class TrainingInputs:
         Places are drawn on the CPU, so that devices see the same batches.
         """
         n = self._config.batch_size
-        if self._shorter and float(draw_uniform(1, generator=generator)) < SHORTER:
+        if self._shorter and float(draw_uniform(1, generator=generator)) < self._config.shorter:
             return _chosen(self._shorter[draw_place(len(self._shorter), generator)], n, generator)
         base, source = self._sampled(n - int(BEYOND * n) if self._beyond else n, generator)
         if not self._beyond:

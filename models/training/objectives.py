@@ -28,6 +28,7 @@ from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.training.busy import Busy
 from knowncircuits.models.training.readout import unexplained
+from knowncircuits.models.training.replay import Interchanges
 from knowncircuits.primitive import Run
 
 Term = Literal["behaviour", "patched", "strict", "guide", "busy"]
@@ -44,6 +45,12 @@ class Emphasis:
     # How loud outside nodes are, from 0, where an answer can only come by the circuit: busy ones
     # would soon be used for behaviour, and stand in its way.
     volume: float = 1.0
+    together: float = 0.5  # share of pairs in which all outside edges read the source at once
+
+    @property
+    def settled(self) -> bool:
+        """Whether outside edges and nodes are what they will be to the end."""
+        return self.outside == self.volume == 1
 
 
 EVEN = Emphasis()
@@ -57,6 +64,7 @@ class Step:
     source: Tokens  # whose run is read instead
     generator: torch.Generator  # of what is drawn, on the CPU, so that devices see the same
     emphasis: Emphasis = EVEN  # of interchanges of edges
+    again: Interchanges | None = None  # what the last pairs of base and source are
 
 
 class Objective(ABC):
@@ -64,6 +72,7 @@ class Objective(ABC):
 
     placed: Placed  # the model that is trained, on the device of the compiled one
     terms: tuple[Term, ...]  # that its losses are of, though not each of them in every step
+    seen: Interchanges | None = None  # what the last step ran, of objectives of edges
 
     @abstractmethod
     def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
@@ -122,7 +131,11 @@ class EdgeInterchanges(Objective):
     def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
         """Behaviour, on the source, agreement under a set of edges, and the rest, all at once."""
         high = self.placed.compiled.model
-        inside, outside = self.draw(len(step.base), step.generator, step.emphasis)
+        n_again = 0 if step.again is None else len(step.again.loss)
+        inside, outside = self.draw(len(step.base) - n_again, step.generator, step.emphasis)
+        if step.again is not None:
+            inside = torch.cat([inside, step.again.inside])
+            outside = torch.cat([outside, step.again.outside])
         with torch.no_grad():
             high_source = high.run(step.source)
             mask = self.outside.new_zeros(len(step.base), high.graph.n_edges)
@@ -135,6 +148,8 @@ class EdgeInterchanges(Objective):
             "behaviour": answer_loss(self.placed, low_source.logits, high_source.logits),
             "patched": answer_loss(self.placed, got.logits, wanted.logits),
         }
+        each = pair_losses(self.placed, got.logits.detach(), wanted.logits)
+        self.seen = Interchanges(step.base, step.source, inside, outside, each)
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
             losses["guide"] = unexplained(*written).sum()
@@ -166,8 +181,8 @@ class EdgeInterchanges(Objective):
         """Which inside and which outside edges read the source, in each of n pairs.
 
         Inside, a third of the pairs none, a third one, a third a random subset: with single edges
-        alone, patching several together lags. Outside, half of the pairs all edges at once, the
-        others a random density.
+        alone, patching several together lags. Outside, a share of the pairs all edges at once,
+        the others a random density.
         """
         n_inside = len(self.inside)
 
@@ -180,7 +195,8 @@ class EdgeInterchanges(Objective):
         one = functional.one_hot(chosen, n_inside).float()
         kind = uniform(n, 1)
         inside = torch.where(kind < 1 / 3, 0.0, torch.where(kind < 2 / 3, one, subset))
-        density = torch.where(torch.arange(n, device="cpu")[:, None] < n / 2, 1.0, uniform(n, 1))
+        together = torch.arange(n, device="cpu")[:, None] < n * emphasis.together
+        density = torch.where(together, 1.0, uniform(n, 1))
         outside = (uniform(n, len(self.outside)) < density).float() * emphasis.outside
         device = self.outside.device
         return inside.to(device), outside.to(device) * self.outside
@@ -279,6 +295,24 @@ def answer_loss(
         answers = answers.where(counts, logits.shape[-1] - 1)[:, 1:]
         return functional.cross_entropy(logits[:, 1:].flatten(0, 1), answers.flatten())
     return functional.cross_entropy(logits[counts], answers[counts])
+
+
+def pair_losses(
+    placed: Placed,
+    logits: Float[Tensor, "pair pos low_out"],
+    wanted: Float[Tensor, "pair pos out"],
+) -> Float[Tensor, " pair"]:
+    """Each pair's loss, as `answer_loss`: the sum over its positions that count."""
+    compiled = placed.compiled
+    counts = compiled.defined(wanted)
+    if compiled.output.numerical:
+        return ((logits - wanted).square().sum(-1) * counts).sum(1)
+    answers = wanted.argmax(-1)
+    if placed.says_none:
+        answers, counts = answers.where(counts, logits.shape[-1] - 1), counts.clone().fill_(True)
+        counts[:, 0] = False
+    lost = functional.cross_entropy(logits.movedim(-1, 1), answers, reduction="none")
+    return (lost * counts).sum(1)
 
 
 def draw_uniform(

@@ -53,4 +53,4 @@ def emphasis(config: TrainingConfig, n_steps: int, lags: Sequence[float]) -> Emp
     volume = 1.0
     if n_steps < config.alone + config.rise:
         volume = max(0.0, (n_steps - config.alone) / max(1, config.rise))
-    return Emphasis(chances, strength, volume)
+    return Emphasis(chances, strength, volume, config.together)

@@ -32,6 +32,7 @@ from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.ending import Ending
 from knowncircuits.models.training.inputs import TrainingInputs
 from knowncircuits.models.training.objectives import INTERCHANGES, Emphasis, Step
+from knowncircuits.models.training.replay import Replay
 from knowncircuits.models.training.schedule import emphasis, rate
 from knowncircuits.models.training.start import start_from
 from knowncircuits.models.training.stepping import Losses, Stepper
@@ -85,6 +86,7 @@ class Trainer:
             start_from(model, compiled, start)
         self.inputs = TrainingInputs(compiled, config)
         self.stepper = Stepper(self.placed, config, self.inputs.train[:SCALING])
+        self.replay = Replay()
         self.ending = Ending(self.placed, config, self.inputs)
         # Everything random is drawn on the CPU, so that devices see the same batches.
         self.generator = torch.Generator("cpu").manual_seed(config.seed)
@@ -116,9 +118,21 @@ class Trainer:
 
         Gradients are recorded, whatever the caller has switched off.
         """
-        pairs = self.inputs.draw_pairs(self.generator)
-        step = Step(*pairs, self.generator, self.emphasis)
+        base, source = self.inputs.draw_pairs(self.generator)
+        emphasis = self.emphasis
+        again, length = None, base.shape[1] - 1
+        if self.config.again and emphasis.settled:
+            n = int(self.config.again * len(base))
+            again = self.replay.draw(length, n, self.generator)
+        if again is not None:
+            n_new = len(base) - len(again.loss)
+            base = torch.cat([base[:n_new], again.base])
+            source = torch.cat([source[:n_new], again.source])
+        step = Step(base, source, self.generator, emphasis, again)
         losses = self.stepper.step(step, self.rate, self.n_steps + 1)
+        seen = self.stepper.objective.seen
+        if self.config.again and emphasis.settled and seen is not None:
+            self.replay.learn(length, seen, 0 if again is None else len(again.loss))
         self.n_steps += 1
         return losses
 
@@ -135,6 +149,7 @@ class Trainer:
             "moving": stepper.moving.state_dict() if self.config.average else {},
             "optimizers": [optimizer.state_dict() for optimizer in stepper.optimizers],
             "generator": self.generator.get_state(),
+            "replay": self.replay.state(),
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -158,6 +173,7 @@ class Trainer:
         for optimizer, saved in zip(stepper.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
+        self.replay.load(state["replay"])
         self.n_steps, ending.done = state["steps"], state["done"]
         ending.lags, ending.cooling_since = state["lags"], state["cooling_since"]
 
