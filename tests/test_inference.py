@@ -19,7 +19,12 @@ from knowncircuits.models.training.trainer import Trainer
 from parts import some_long
 from strategies import random_task
 
-FEW = {"sp": {"steps": 3}, "edge-sp": {"steps": 3}, "acdc": {"thresholds": [0.01, 0.1]}}
+FEW = {
+    "sp": {"steps": 3},
+    "edge-sp": {"steps": 3},
+    "shapley": {"rounds": 4},
+    "acdc": {"thresholds": [0.01, 0.1]},
+}
 
 
 @contextmanager

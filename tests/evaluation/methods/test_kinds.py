@@ -14,7 +14,12 @@ from knowncircuits.transformer import Transformer
 from strategies import random_task
 
 KINDS = tuple(product(("none", "layer", "rms"), (False, True), ("learned", "rotary")))
-TRAINED = {"acdc": {"thresholds": [1e-3]}, "sp": {"steps": 3}, "edge-sp": {"steps": 3}}
+TRAINED = {
+    "acdc": {"thresholds": [1e-3]},
+    "sp": {"steps": 3},
+    "edge-sp": {"steps": 3},
+    "shapley": {"rounds": 4},
+}
 
 
 @pytest.mark.parametrize(("norm", "gated", "positions"), KINDS)

@@ -236,7 +236,12 @@ class TestDtypes:
         bridged = BridgedModel(build_bridge(small("GPT-2"), torch.bfloat16))
         clean, corrupted = torch.arange(12).reshape(2, 1, 6) % 11
         task = Task("bridge", bridged, clean, corrupted, torch.ones_like(clean).bool())
-        few = {"sp": {"steps": 2}, "edge-sp": {"steps": 2}, "acdc": {"thresholds": [1e-6]}}
+        few = {
+            "sp": {"steps": 2},
+            "edge-sp": {"steps": 2},
+            "shapley": {"rounds": 4},
+            "acdc": {"thresholds": [1e-6]},
+        }
         for name in METHODS:
             scores = kc.discover(name, task, **few.get(name, {}))
             assert scores.values.any(), name

@@ -108,8 +108,8 @@ def test_equal_seeds_give_equal_weights() -> None:
 @pytest.mark.parametrize("average", [0.9, pytest.param(0.0, marks=pytest.mark.long)])
 def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path, average: float) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
-    # Draws by what it saw in validation.
-    config = dataclasses.replace(SHORT, lagging=0.5, average=average)
+    # Draws by what it saw in validation, and what went worst in steps.
+    config = dataclasses.replace(SHORT, lagging=0.5, average=average, again=0.25)
     killed, whole = trainer(config), trainer(config)
 
     def kill(step: int, losses: object) -> None:
