@@ -59,7 +59,8 @@ class TrainingConfig:
     busy_weight: Positive = 1.0
     # Steps on inputs of all strata, shorter ones included, not on the sampler's alone.
     strata: bool = False
-    shorter: Share = 0.3  # of these steps the share on shorter lengths
+    shorter: Share = 0.3  # of these steps the share on shorter lengths; ...
+    shorter_alone: Share = 0.3  # ... and as long as outside nodes write nothing
     # Share of pairs in which all edges that are not inside read the source at once; in others, a
     # random part of them does.
     together: Share = 0.5

@@ -50,13 +50,15 @@ class TrainingInputs:
         self._cumulative = None if weights is None else weights.cumsum(0)
         self._beyond, self._shorter = _strata(compiled, config.seed) if config.strata else ([], [])
 
-    def draw_pairs(self, generator: torch.Generator) -> Pairs:
+    def draw_pairs(self, generator: torch.Generator, *, alone: bool = False) -> Pairs:
         """A batch of base and source inputs of one length, a share of them with rare answers.
 
-        Places are drawn on the CPU, so that devices see the same batches.
+        Places are drawn on the CPU, so that devices see the same batches. `alone` says whether
+        outside nodes write nothing yet.
         """
         n = self._config.batch_size
-        if self._shorter and float(draw_uniform(1, generator=generator)) < self._config.shorter:
+        shorter = self._config.shorter_alone if alone else self._config.shorter
+        if self._shorter and float(draw_uniform(1, generator=generator)) < shorter:
             return _chosen(self._shorter[draw_place(len(self._shorter), generator)], n, generator)
         base, source = self._sampled(n - int(BEYOND * n) if self._beyond else n, generator)
         if not self._beyond:

@@ -118,8 +118,8 @@ class Trainer:
 
         Gradients are recorded, whatever the caller has switched off.
         """
-        base, source = self.inputs.draw_pairs(self.generator)
         emphasis = self.emphasis
+        base, source = self.inputs.draw_pairs(self.generator, alone=emphasis.volume == 0)
         again, length = None, base.shape[1] - 1
         if self.config.again and emphasis.settled:
             n = int(self.config.again * len(base))
