@@ -54,6 +54,10 @@ class ModelError(KnownCircuitsError):
     """A model that lacks what was asked of it."""
 
 
+class MissedError(ModelError):
+    """A model misses a threshold of its certificate, of which no more was measured."""
+
+
 class MethodError(KnownCircuitsError):
     """A discovery method that cannot be loaded, or options that it does not take."""
 

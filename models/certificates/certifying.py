@@ -17,7 +17,7 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.pools import ATOL
 from knowncircuits.cases.strata import BALANCED, strata_of
 from knowncircuits.checks.arguments import takes
-from knowncircuits.errors import ModelError
+from knowncircuits.errors import MissedError, ModelError
 from knowncircuits.models.certificates.agreement import (
     ABLATIONS,
     BATCH,
@@ -56,6 +56,7 @@ def certify(
     ablations: Sequence[Ablation] = ABLATIONS,
     strata: Sequence[str] | None = None,
     atol: float = ATOL,
+    until_missed: bool = False,
     batch_size: int = BATCH,
     progress: Callable[[int, int], None] | None = None,
 ) -> Certificate:
@@ -71,6 +72,7 @@ def certify(
         strata: those of the case to measure beside the sampler's pairs; by default all, and of a
             program that is no case none.
         atol: how far numbers may differ and be equal.
+        until_missed: give up after the first stratum on which a threshold is missed.
         batch_size: pairs at a time.
         progress: called with the pairs that are done and with all, each ablation and stratum
             counted.
@@ -79,6 +81,7 @@ def certify(
         ModelError: for numbers out of range, or ablations that there are not.
         GraphError: for an unknown edge.
         UnknownNameError: for an unknown stratum.
+        MissedError: after a stratum on which one is, if that was asked for.
     """
     _check(n_pairs, seed, edges, ablations, atol, batch_size)
     graph, compiled = placed.model.graph, placed.compiled
@@ -110,6 +113,22 @@ def certify(
             progress(done, n_steps)
 
     with part(f"certificate of {compiled.name}"):
+        # What is missed is seen soonest on the smallest ones.
+        places = {name: i for i, name in enumerate(pairs_of)}
+        on_strata = {}
+        for name, drawn in sorted(pairs_of.items(), key=lambda item: len(item[1].base)):
+            on_strata[name] = measure_stratum(
+                placed,
+                drawn,
+                np.random.default_rng([seed, places[name]]),
+                n_company=n_in_company(len(drawn.base), total),
+                by_answer=name == BALANCED,
+                atol=atol,
+                batch_size=batch_size,
+                progress=advance,
+            )
+            if until_missed and (missed := on_strata[name].misses):
+                raise MissedError(f"stratum {name}: {missed[0]}")
         found: dict[str, dict[str, Agreement]] = {
             kind: measure(
                 placed,
@@ -122,19 +141,6 @@ def certify(
                 progress=advance,
             )
             for kind in ablations
-        }
-        on_strata = {
-            name: measure_stratum(
-                placed,
-                drawn,
-                np.random.default_rng([seed, i]),
-                n_company=n_in_company(len(drawn.base), total),
-                by_answer=name == BALANCED,
-                atol=atol,
-                batch_size=batch_size,
-                progress=advance,
-            )
-            for i, (name, drawn) in enumerate(pairs_of.items())
         }
     main = found.pop("resample")
     return Certificate(
@@ -152,7 +158,7 @@ def certify(
         nodes={node: main[node] for node in nodes},
         sets={name: main[name] for name in sets},
         ablations=found,
-        strata=on_strata,
+        strata={name: on_strata[name] for name in pairs_of},
     )
 
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from knowncircuits.errors import GraphError, ModelError
+from knowncircuits.errors import GraphError, MissedError, ModelError
 from knowncircuits.files.writing import check_writable
 from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.summary import Summary
@@ -41,17 +41,21 @@ def with_certificate(
     n_pairs: int = CERTIFIED_PAIRS,
     seed: int = 0,
     zoo: ZooVersion = 2,
+    until_missed: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """The same model with a new certificate, passed or failed, as models of a zoo have it.
 
     Those of zoo 1 are of the sampler's inputs alone, all others of every stratum; see `certify`.
+
+    Raises MissedError on a stratum, if that was asked for.
     """
     certificate = certify(
         trained.placed,
         n_pairs=n_pairs,
         seed=seed,
         strata=() if zoo == 1 else None,
+        until_missed=until_missed,
         progress=progress,
     )
     return replace(trained, certificate=certificate)
@@ -186,12 +190,21 @@ def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
     """Train until the model is certified; where that fails after an early end, training goes on."""
     while True:
         train(trainer, checkpoint=checkpoint)
-        trained = with_certificate(
-            freeze(trainer), n_pairs=job.n_pairs, seed=job.plan.config.seed, zoo=job.zoo.version
-        )
-        passed = trained.certificate is not None and trained.certificate.passed
-        if passed or not trainer.go_on():
-            return trained
+        steps_left = trainer.n_steps < trainer.config.steps
+        try:
+            trained = with_certificate(
+                freeze(trainer),
+                n_pairs=job.n_pairs,
+                seed=job.plan.config.seed,
+                zoo=job.zoo.version,
+                until_missed=steps_left,
+            )
+        except MissedError:
+            pass
+        else:
+            if not steps_left or (trained.certificate and trained.certificate.passed):
+                return trained
+        trainer.go_on()
         trainer.save(checkpoint)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from knowncircuits.cases import load_case, strata_of
 from knowncircuits.circuit import Label
-from knowncircuits.errors import ModelError, UnknownNameError
+from knowncircuits.errors import MissedError, ModelError, UnknownNameError
 from knowncircuits.evaluation.bench.planting import plant_edge
 from knowncircuits.models.certificates.blame import blame
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
@@ -55,6 +55,20 @@ def test_a_certificate_has_every_stratum_and_is_read_as_it_was_written(tmp_path:
     assert "strata" not in plain.to_dict()
     with pytest.raises(UnknownNameError, match="stratum"):
         certify(placed(), n_pairs=10, strata=["length:9"])
+
+
+def test_measuring_ends_at_the_first_stratum_that_falls_short() -> None:
+    done: list[int] = []
+    with pytest.raises(MissedError, match="^stratum length:1: accuracy: expected agreement"):
+        certify(
+            leaky(0.3),
+            n_pairs=200,
+            ablations=("resample",),
+            until_missed=True,
+            progress=lambda n, total: done.append(n),
+        )
+    assert done[-1] < 100  # of one short length alone
+    assert certify(placed(), n_pairs=200, ablations=("resample",), until_missed=True) == made()
 
 
 def test_certificates_of_zoo_1_stay_as_they_are() -> None:
