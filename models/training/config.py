@@ -55,6 +55,8 @@ class TrainingConfig:
     rise: Steps = 0  # steps after that until they are as loud as they are
     # Of `guided`'s loss where variables cannot be read off their nodes.
     guide_weight: Positive = 0.5
+    # Rows of each other length that variables are to be read off nodes in, too; see `OtherLengths`.
+    other_lengths: Steps = 0
     busy: Share = 0.0  # share of outside nodes that get work; see `Busy`
     busy_weight: Positive = 1.0
     # Steps on inputs of all strata, shorter ones included, not on the sampler's alone.

@@ -27,7 +27,7 @@ from knowncircuits.graph import Graph
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.choices import ObjectiveName
 from knowncircuits.models.training.busy import Busy
-from knowncircuits.models.training.readout import unexplained
+from knowncircuits.models.training.readout import OtherLengths, rows_of, unexplained
 from knowncircuits.models.training.replay import Interchanges
 from knowncircuits.primitive import Run
 
@@ -72,7 +72,9 @@ class Objective(ABC):
 
     placed: Placed  # the model that is trained, on the device of the compiled one
     terms: tuple[Term, ...]  # that its losses are of, though not each of them in every step
-    seen: Interchanges | None = None  # what the last step ran, of objectives of edges
+    # Of objectives of edges: what the last step ran, and what readouts are to explain as well.
+    seen: Interchanges | None = None
+    others: OtherLengths | None = None
 
     @abstractmethod
     def losses(self, step: Step) -> Iterator[dict[Term, Tensor]]:
@@ -152,7 +154,11 @@ class EdgeInterchanges(Objective):
         self.seen = Interchanges(step.base, step.source, inside, outside, each)
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
-            losses["guide"] = unexplained(*written).sum()
+            length, others = step.base.shape[1], self.others
+            beside = others.beside(length) if others else []
+            losses["guide"] = unexplained(*written, beside).sum()
+            if others:
+                others.keep(length, rows_of(*written))
         if self.busy is not None and step.emphasis.volume:
             signals = self.busy.signals
             with torch.no_grad():

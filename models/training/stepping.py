@@ -15,6 +15,7 @@ from knowncircuits.models.training.busy import Busy
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.muon import Muon
 from knowncircuits.models.training.objectives import OBJECTIVES, EdgeInterchanges, Step, Term
+from knowncircuits.models.training.readout import OtherLengths
 from knowncircuits.transformer import Transformer
 
 
@@ -47,6 +48,8 @@ class Stepper:
         self.objective = OBJECTIVES[config.objective](moving)
         if config.busy and isinstance(self.objective, EdgeInterchanges):
             self.objective.occupy(Busy(moving, config.busy, config.seed, inputs))
+        if config.other_lengths and isinstance(self.objective, EdgeInterchanges):
+            self.objective.others = OtherLengths(config.other_lengths)
         self.optimizers = _optimizers(self.moving, config)
 
     def step(self, step: Step, rate: float, n_steps: int) -> Losses:

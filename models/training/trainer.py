@@ -150,6 +150,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in stepper.optimizers],
             "generator": self.generator.get_state(),
             "replay": self.replay.state(),
+            "others": stepper.objective.others.rows if stepper.objective.others else {},
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -174,6 +175,8 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.generator.set_state(state["generator"])
         self.replay.load(state["replay"])
+        if stepper.objective.others:
+            stepper.objective.others.rows = state["others"]
         self.n_steps, ending.done = state["steps"], state["done"]
         ending.lags, ending.cooling_since = state["lags"], state["cooling_since"]
 

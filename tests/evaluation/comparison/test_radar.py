@@ -121,6 +121,14 @@ def test_figures_hold_the_tables(found: Radar) -> None:
     assert len(deep) == len(METHODS)  # levels in their order, easy ones first
 
 
+def test_few_tags_are_bars(folder: Path) -> None:
+    deep = radar([r for r in read_results(folder) if r.case.startswith("deep")])
+    drawn = radar_figure(deep)
+    assert [bar.name for bar in drawn.data] == list(deep.tags.index)
+    for bar in drawn.data:
+        assert dict(zip(bar.x, bar.y, strict=True)) == dict(deep.tags.loc[bar.name])
+
+
 def test_the_command_writes_tables_and_figures(folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app, ["radar", str(folder), "-o", str(tmp_path), "--format", "json"]

@@ -13,7 +13,7 @@ from knowncircuits.cases import load_case
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.objectives import EdgeInterchanges, Step
-from knowncircuits.models.training.readout import unexplained
+from knowncircuits.models.training.readout import OtherLengths, rows_of, unexplained
 from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.models.training.trainer import Trainer, train
 
@@ -49,6 +49,24 @@ def test_what_is_there_linearly_is_read_off_whatever_its_scale_and_place() -> No
     assert unexplained(written, wanted) < 0.01
     assert unexplained(torch.zeros_like(written), wanted) == pytest.approx(1)
     assert unexplained(written, torch.ones_like(wanted)) == 0  # nothing to explain
+
+
+def test_what_is_the_same_in_all_of_a_step_is_told_from_other_lengths() -> None:
+    """A node that writes one vector for every length may write another one for each."""
+    lengths = {n: draw(20, 1, n, 2, seed=n) * 1e-3 for n in (2, 3)}
+    told = {
+        n: (noise + float(n), torch.full((20, 1, n, 1), float(n))) for n, noise in lengths.items()
+    }
+    same = {n: (lengths[n], told[n][1]) for n in lengths}
+    for written, share in ((told, 0.0), (same, 1.0)):
+        others = OtherLengths(16)
+        assert others.beside(2) == []
+        for n, rows in written.items():
+            others.keep(n, rows_of(*rows))
+            assert others.rows[n][0].shape == (1, 16, 2)
+        assert unexplained(*written[2]) == pytest.approx(0, abs=0.01)  # nothing to explain
+        found = unexplained(*written[2], others.beside(2))
+        assert found.item() == pytest.approx(share, abs=0.2)
 
 
 def test_gradients_are_those_of_the_minimum() -> None:
