@@ -43,12 +43,13 @@ class Radar:
     def tags(self) -> pd.DataFrame:
         """Scores [method, tag], the best method first."""
         experiments = self.experiments
-        tags = {tag: None for name in experiments for tag in EXPERIMENTS[name].tags}
-        found = {
-            tag: experiments[[name for name in experiments if tag in EXPERIMENTS[name].tags]]
-            for tag in tags
-        }
-        return pd.DataFrame({tag: part.mean(axis=1) for tag, part in found.items()})
+        names_of: dict[str, list[str]] = {}
+        for name in map(str, experiments):
+            for tag in EXPERIMENTS[name].tags:
+                names_of.setdefault(tag, []).append(name)
+        return pd.DataFrame(
+            {tag: experiments[names].mean(axis=1) for tag, names in names_of.items()}
+        )
 
     @property
     def means(self) -> pd.Series:

@@ -23,10 +23,10 @@ def radar_figure(found: Radar) -> go.Figure:
     import plotly.graph_objects as go
 
     tags = found.tags
-    names = list(tags)
+    names = [str(tag) for tag in tags.columns]
     figure = go.Figure()
-    for method, line in method_lines(list(tags.index)).items():
-        values = tags.loc[method].tolist()
+    for method, line in method_lines([str(name) for name in tags.index]).items():
+        values = tags.loc[method].to_numpy().tolist()
         hover = "<b>%{fullData.name}</b>, %{theta}: %{r:.2f}<extra></extra>"
         if len(names) < 3:
             figure.add_bar(x=names, y=values, name=method, marker={"color": line["color"]})
@@ -65,7 +65,7 @@ def response_figure(found: Radar) -> go.Figure:
         vertical_spacing=90 / (EACH * n_rows + 1),
         shared_yaxes=True,
     )
-    lines = method_lines(list(found.experiments.index))
+    lines = method_lines([str(name) for name in found.experiments.index])
     for place, (name, pairs) in enumerate(panels):
         row, column = place // ACROSS + 1, place % ACROSS + 1
         here = levels[(levels["experiment"] == name) & (levels["pairs"] == pairs)]
