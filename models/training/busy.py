@@ -36,6 +36,10 @@ class Busy:
         """See `SideSignals`."""
         self.placed = placed
         self.signals = SideSignals(placed, share, seed, inputs)
+        # Heads and MLPs at an end of an inside edge, or else all that the circuit is placed at.
+        inside = {*placed.circuit.inside_nodes}
+        ends = [i for i in self.signals.inside if placed.model.graph.sources[i] in inside]
+        self.inside = ends or self.signals.inside
 
     def loss(self, got: Written, wanted: Signals, clean: Written) -> Float[Tensor, ""]:
         """The sum of the three losses.
@@ -55,7 +59,7 @@ class Busy:
     def _quiet(self, covariances: Covariances) -> Float[Tensor, " node"]:
         """How far each outside node's spread falls short; a squared logarithm."""
         spreads = (covariances.diagonal(dim1=1, dim2=2).sum(1) + TINY**2).sqrt()
-        inside = spreads[self.signals.inside].quantile(0.5)
+        inside = spreads[self.inside].quantile(0.5)
         return (SPREAD * inside / spreads[self.signals.nodes]).log().relu().square()
 
     def _unread(self, written: Covariances) -> Float[Tensor, ""]:
