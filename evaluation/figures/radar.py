@@ -36,8 +36,9 @@ def radar_figure(found: Radar) -> go.Figure:
                 **around, name=method, line=line, mode="lines+markers", hovertemplate=hover
             )
     grid = {"gridcolor": look.PALE, "linecolor": look.PALE}
+    upright = {"angle": 90, "tickangle": 90}
     figure.update_polars(
-        radialaxis={"range": [0, 1.02], "tickvals": [0.25, 0.5, 0.75, 1], "angle": 90, **grid},
+        radialaxis={"range": [0, 1.02], "tickvals": [0.25, 0.5, 0.75, 1], **upright, **grid},
         angularaxis={"direction": "clockwise", "rotation": 90, **grid},
     )
     n = found.experiments.shape[1]
@@ -87,7 +88,7 @@ def response_figure(found: Radar) -> go.Figure:
                 col=column,
             )
         figure.update_xaxes(
-            title={"text": EXPERIMENTS[name].dial, "standoff": 4},
+            title={"text": EXPERIMENTS[name].dial, "standoff": 4, "font": {"size": 11}},
             type="category",
             row=row,
             col=column,
