@@ -36,6 +36,7 @@ def radar(
     figures of the radar and of the response to each experiment's dial.
     """
     from knowncircuits.evaluation.comparison.radar import radar as methods_by_tag
+    from knowncircuits.evaluation.comparison.radar_plots import write_radar
     from knowncircuits.evaluation.figures.pictures import check_targets
     from knowncircuits.evaluation.runs.results import read_results
     from knowncircuits.evaluation.scoring.ranking import check_resolution
@@ -49,7 +50,7 @@ def radar(
     if found.left_out:
         to.say(f"left out, since some method lacks them: {', '.join(found.left_out)}")
     if output:
-        for path in found.write(output, f".{figures}"):
+        for path in write_radar(found, output, f".{figures}"):
             to.say(f"wrote {path}")
 
 

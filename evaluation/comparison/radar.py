@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -18,9 +17,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.scored import score_results
-from knowncircuits.evaluation.figures.pictures import save_figure
 from knowncircuits.evaluation.runs.results import Result, check_one_code
-from knowncircuits.files.writing import write_text
 
 LEVEL = ["experiment", "pairs", "level"]
 
@@ -64,23 +61,6 @@ class Radar:
             "experiments": self.experiments.reset_index(),
             "tags": self.tags.assign(mean=self.means).reset_index(),
         }
-
-    def write(self, folder: Path, ending: str = ".html") -> list[Path]:
-        """Write tables, the radar and the response curves; returns the files.
-
-        Raises ResultError for files that cannot be written, or pictures that cannot be drawn.
-        """
-        from knowncircuits.evaluation.figures import radar as figures
-
-        drawn = {"radar": figures.radar_figure(self), "response": figures.response_figure(self)}
-        written = []
-        for name, table in self.tables.items():
-            written.append(folder / f"{name}.csv")
-            write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
-        for name, figure in drawn.items():
-            written.append(folder / f"{name}{ending}")
-            save_figure(figure, written[-1])
-        return written
 
     @staticmethod
     def _means(levels: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from knowncircuits.circuit import Label
 from knowncircuits.cli import app
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.comparison.radar import Radar, radar
-from knowncircuits.evaluation.figures.radar import radar_figure, response_figure
+from knowncircuits.evaluation.comparison.radar_plots import radar_figure, response_figure
 from knowncircuits.evaluation.runs.results import Result, read_results
 from knowncircuits.evaluation.runs.running import run
 from knowncircuits.evaluation.runs.settings import Settings
