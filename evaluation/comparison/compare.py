@@ -14,9 +14,8 @@ from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.scored import score_results
 from knowncircuits.evaluation.comparison.statistics import paired_tests
 from knowncircuits.evaluation.comparison.summary import Summary, summarise
-from knowncircuits.evaluation.figures.pictures import save_figure
+from knowncircuits.evaluation.comparison.written import write_all
 from knowncircuits.evaluation.runs.results import Result, check_one_code
-from knowncircuits.files.writing import write_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +51,7 @@ class Comparison:
             "strips": figures.strips_figure(self.results, summary),
             "cost": figures.cost_figure(summary),
         }
-        written = []
-        for name, table in self.tables.items():
-            written.append(folder / f"{name}.csv")
-            write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
-        for name, figure in drawn.items():
-            written.append(folder / f"{name}{ending}")
-            save_figure(figure, written[-1])
-        return written
+        return write_all(folder, self.tables, drawn, ending)
 
 
 @takes(results=[Result])

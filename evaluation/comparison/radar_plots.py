@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from knowncircuits.cases.experiments.registry import EXPERIMENTS
 from knowncircuits.evaluation.comparison.radar import Radar
+from knowncircuits.evaluation.comparison.written import write_all
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.figures.method_lines import method_lines
-from knowncircuits.evaluation.figures.pictures import save_figure
-from knowncircuits.files.writing import write_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -27,14 +26,7 @@ def write_radar(found: Radar, folder: Path, ending: str = ".html") -> list[Path]
     Raises ResultError for files that cannot be written, or pictures that cannot be drawn.
     """
     drawn = {"radar": radar_figure(found), "response": response_figure(found)}
-    written = []
-    for name, table in found.tables.items():
-        written.append(folder / f"{name}.csv")
-        write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
-    for name, figure in drawn.items():
-        written.append(folder / f"{name}{ending}")
-        save_figure(figure, written[-1])
-    return written
+    return write_all(folder, found.tables, drawn, ending)
 
 
 def radar_figure(found: Radar) -> go.Figure:
