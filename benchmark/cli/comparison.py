@@ -9,30 +9,28 @@ import typer
 
 from knowncircuits.cli.layout import Column, Row, Table, number_text
 from knowncircuits.cli.options import (
+    FiguresOption,
     FormatOption,
     ResolutionOption,
+    ResultsArgument,
     level,
     output_option,
-    to_path,
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.score_tables import summary_table
-from knowncircuits.evaluation.choices import RESOLUTION, FigureFormat
+from knowncircuits.evaluation.choices import RESOLUTION
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def compare(
-    results: Annotated[
-        list[Path],
-        typer.Argument(parser=to_path, help="Result files of `score`, or folders of them."),
-    ],
+    results: ResultsArgument,
     output: Annotated[
         Path | None,
         output_option("Folder of tables and figures; none by default."),
     ] = None,
-    figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
+    figures: FiguresOption = "html",
     resolution: ResolutionOption = RESOLUTION,
     alpha: Annotated[
         float,

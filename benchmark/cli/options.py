@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from knowncircuits.errors import InputError
-from knowncircuits.evaluation.choices import ThemeName
+from knowncircuits.evaluation.choices import FigureFormat, ThemeName
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ def setting_option(text: str) -> Any:
     return typer.Option("--option", "-x", metavar="NAME=VALUE", help=f"{text}; may be repeated.")
 
 
+ResultsArgument = Annotated[
+    list[Path],
+    typer.Argument(parser=to_path, help="Result files of `score`, or folders of them."),
+]
+FiguresOption = Annotated[FigureFormat, typer.Option(help="How figures are written.")]
 ResolutionOption = Annotated[
     float,
     typer.Option(help="Scores that this share of the largest does not tell apart are ties."),

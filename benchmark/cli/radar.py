@@ -5,27 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from knowncircuits.cli.layout import Table, indexed_table
-from knowncircuits.cli.options import FormatOption, ResolutionOption, output_option, to_path
+from knowncircuits.cli.options import (
+    FiguresOption,
+    FormatOption,
+    ResolutionOption,
+    ResultsArgument,
+    output_option,
+)
 from knowncircuits.cli.printing import Output
-from knowncircuits.evaluation.choices import RESOLUTION, FigureFormat
+from knowncircuits.evaluation.choices import RESOLUTION
 
 if TYPE_CHECKING:
     from knowncircuits.evaluation.comparison.radar import Radar
 
 
 def radar(
-    results: Annotated[
-        list[Path],
-        typer.Argument(parser=to_path, help="Result files of `score`, or folders of them."),
-    ],
+    results: ResultsArgument,
     output: Annotated[
         Path | None,
         output_option("Folder of tables and figures; none by default."),
     ] = None,
-    figures: Annotated[FigureFormat, typer.Option(help="How figures are written.")] = "html",
+    figures: FiguresOption = "html",
     resolution: ResolutionOption = RESOLUTION,
     form: FormatOption = "table",
 ) -> None:

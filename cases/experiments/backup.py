@@ -17,12 +17,11 @@ from knowncircuits.cases.contrast import Contrast
 from knowncircuits.cases.directed import DIRECTIONS
 from knowncircuits.cases.experiments.experiment import Experiment
 from knowncircuits.cases.experiments.gates import (
-    LENGTH,
     LETTERS,
     SMALL,
-    TOKENS,
     TRUE,
     fillers,
+    letters_case,
     letters_there,
 )
 from knowncircuits.cases.sampling import Codes
@@ -38,21 +37,19 @@ def build(n_known: int) -> Case:
     gone = rasp.Map(lambda there: not there, first).named("gone")
     backup = rasp.Aggregate(_one_of(n_known), gone, default=False).named("backup")
     letters = ", ".join(LETTERS[:SEEN])
-    return Case(
-        name=f"{NAME}_{n_known}",
-        family=NAME,
-        description=f"Whether one of {letters} is in the input; a backup knows {n_known} of them.",
-        program=rasp.SequenceMap(lambda one, other: one or other, first, backup).named(NAME),
-        vocab=TOKENS,
-        max_len=LENGTH,
-        only_lengths=(LENGTH,),
-        sampler=letters_there(SEEN, SHARE),
-        contrast=Contrast(
-            f"one of the letters {letters} is in the input",
-            f"none of the letters {letters} is in the input",
-            _with_one,
-            _with_none,
-        ),
+    contrast = Contrast(
+        f"one of the letters {letters} is in the input",
+        f"none of the letters {letters} is in the input",
+        _with_one,
+        _with_none,
+    )
+    return letters_case(
+        NAME,
+        n_known,
+        f"Whether one of {letters} is in the input; a backup knows {n_known} of them.",
+        rasp.SequenceMap(lambda one, other: one or other, first, backup),
+        letters_there(SEEN, SHARE),
+        contrast,
     )
 
 

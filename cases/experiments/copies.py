@@ -13,11 +13,10 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.directed import DIRECTIONS
 from knowncircuits.cases.experiments.experiment import Experiment
 from knowncircuits.cases.experiments.gates import (
-    LENGTH,
     LETTERS,
-    TOKENS,
     all_or_none,
     has_letter,
+    letters_case,
     letters_there,
 )
 
@@ -29,17 +28,9 @@ def build(n_copies: int) -> Case:
     letter = LETTERS[0]
     copies = [has_letter(letter).named(f"copy_{i}") for i in range(n_copies)]
     program = rasp.NarySequenceMap(lambda *on: any(on), *copies)
-    return Case(
-        name=f"{NAME}_{n_copies}",
-        family=NAME,
-        description=f"Whether the letter {letter} is in the input, by {n_copies} heads.",
-        program=program.named(NAME),
-        vocab=TOKENS,
-        max_len=LENGTH,
-        only_lengths=(LENGTH,),
-        sampler=letters_there(1, 0.5),
-        contrast=all_or_none(1),
-    )
+    description = f"Whether the letter {letter} is in the input, by {n_copies} heads."
+    sampler, contrast = letters_there(1, 0.5), all_or_none(1)
+    return letters_case(NAME, n_copies, description, program, sampler, contrast)
 
 
 COPIES = Experiment(

@@ -38,16 +38,30 @@ def gate_case(
     letters = LETTERS[:n_flags]
     flags = [has_letter(letter) for letter in letters]
     program = rasp.NarySequenceMap(lambda *on: gate(on), *flags)
+    description = f"Whether {says} of the letters {', '.join(letters)} is in the input."
+    sampler, contrast = letters_there(n_flags, share), all_or_none(n_flags)
+    return letters_case(name, n_flags, description, program, sampler, contrast)
+
+
+def letters_case(
+    name: str,
+    level: int,
+    description: str,
+    program: rasp.SOp,
+    sampler: Sampler,
+    contrast: Contrast,
+) -> Case:
+    """A level whose inputs are small and capital letters."""
     return Case(
-        name=f"{name}_{n_flags}",
+        name=f"{name}_{level}",
         family=name,
-        description=f"Whether {says} of the letters {', '.join(letters)} is in the input.",
+        description=description,
         program=program.named(name),
         vocab=TOKENS,
         max_len=LENGTH,
         only_lengths=(LENGTH,),
-        sampler=letters_there(n_flags, share),
-        contrast=all_or_none(n_flags),
+        sampler=sampler,
+        contrast=contrast,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -31,10 +32,13 @@ class Radar:
     levels: pd.DataFrame
     left_out: tuple[str, ...]  # levels that some method lacks, with their pairs
 
-    @property
+    @cached_property
     def experiments(self) -> pd.DataFrame:
-        """Scores [method, experiment], the best method first."""
-        return self._means(self.levels)
+        """Scores [method, experiment], the best method on the mean first."""
+        table = self.levels.groupby(["method", "experiment"])["score"].mean().unstack()
+        table = table[[name for name in EXPERIMENTS if name in table]]
+        order = table.mean(axis=1).sort_values(ascending=False, kind="stable").index
+        return table.loc[order]
 
     @property
     def tags(self) -> pd.DataFrame:
@@ -61,14 +65,6 @@ class Radar:
             "experiments": self.experiments.reset_index(),
             "tags": self.tags.assign(mean=self.means).reset_index(),
         }
-
-    @staticmethod
-    def _means(levels: pd.DataFrame) -> pd.DataFrame:
-        """By method and experiment, in the registry's order; the best method on the mean first."""
-        table = levels.groupby(["method", "experiment"])["score"].mean().unstack()
-        table = table[[name for name in EXPERIMENTS if name in table]]
-        order = table.mean(axis=1).sort_values(ascending=False, kind="stable").index
-        return table.loc[order]
 
 
 @takes(results=[Result])

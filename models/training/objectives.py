@@ -65,6 +65,7 @@ class Step:
     generator: torch.Generator  # of what is drawn, on the CPU, so that devices see the same
     emphasis: Emphasis = EVEN  # of interchanges of edges
     again: Interchanges | None = None  # what the last pairs of base and source are
+    kept: bool = False  # whether the objective is to keep what it ran, as `seen`
 
 
 class Objective(ABC):
@@ -150,8 +151,9 @@ class EdgeInterchanges(Objective):
             "behaviour": answer_loss(self.placed, low_source.logits, high_source.logits),
             "patched": answer_loss(self.placed, got.logits, wanted.logits),
         }
-        each = pair_losses(self.placed, got.logits.detach(), wanted.logits)
-        self.seen = Interchanges(step.base, step.source, inside, outside, each)
+        if step.kept:
+            each = pair_losses(self.placed, got.logits.detach(), wanted.logits)
+            self.seen = Interchanges(step.base, step.source, inside, outside, each)
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
             length, others = step.base.shape[1], self.others

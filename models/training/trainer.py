@@ -97,10 +97,14 @@ class Trainer:
         """Whether training has ended."""
         return self.ending.done
 
-    def go_on(self) -> bool:
-        """Take an early end back, if it was one: whether there are steps left."""
-        self.ending.done = self.n_steps >= self.config.steps
-        return not self.ending.done
+    @property
+    def steps_left(self) -> bool:
+        """Whether an end would be an early one."""
+        return self.n_steps < self.config.steps
+
+    def go_on(self) -> None:
+        """Take an early end back, if it was one."""
+        self.ending.done = not self.steps_left
 
     @property
     def rate(self) -> float:
@@ -121,17 +125,18 @@ class Trainer:
         emphasis = self.emphasis
         base, source = self.inputs.draw_pairs(self.generator, alone=emphasis.volume == 0)
         again, length = None, base.shape[1] - 1
-        if self.config.again and emphasis.settled:
+        kept = self.config.again > 0 and emphasis.settled
+        if kept:
             n = int(self.config.again * len(base))
             again = self.replay.draw(length, n, self.generator)
         if again is not None:
             n_new = len(base) - len(again.loss)
             base = torch.cat([base[:n_new], again.base])
             source = torch.cat([source[:n_new], again.source])
-        step = Step(base, source, self.generator, emphasis, again)
+        step = Step(base, source, self.generator, emphasis, again, kept)
         losses = self.stepper.step(step, self.rate, self.n_steps + 1)
         seen = self.stepper.objective.seen
-        if self.config.again and emphasis.settled and seen is not None:
+        if kept and seen is not None:
             self.replay.learn(length, seen, 0 if again is None else len(again.loss))
         self.n_steps += 1
         return losses

@@ -190,19 +190,18 @@ def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
     """Train until the model is certified; where that fails after an early end, training goes on."""
     while True:
         train(trainer, checkpoint=checkpoint)
-        steps_left = trainer.n_steps < trainer.config.steps
         try:
             trained = with_certificate(
                 freeze(trainer),
                 n_pairs=job.n_pairs,
                 seed=job.plan.config.seed,
                 zoo=job.zoo.version,
-                until_missed=steps_left,
+                until_missed=trainer.steps_left,
             )
         except MissedError:
             pass
         else:
-            if not steps_left or (trained.certificate and trained.certificate.passed):
+            if not trainer.steps_left or (trained.certificate and trained.certificate.passed):
                 return trained
         trainer.go_on()
         trainer.save(checkpoint)
