@@ -46,19 +46,37 @@ def first_order_effects(task: Task, at: GradientsAt, batch_size: int) -> Edges:
     Cost: 2 forward passes and 1 backward pass for each pair (the two unpatched runs are the task's,
     and made once; the third is the one that gradients flow through).
     """
-    clean, corrupted = task.clean_run.outputs, task.corrupted_run.outputs
+    clean = task.clean_run.outputs
     total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=clean.device)
     mask = clean.new_zeros(1, task.graph.n_edges)
     for pairs in batches(task.n_pairs, batch_size, clean.device):
-        # Seen from the corrupted run the same difference leads the other way, to the clean run
-        # where patched edges read the corrupted one.
-        if at == "clean":
-            tokens, other, sign = task.clean[pairs], task.alternative[pairs], 1
-        else:
-            other = clean[pairs] + (corrupted[pairs] - task.alternative[pairs])
-            tokens, sign = task.corrupted[pairs], -1
+        tokens, other, sign = _end(task, at, pairs)
         total += sign * mask_gradients(task, tokens, other, mask, pairs)[0].double()
     return (total / task.n_pairs).cpu().numpy()
+
+
+def first_order_by_pair(
+    task: Task, at: GradientsAt, batch_size: int
+) -> Float[np.ndarray, "pair edge"]:
+    """As `first_order_effects`, which is the mean of these; at the same cost."""
+    found = []
+    for pairs in batches(task.n_pairs, batch_size, task.clean.device):
+        tokens, other, sign = _end(task, at, pairs)
+        mask = other.new_zeros(len(pairs), task.graph.n_edges)
+        found.append(sign * mask_gradients(task, tokens, other, mask, pairs).double())
+    return torch.cat(found).cpu().numpy()
+
+
+def _end(
+    task: Task, at: GradientsAt, pairs: Int[Tensor, " row"]
+) -> tuple[Int[Tensor, "row pos"], Float[Tensor, "row source pos d_model"], int]:
+    """Where gradients are taken: tokens, what masked edges read there, and the direction's sign."""
+    if at == "clean":
+        return task.clean[pairs], task.alternative[pairs], 1
+    # Seen from the corrupted run the same difference leads the other way, to the clean run where
+    # patched edges read the corrupted one.
+    clean, corrupted = task.clean_run.outputs[pairs], task.corrupted_run.outputs[pairs]
+    return task.corrupted[pairs], clean + (corrupted - task.alternative[pairs]), -1
 
 
 def default_run(task: Task, asked: GradientsAt | None) -> GradientsAt:

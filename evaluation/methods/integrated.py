@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from knowncircuits.errors import MethodError
@@ -48,23 +49,22 @@ def integrate_inputs(task: Task, steps: int, rule: Rule, batch_size: int) -> Edg
     Cost: 2 forward passes for each pair; for each pair and step 2 forward passes, the first to see
     what every source writes there, and 1 backward pass.
     """
-    graph, clean = task.graph, task.clean_run.outputs
-    n_inputs = len(graph.inputs)
-    from_inputs = torch.from_numpy(graph.source_of_edge < n_inputs).to(clean.device)
-    shares, weights = _steps(steps, rule, clean)
-    total = torch.zeros(graph.n_edges, dtype=torch.float64, device=clean.device)
-    for rows in batches(task.n_pairs * steps, batch_size, clean.device):
-        pairs, step = rows // steps, rows % steps
-        tokens, alternative = task.clean[pairs], task.alternative[pairs]
-        mask = shares[step, None] * from_inputs
-        with torch.no_grad():
-            outputs = task.model.run(tokens, alternative, mask).outputs
-        # Edges out of the embeddings are on their way already; the others have yet to move at all.
-        moved = outputs + task.differences[pairs]
-        moved[:, :n_inputs] = alternative[:, :n_inputs]
-        gradients = mask_gradients(task, tokens, moved, mask, pairs)
-        total += weights[step] @ gradients.double()
+    clean = task.clean_run.outputs
+    total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=clean.device)
+    for _, weights, gradients in _input_gradients(task, steps, rule, batch_size):
+        total += weights @ gradients
     return (total / task.n_pairs).cpu().numpy()
+
+
+def integrate_inputs_by_pair(
+    task: Task, steps: int, rule: Rule, batch_size: int
+) -> Float[np.ndarray, "pair edge"]:
+    """As `integrate_inputs`, which is the mean of these; at the same cost."""
+    shape, device = (task.n_pairs, task.graph.n_edges), task.clean.device
+    found = torch.zeros(shape, dtype=torch.float64, device=device)
+    for pairs, weights, gradients in _input_gradients(task, steps, rule, batch_size):
+        found.index_add_(0, pairs, weights[:, None] * gradients)
+    return found.cpu().numpy()
 
 
 def integrate_nodes(task: Task, steps: int, rule: Rule, batch_size: int) -> tuple[Edges, int]:
@@ -91,6 +91,27 @@ def integrate_nodes(task: Task, steps: int, rule: Rule, batch_size: int) -> tupl
         )
         total += weights[step] @ (gradients * own).double()
     return (total / task.n_pairs).cpu().numpy(), n_rows
+
+
+def _input_gradients(
+    task: Task, steps: int, rule: Rule, batch_size: int
+) -> Iterator[tuple[Int[Tensor, " row"], Float[Tensor, " row"], Float[Tensor, "row edge"]]]:
+    """Pairs, weights and gradients on the way of the embeddings to the alternative."""
+    graph, clean = task.graph, task.clean_run.outputs
+    n_inputs = len(graph.inputs)
+    from_inputs = torch.from_numpy(graph.source_of_edge < n_inputs).to(clean.device)
+    shares, weights = _steps(steps, rule, clean)
+    for rows in batches(task.n_pairs * steps, batch_size, clean.device):
+        pairs, step = rows // steps, rows % steps
+        tokens, alternative = task.clean[pairs], task.alternative[pairs]
+        mask = shares[step, None] * from_inputs
+        with torch.no_grad():
+            outputs = task.model.run(tokens, alternative, mask).outputs
+        # Edges out of the embeddings are on their way already; the others have yet to move at all.
+        moved = outputs + task.differences[pairs]
+        moved[:, :n_inputs] = alternative[:, :n_inputs]
+        gradients = mask_gradients(task, tokens, moved, mask, pairs)
+        yield pairs, weights[step], gradients.double()
 
 
 def _steps(steps: int, rule: Rule, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.graph import Graph
+from knowncircuits.names import QKV, Destination, Node
 
 
 def sum_by_source(graph: Graph, edges: Float[np.ndarray, " edge"]) -> dict[str, float]:
@@ -35,3 +36,18 @@ def spread(
     target = [nodes.get(name.node, best) for name in graph.destinations]
     ends = zip(graph.source_of_edge, graph.destination_of_edge, strict=True)
     return np.array([min(source[s], target[d], key=rank) for s, d in ends])
+
+
+def edges_between(graph: Graph, chances: Mapping[str, float]) -> Float[np.ndarray, " edge"]:
+    """The lesser chance of every edge's ends: of MLPs, and of heads' q, k and v; all others 1."""
+
+    def written(node: Node) -> float:
+        if node.kind == "head":
+            return max(chances[Destination.of(node, letter)] for letter in QKV)
+        return chances.get(node, 1.0)
+
+    sources = np.array([written(node) for node in graph.sources])
+    destinations = np.array([chances.get(name, 1.0) for name in graph.destinations])
+    ends = sources[graph.source_of_edge], destinations[graph.destination_of_edge]
+    scores: Float[np.ndarray, " edge"] = np.minimum(*ends)
+    return scores

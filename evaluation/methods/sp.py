@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from knowncircuits.evaluation.methods.masks import train_masks
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
+from knowncircuits.evaluation.methods.nodes import edges_between
 from knowncircuits.evaluation.task import Task
-from knowncircuits.graph import Graph
-from knowncircuits.names import QKV, Destination, Node
 
 
 def sp(
@@ -80,18 +76,3 @@ def sp(
         steps * task.n_pairs,
         {"kept": chances},
     )
-
-
-def edges_between(graph: Graph, chances: Mapping[str, float]) -> Float[np.ndarray, " edge"]:
-    """The lesser chance of every edge's ends: of MLPs, and of heads' q, k and v; all others 1."""
-
-    def written(node: Node) -> float:
-        if node.kind == "head":
-            return max(chances[Destination.of(node, letter)] for letter in QKV)
-        return chances.get(node, 1.0)
-
-    sources = np.array([written(node) for node in graph.sources])
-    destinations = np.array([chances.get(name, 1.0) for name in graph.destinations])
-    ends = sources[graph.source_of_edge], destinations[graph.destination_of_edge]
-    scores: Float[np.ndarray, " edge"] = np.minimum(*ends)
-    return scores

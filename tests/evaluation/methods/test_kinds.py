@@ -19,6 +19,8 @@ TRAINED = {
     "sp": {"steps": 3},
     "edge-sp": {"steps": 3},
     "shapley": {"rounds": 4},
+    "ensemble": {"of": ["eap", "exact"]},
+    "vote": {"subsets": 4},
 }
 
 

@@ -11,7 +11,7 @@ from knowncircuits.circuit import Label
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.masks import chance_kept, draw_masks
-from knowncircuits.evaluation.methods.sp import edges_between
+from knowncircuits.evaluation.methods.nodes import edges_between
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.graph import Graph
 from parts import some_long

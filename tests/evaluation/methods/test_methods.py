@@ -35,6 +35,8 @@ QUICK = {
     "sp": {"steps": 3},
     "edge-sp": {"steps": 3},
     "shapley": {"rounds": 4},
+    "ensemble": {"of": ["eap", "exact"]},
+    "vote": {"subsets": 4},
     "acdc": {"thresholds": [0.01, 0.1]},
 }
 

@@ -240,6 +240,8 @@ class TestDtypes:
             "sp": {"steps": 2},
             "edge-sp": {"steps": 2},
             "shapley": {"rounds": 4},
+            "ensemble": {"of": ["eap", "exact"]},
+            "vote": {"subsets": 4},
             "acdc": {"thresholds": [1e-6]},
         }
         for name in METHODS:

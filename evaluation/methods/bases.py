@@ -1,0 +1,68 @@
+"""Methods that look at a task by themselves, by name; others run, join and filter them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from knowncircuits.evaluation.methods.acdc import acdc
+from knowncircuits.evaluation.methods.activation import activation
+from knowncircuits.evaluation.methods.clean_corrupted import clean_corrupted
+from knowncircuits.evaluation.methods.eap import eap
+from knowncircuits.evaluation.methods.eap_ig_activations import eap_ig_activations
+from knowncircuits.evaluation.methods.eap_ig_inputs import eap_ig_inputs
+from knowncircuits.evaluation.methods.edge_sp import edge_sp
+from knowncircuits.evaluation.methods.exact import exact
+from knowncircuits.evaluation.methods.hisp import hisp
+from knowncircuits.evaluation.methods.method import Attribution, Method
+from knowncircuits.evaluation.methods.nap import nap
+from knowncircuits.evaluation.methods.nap_ig import nap_ig
+from knowncircuits.evaluation.methods.shapley import shapley
+from knowncircuits.evaluation.methods.sp import sp
+from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.evaluation.task import Task
+
+BASES: dict[str, Method] = {
+    "exact": Method(exact),
+    "shapley": Method(shapley),
+    "eap": Method(eap),
+    "eap-ig-inputs": Method(eap_ig_inputs),
+    "eap-ig-activations": Method(eap_ig_activations),
+    "clean-corrupted": Method(clean_corrupted),
+    "acdc": Method(acdc, rank_by="signed"),
+    "sp": Method(sp, rank_by="signed", threshold=0.5),
+    "edge-sp": Method(edge_sp, rank_by="signed", threshold=0.5),
+    "nap": Method(nap),
+    "nap-ig": Method(nap_ig),
+    "hisp": Method(hisp, rank_by="signed"),
+    "activation": Method(activation),
+}
+
+
+def _known(name: str) -> str:
+    if name not in BASES:
+        raise PydanticCustomError("base", "one of {names}", {"names": ", ".join(BASES)})
+    return name
+
+
+Base = Annotated[str, AfterValidator(_known)]  # of options: the name of such a method
+
+
+def base_scores(name: Base, task: Task, seed: int) -> Scores:
+    """What a method says of a task with its own defaults; `seed` where it draws at all."""
+    method = BASES[name]
+    seeded = {"seed": seed} if "seed" in inspect.signature(method.run).parameters else {}
+    found: Attribution = method.run(task, **seeded)
+    return Scores(
+        graph=task.graph,
+        values=found.values,
+        method=name,
+        rank_by=method.rank_by,
+        threshold=method.threshold,
+        options=seeded,
+        forward_passes=found.forward_passes,
+        backward_passes=found.backward_passes,
+    )
