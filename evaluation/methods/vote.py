@@ -70,7 +70,8 @@ def inside(ranks: Float[np.ndarray, " edge"], size: int) -> Float[np.ndarray, " 
     """The chance of each edge to be among so many highest, where ties are broken at random."""
     border = np.partition(ranks, -size)[-size]
     above, tied = ranks > border, ranks == border
-    return above + tied * ((size - above.sum()) / tied.sum())
+    chances: Float[np.ndarray, " edge"] = above + tied * ((size - above.sum()) / tied.sum())
+    return chances
 
 
 def _part(task: Task, pairs: np.ndarray) -> Task:
