@@ -1,7 +1,8 @@
 """Strata of a case's inputs: families of pairs, each of which a model has to know.
 
 A sampler all but never draws some inputs that the program is defined on: those of rare answers, of
-few different tokens, shorter ones. Models are trained on all strata, and certified on each.
+few different tokens, shorter ones; and where pairs have a direction, those of either direction.
+Models are trained on all strata, and certified on each.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.directed import DIRECTIONS, directed_inputs
 from knowncircuits.cases.pools import ATOL, FEWEST, broad_pool, draw_skewed
 from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import InputError, UnknownNameError
@@ -43,11 +45,20 @@ class StratumPairs:
 def strata_of(case: Case) -> tuple[str, ...]:
     """The strata of a case: one of each kind at its greatest length, and one for each other length.
 
+    Of a case that names a property, its directions are kinds, too.
+
     sampler: as the case draws inputs. balanced: each answer that can occur is as frequent. skewed:
-    few different tokens. minimal: base and source differ in one token. length:4, say: a quarter of
-    each kind, of 4 tokens.
+    few different tokens. minimal: base and source differ in one token. on-off: base has the
+    property and source lacks it; off-on: the reverse. length:4, say: a quarter of each of the first
+    four kinds, of 4 tokens.
     """
-    return (*KINDS, *(f"{LENGTH}{n}" for n in case.lengths[:-1]))
+    directions = DIRECTIONS if case.contrast else ()
+    return (*KINDS, *directions, *(f"{LENGTH}{n}" for n in case.lengths[:-1]))
+
+
+def is_of_length(stratum: str) -> bool:
+    """Whether a stratum is one of inputs shorter than the greatest length."""
+    return stratum.startswith(LENGTH)
 
 
 def length_of(case: Case, stratum: str, length: int | None = None) -> int:
@@ -59,7 +70,7 @@ def length_of(case: Case, stratum: str, length: int | None = None) -> int:
     """
     if stratum not in strata_of(case):
         raise UnknownNameError("stratum", stratum, strata_of(case))
-    if stratum in KINDS:
+    if not is_of_length(stratum):
         return case.lengths[-1] if length is None else length
     own = int(stratum.removeprefix(LENGTH))
     if length not in (None, own):
@@ -99,7 +110,7 @@ def draw_stratum(
     own = length_of(case, stratum, length)
     if n < 1:
         raise InputError(f"expected at least one pair, got {n}")
-    kinds = [stratum] if stratum in KINDS else KINDS
+    kinds = KINDS if is_of_length(stratum) else [stratum]
     drawing = _Drawing(case, own, seed, split, atol)
     pairs = [drawing.pairs(kind, share) for kind, share in _shares(n, kinds)]
     order = drawing.rng.permutation(n)
@@ -134,6 +145,11 @@ class _Drawing:
         if kind == MINIMAL:
             base = self._mixed(n)
             return base, self._changed(base)
+        if direction := next((each for each in DIRECTIONS if each == kind), None):
+            seed = int(self.rng.integers(2**32))
+            return directed_inputs(
+                self.case, n, seed, direction, length=self.length, split=self.split
+            )
         side = partial(self._side, kind)
         base = side(n)
         return base, self._different(base, side(n), side)

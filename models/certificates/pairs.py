@@ -13,7 +13,7 @@ from torch import Tensor
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.pairs import draw_pairs, resample
 from knowncircuits.cases.sampling import FEW, Codes, enumerate_inputs, in_split, most_inputs
-from knowncircuits.cases.strata import KINDS, SAMPLER, draw_stratum, length_of
+from knowncircuits.cases.strata import SAMPLER, draw_stratum, is_of_length, length_of
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError
 from knowncircuits.rasp.meant import ProgramInputs
@@ -90,7 +90,7 @@ def n_of_stratum(stratum: str, n_pairs: int, *, enumerated: bool) -> int:
     """
     if stratum == SAMPLER or enumerated:
         return n_pairs
-    return max(1, n_pairs // (OF_KIND if stratum in KINDS else OF_LENGTH))
+    return max(1, n_pairs // (OF_LENGTH if is_of_length(stratum) else OF_KIND))
 
 
 def n_in_company(n_of_stratum: int, n_pairs: int) -> int:
@@ -113,7 +113,7 @@ def stratum_pairs(compiled: Compiled, stratum: str, n_pairs: int, seed: int) -> 
     if not isinstance(case, Case):
         raise ModelError(f"expected a compiled case, whose inputs have strata, got {compiled.name}")
     length = length_of(case, stratum)
-    if stratum not in KINDS and case.n_inputs(length) <= FEW:
+    if is_of_length(stratum) and case.n_inputs(length) <= FEW:
         every = _every_input(compiled, length)
         if len(every) * (len(every) - 1) <= n_pairs:
             return _pairs_of(compiled, every, n_pairs, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.strata import BALANCED, KINDS, LENGTH, strata_of
+from knowncircuits.cases.strata import BALANCED, length_of, strata_of
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.models.certificates.certificate import Certificate
@@ -80,8 +80,9 @@ def _wrong_pairs(
 
 def _wrong_counts(found: Measured, placed: Placed, name: str) -> Iterator[str]:
     """Counts that no measurement of so many pairs gives."""
-    max_len, sources = placed.compiled.vocabulary.max_len, rest_of(placed.circuit)
-    n, length = found.n_pairs, int(name.removeprefix(LENGTH)) if name not in KINDS else max_len
+    case, sources = placed.compiled.case, rest_of(placed.circuit)
+    assert isinstance(case, Case)
+    n, length = found.n_pairs, length_of(case, name)
     agreements = {"accuracy": found.accuracy, **found.answers, **found.edges, **found.sets}
     for what, agreement in agreements.items():
         if not is_possible(agreement, n, length):

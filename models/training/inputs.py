@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.strata import KINDS, SAMPLER, draw_stratum, strata_of
+from knowncircuits.cases.strata import SAMPLER, draw_stratum, is_of_length, strata_of
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.quick import strata_pairs
@@ -88,11 +88,11 @@ def _strata(compiled: Compiled, seed: int) -> tuple[list[Tensor], list[list[Tens
     of_kinds: list[list[Tensor]] = []
     shorter: list[list[Tensor]] = []
     for stratum in strata_of(compiled.case):
-        n = OF_KIND if stratum in KINDS else OF_LENGTH
+        n = OF_LENGTH if is_of_length(stratum) else OF_KIND
         if stratum != SAMPLER:
             pairs = draw_stratum(compiled.case, stratum, n, seed, split="train")
             sides = [compiled.to_ids(side) for side in (pairs.base, pairs.source)]
-            (of_kinds if stratum in KINDS else shorter).append(sides)
+            (shorter if is_of_length(stratum) else of_kinds).append(sides)
     return [torch.cat(sides) for sides in zip(*of_kinds, strict=True)], shorter
 
 
