@@ -210,9 +210,10 @@ def load_chosen(
     return load_subject(case, subject, version), f"{case} ({subject}{of_zoo})"
 
 
-def check_one_kind(compiled: bool, own: bool, *, trained: bool) -> None:
+def check_one_kind(compiled: bool, own: bool, *, trained: bool, hosted: bool = False) -> None:
     """Raise InputError where options ask for models of several kinds at once."""
-    if compiled + own + trained > 1:
+    if compiled + own + trained + hosted > 1:
+        kinds = "--compiled, --hosted" if hosted else "--compiled"
         raise InputError(
-            "expected one of --variant (with --zoo), --compiled and --model, got several"
+            f"expected one of --variant (with --zoo), {kinds} and --model, got several"
         )

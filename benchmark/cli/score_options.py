@@ -34,36 +34,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelsOptions(VariantOptions):
-    """Which models of the cases: trained ones, compiled ones, or the user's own."""
+    """Which models of the cases: trained, compiled or hosted ones, or the user's own."""
 
     compiled: CompiledOption = False
+    hosted: Annotated[
+        bool,
+        typer.Option(
+            "--hosted",
+            help="The compiled model in a larger one whose other nodes are busy; of the hard suite "
+            "the default.",
+        ),
+    ] = False
     model: ModelOption = None
 
     def __post_init__(self) -> None:
         check_one_kind(
-            self.compiled, self.model is not None, trained=bool(self.variant or self.zoo)
+            self.compiled,
+            self.model is not None,
+            trained=bool(self.variant or self.zoo),
+            hosted=self.hosted,
         )
 
-    def are_compiled(self, cases: CaseOptions) -> bool:
-        """Whether compiled models are asked for; of the hard suite they are the default."""
+    def untrained(self, cases: CaseOptions) -> str | None:
+        """The kind of models that are asked for, where these are not trained."""
+        from knowncircuits.evaluation.runs.results import COMPILED, HOSTED
+
+        if self.compiled:
+            return COMPILED
         named = self.model or self.variant or self.zoo
-        return self.compiled or (cases.suite == "hard" and not named)
+        return HOSTED if self.hosted or (cases.suite == "hard" and not named) else None
 
     def words(self, cases: CaseOptions) -> str:
         """What is run on, for a title."""
-        if self.are_compiled(cases):
-            return "compiled models"
+        if kind := self.untrained(cases):
+            return f"{kind} models"
         return str(self.model or f"trained models of zoo {self.version}")
 
     def subjects(self, cases: CaseOptions) -> Sequence[tuple[str, Subject]]:
         """What is run on; says on standard error what is missing, or not certified."""
-        from knowncircuits.evaluation.runs.results import COMPILED
-
         names = cases.names()
         if self.model:
             return [_own(self.model, cases.case)]
-        if self.are_compiled(cases):
-            return [(name, COMPILED) for name in names]
+        if kind := self.untrained(cases):
+            return [(name, kind) for name in names]
         return _shipped(names, self.chosen("seed0"), self.version, bool(cases.case))
 
 

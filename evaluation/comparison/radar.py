@@ -18,7 +18,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.comparison.scored import score_results
-from knowncircuits.evaluation.runs.results import Result, check_one_code
+from knowncircuits.evaluation.runs.results import UNTRAINED, Result, check_one_code
 
 LEVEL = ["experiment", "pairs", "level"]
 
@@ -75,14 +75,19 @@ def radar(results: Sequence[Result], *, resolution: float = RESOLUTION) -> Radar
         results: of runs; those on cases of other suites do not count.
         resolution: scores that this share of the largest does not tell apart are ties; see `score`.
 
-    Raises ResultError where there is no level that all methods have, or a method's results are of
-    several codes.
+    Raises ResultError where there is no level that all methods have, results are on models of
+    several kinds (compiled, hosted, trained), or those of a method are of several codes.
     """
     cases = hard_cases()
     hard = [result for result in results if result.case in cases]
     check_one_code(hard)
     if not hard:
         raise ResultError("expected results on cases of the hard suite, got none")
+    kinds = {r.variant if r.variant in UNTRAINED else "trained" for r in hard}
+    if len(kinds) > 1:
+        raise ResultError(
+            f"expected results on models of one kind, got {' and '.join(sorted(kinds))}"
+        )
     table = score_results(hard, ["edge"], resolution=resolution)
     experiments = [EXPERIMENTS[cases[result.case].family] for result in hard]
     table = table.assign(

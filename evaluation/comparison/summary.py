@@ -15,7 +15,7 @@ from knowncircuits.evaluation.comparison.intervals import (
     interval_over_pairs,
 )
 from knowncircuits.evaluation.comparison.statistics import case_means, rank_ranges, shared_cases
-from knowncircuits.evaluation.runs.results import COMPILED, COSTS, Result, is_own
+from knowncircuits.evaluation.runs.results import COSTS, UNTRAINED, Result, is_own
 from knowncircuits.evaluation.scoring.set_scores import OF_SETS
 from knowncircuits.models.choices import ZooVersion
 
@@ -28,7 +28,7 @@ ORDER = ["method", "case", "variant", "seed"]
 class Summary:
     """Methods over the cases of a suite that all of them were run on, or over users' own models."""
 
-    suite: str  # of SUITES, with `compiled` before it for compiled models; or OWN
+    suite: str  # of SUITES, with one of UNTRAINED before it for such models; or OWN
     n_cases: int  # or own models
     left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
     table: pd.DataFrame  # a row for each method, the best first, equal ones by name
@@ -45,7 +45,7 @@ class Summary:
 
     def covers(self, result: Result) -> bool:
         """Whether a result is one of those that are summarised."""
-        if (result.variant == COMPILED) != self.suite.startswith(COMPILED):
+        if (result.variant if result.variant in UNTRAINED else "") != self.suite.rpartition(" ")[0]:
             return False
         case = f"{result.case}/{result.variant}" if result.own else result.case
         return case in self.means.index
@@ -54,14 +54,15 @@ class Summary:
 def summarise(table: pd.DataFrame) -> list[Summary]:
     """The structural cases of a table, the degenerate and hard ones, and own models, where any.
 
-    Compiled models are suites of their own, and no case is a mean over compiled and trained ones.
+    Compiled and hosted models are suites of their own: no case is a mean over models of two kinds.
 
     Args:
         table: of `score_results`, with all views.
     """
     own = table["variant"].map(is_own).astype(bool)
-    compiled = table["variant"] == COMPILED
-    kinds = {"": table[~own & ~compiled], f"{COMPILED} ": table[compiled]}
+    trained = ~own & ~table["variant"].isin(UNTRAINED)
+    kinds = {"": table[trained]}
+    kinds |= {f"{kind} ": table[table["variant"] == kind] for kind in UNTRAINED}
     groups = {
         kind + suite: models[models["case"].isin(list_cases(suite))]
         for kind, models in kinds.items()

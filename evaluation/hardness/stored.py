@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from knowncircuits.circuit import Circuit
 from knowncircuits.evaluation.hardness.measuring import Areas, Hardness, areas, hardness
-from knowncircuits.evaluation.hardness.names import name_scores
+from knowncircuits.evaluation.methods.names import name_scores
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_as

@@ -35,6 +35,20 @@ def read_share(task: Task, *, paths: Paths = "best") -> Shares:
     return along_paths(task.graph, shares(task.graph, read), paths)
 
 
+def spread(task: Task) -> Shares:
+    """The variance of what an edge's target reads linearly, over the task's inputs.
+
+    As `read-share`, but neither a share of what else is read there, nor times what goes on.
+
+    Args:
+        task: its model and its inputs, clean and corrupted.
+
+    Raises MethodError for a model that is not a Transformer.
+    """
+    tokens = torch.cat([task.clean, task.corrupted])
+    return variances_read(_transformer(task, "spread"), tokens)
+
+
 def weights(task: Task, *, paths: Paths = "all") -> Shares:
     """As `read-share`, but by the norms of products of weights: no input is looked at.
 

@@ -1,7 +1,8 @@
 """Scores for next to nothing: what a method must beat before its AUROC means anything.
 
-`truth` and its inverse know the circuit; `read-share` and `weights` look at a model, but patch
-nothing and take no gradient; the others know the graph alone.
+`truth` and its inverse know the circuit; `read-share`, `spread` and `weights` look at a model, but
+patch nothing and take no gradient; `name-prior` knows other circuits, and the others know the
+graph alone.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.evaluation.methods.cheap import read_share, weights
+from knowncircuits.evaluation.methods.cheap import read_share, spread, weights
 from knowncircuits.evaluation.methods.method import Control, Seed
+from knowncircuits.evaluation.methods.names import name_prior
 from knowncircuits.graph import Graph
 
 Edges = Float[np.ndarray, " edge"]
@@ -104,6 +106,8 @@ CONTROLS: dict[str, Control] = {
     "depth": Control(depth),
     "shortness": Control(shortness),
     "from-embed": Control(from_embed),
+    "name-prior": Control(name_prior, sees="task"),
+    "spread": Control(spread, sees="task"),
     "read-share": Control(read_share, sees="task"),
     "weights": Control(weights, sees="task"),
 }

@@ -27,14 +27,14 @@ from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.models.zoo.variants import VARIANTS
 
-COMPILED = "compiled"
+COMPILED, HOSTED = UNTRAINED = ("compiled", "hosted")  # what models that are not trained are called
 COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
 UNRECORDED = "not recorded"  # what results of earlier versions do not say
 
 
 def is_own(variant: str) -> bool:
     """Whether a model that is called so is a user's own."""
-    return variant != COMPILED and not any(variant in of_zoo for of_zoo in VARIANTS.values())
+    return variant not in UNTRAINED and not any(variant in of_zoo for of_zoo in VARIANTS.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ class Result:
 
     @property
     def zoo(self) -> ZooVersion | None:
-        """The zoo that the model is of; None for compiled ones and users' own."""
-        if self.own or self.variant == COMPILED:
+        """The zoo that the model is of; None for any that is not trained, and users' own."""
+        if self.own or self.variant in UNTRAINED:
             return None
         zoo: ZooVersion = self.settings.get("zoo", 1)  # results of earlier versions do not say it
         return zoo

@@ -18,7 +18,7 @@ from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.methods.discovery import default_options, discover, load_method
 from knowncircuits.evaluation.runs.failures import Failure, error_text, read_failure, write_failure
 from knowncircuits.evaluation.runs.provenance import code_hash
-from knowncircuits.evaluation.runs.results import COMPILED, Result, read_result, result_file
+from knowncircuits.evaluation.runs.results import UNTRAINED, Result, read_result, result_file
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.runs.subjects import Subject, load_own, load_subject, own_name
 from knowncircuits.evaluation.scoring.scores import Scores
@@ -186,7 +186,7 @@ def _set_aside() -> None:
 
 def _describe(job: Job, subject: Compiled | Trained | Wired, code: str) -> dict[str, Any]:
     """All that a result follows from."""
-    shipped = isinstance(job.subject, str) and job.subject != COMPILED
+    shipped = isinstance(job.subject, str) and job.subject not in UNTRAINED
     return {
         **asdict(job.settings),
         "label": job.settings.name,

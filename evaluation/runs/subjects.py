@@ -12,16 +12,16 @@ from typing import Any
 from knowncircuits.cases.registry import load_case
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, ResultError
-from knowncircuits.evaluation.runs.results import COMPILED
+from knowncircuits.evaluation.runs.results import COMPILED, HOSTED
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
-from knowncircuits.models.wired.recipes import model_of
+from knowncircuits.models.wired.recipes import hosted, model_of
 from knowncircuits.models.wired.stored import is_wired, load_wired
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.models.zoo.shelf import load_model, shipped
 from knowncircuits.transformer import weights_hash
 
-# A case's model: `compiled`, a variant of the shipped ones, or the folder of one's own.
+# A case's model: `compiled`, `hosted`, a variant of the shipped ones, or the folder of one's own.
 Subject = str | Path
 
 
@@ -30,7 +30,7 @@ def load_subject(
 ) -> Compiled | Trained | Wired:
     """The model of a case that a run is about; the zoo is that of a shipped one.
 
-    A compiled model is wired where its case says so.
+    A compiled model is wired where its case says so; for `hosted` see `models.wired.hosted`.
 
     Raises:
         UnknownNameError: for an unknown case or variant.
@@ -40,6 +40,8 @@ def load_subject(
     if isinstance(subject, str):
         if subject == COMPILED:
             return model_of(load_case(case))
+        if subject == HOSTED:
+            return hosted(load_case(case))
         return load_model(case, subject, zoo)
     model = load_own(subject)
     if model.compiled.name != case:

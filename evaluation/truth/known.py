@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -25,31 +26,48 @@ def known_sets(subject: Compiled | Trained | Wired, task: Task, pairs: str) -> C
 
     It is for cases that name a property of their inputs, and circuits that are not too large to
     enumerate. A trained model's is that of the compiled one, under the names that its own edges
-    have: its certificate says that it follows it under sets, too. A wired model's is enumerated on
-    the wired model itself, without gates.
+    have: its certificate says that it follows it under sets, too. So is a wired model's, if each of
+    its edges inside stands for another one; otherwise, where a head was split or units were moved,
+    it is enumerated on the wired model itself, without gates.
     """
     compiled = subject if isinstance(subject, Compiled) else subject.compiled
-    if isinstance(subject, Wired):
-        compiled = replace(compiled, model=subject.model, circuit=subject.circuit)
-    case, circuit = compiled.case, compiled.circuit
+    case, circuit = compiled.case, subject.circuit
     if not isinstance(case, Case) or case.contrast is None:
-        return subject.circuit
+        return circuit
     if (circuit.labels == Label.IN).sum() > MAX_EDGES:
-        return subject.circuit
-    if isinstance(subject, Wired):
-        sets = set_truth(compiled, task.clean, task.corrupted, pairs)
+        return circuit
+    if isinstance(subject, Wired) and not (edges := _edges_there(subject)):
+        wired = replace(compiled, model=subject.model, circuit=circuit)
+        sets = set_truth(wired, task.clean, task.corrupted, pairs)
         return replace(circuit, sets=replace(sets, gates=()))  # nodes may write busy things beside
     inputs = (x.cpu().numpy().tobytes() for x in (task.clean, task.corrupted))
     sets = _enumerated(case.name, *inputs, tuple(task.clean.shape), pairs)
     if isinstance(subject, Trained):
         sets = of_trained(sets, subject)
-    return replace(subject.circuit, sets=sets)
+    elif isinstance(subject, Wired):
+        sets = _of_wired(sets, edges)
+    return replace(circuit, sets=sets)
 
 
 def of_trained(sets: SetTruth, trained: Trained) -> SetTruth:
     """What holds of a compiled model, under the names that a trained one's edges have."""
     nodes = trained.correspondence.nodes
     return sets.renamed(lambda edge: Edge(edge).placed(nodes), lambda node: nodes[Node(node)])
+
+
+def _edges_there(wired: Wired) -> dict[str, str]:
+    """The wired edge of each compiled one that is in; none where that is not one to one."""
+    inside = wired.circuit.edges()
+    there = {image: str(edge) for edge in inside for image in wired.images[edge]}
+    one_to_one = len(there) == len(inside) and set(there) == set(wired.compiled.circuit.edges())
+    return there if one_to_one else {}
+
+
+def _of_wired(sets: SetTruth, edges: Mapping[str, str]) -> SetTruth:
+    """What holds of a compiled model, under the names that a wired one's edges have."""
+    pairs = [(Edge(there), Edge(here)) for there, here in edges.items()]
+    nodes = {there.target: here.target for there, here in pairs}
+    return sets.renamed(lambda edge: edges[edge], lambda node: str(nodes[Node(node)]))
 
 
 @lru_cache(maxsize=64)

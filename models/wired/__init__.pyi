@@ -3,7 +3,12 @@ from .copies import split as split
 from .dimensions import squeeze as squeeze
 from .enumeration import distance as distance, edge_effects as edge_effects
 from .hosts import host as host
-from .recipes import TRANSFORMATIONS as TRANSFORMATIONS, model_of as model_of, wire as wire
+from .recipes import (
+    TRANSFORMATIONS as TRANSFORMATIONS,
+    hosted as hosted,
+    model_of as model_of,
+    wire as wire,
+)
 from .sharpness import sharpen as sharpen
 from .stored import load_wired as load_wired, save_wired as save_wired
 from .streams import directions as directions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from zlib import crc32
 
 from knowncircuits.cases.case import Case
 from knowncircuits.compiler.compiled import Compiled
@@ -21,6 +22,10 @@ from knowncircuits.models.wired.wired import Step, Wired
 TRANSFORMATIONS: Mapping[str, Transformation[...]] = {
     each.name: each for each in (host, move, rotate, scale, sharpen, split, squeeze)
 }
+
+
+# Of hosts of the hard suite: layers and heads more than the model has; see `host` for loudness.
+ROOM, LOUDNESS = 2, 3.0
 
 
 def load_transformation(name: str) -> Transformation[...]:
@@ -56,3 +61,19 @@ def model_of(case: Case) -> Compiled | Wired:
     """A case's compiled model, wired where the case says how."""
     compiled = case.compile()
     return wire(compiled, case.wiring) if case.wiring else compiled
+
+
+def hosted(case: Case) -> Wired:
+    """A case's model in a host that is busy all over, at places and in bases drawn by its name.
+
+    Of a compiled model weights alone give the circuit away: nothing else is read. Here everything
+    is read by something, and neither what is read nor the names of nodes say what is for an answer.
+    A case whose wiring has a host of its own keeps that one.
+    """
+    model, seed = model_of(case), crc32(case.name.encode())
+    config = model.model.config
+    sizes = {"layers": config.n_layers + ROOM, "heads": config.n_heads + ROOM}
+    # Louder than the circuit, or the share of what is read would tell it from the rest.
+    hosting = ("host", {**sizes, "seed": seed, "loudness": LOUDNESS})
+    has_host = any(name == "host" for name, _ in case.wiring)
+    return wire(model, [*([] if has_host else [hosting]), ("rotate", {"seed": seed})])

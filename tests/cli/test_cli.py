@@ -93,6 +93,10 @@ def test_score_prints_a_table_and_writes_files(
             ["score", "eap", "--compiled", "--variant", "seed0"],
             "expected one of --variant (with --zoo)",
         ),
+        (
+            ["score", "eap", "--compiled", "--hosted"],
+            "expected one of --variant (with --zoo), --compiled, --hosted and --model",
+        ),
         (["score", "eap", "--model", "none"], "expected the folder of a trained model"),
         (
             ["models", "list", "--zoo", "1", "--variant", "seed7"],

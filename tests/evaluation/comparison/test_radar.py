@@ -140,6 +140,13 @@ def test_the_command_writes_tables_and_figures(folder: Path, tmp_path: Path) -> 
     }
 
 
+def test_models_of_several_kinds_are_not_averaged(tmp_path: Path) -> None:
+    models = [("deep_2", "compiled"), ("deep_2", "hosted")]
+    results = run([Settings("random", 5)], models, tmp_path)
+    with pytest.raises(ResultError, match="models of one kind, got compiled and hosted"):
+        radar(results)
+
+
 def test_results_of_other_suites_are_none(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="expected results on cases of the hard suite, got none"):
         radar([])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from knowncircuits.cases.registry import load_case
 from knowncircuits.errors import ResultError, TaskError
 from knowncircuits.evaluation.comparison.scored import case_scores, score_results
 from knowncircuits.evaluation.comparison.summary import summarise
 from knowncircuits.evaluation.runs.results import read_results
 from knowncircuits.evaluation.runs.running import run
 from knowncircuits.evaluation.runs.settings import Settings
+from knowncircuits.evaluation.task import make_task
+from knowncircuits.evaluation.truth.enumeration import set_truth
+from knowncircuits.models.wired import hosted
 
 MODELS = [("gate_or_2", "compiled"), ("gate_and_2", "compiled")]
 
@@ -42,6 +47,29 @@ def test_results_know_sets(tmp_path: Path) -> None:
     economies = summary.table.set_index("method")["economy"]
     assert economies["exact"] == pytest.approx((1 + 4 / 21) / 2)
     assert case_scores(table[table["method"] == "truth"])["best_match"].tolist() == [1, 1]
+
+
+def test_hosted_models_are_a_suite_of_their_own(tmp_path: Path) -> None:
+    """With the same truth under sets, by enumeration, at other places."""
+    models = [(case, kind) for case, _ in MODELS for kind in ("compiled", "hosted")]
+    results = run([directed("exact", "on-off"), directed("truth", "on-off")], models, tmp_path)
+    suites = {summary.suite: summary for summary in summarise(score_results(results))}
+    assert {*suites} == {"compiled hard", "hosted hard"}
+    for result in results:
+        assert result.zoo is None
+        assert not result.own
+        covering = [suite for suite, summary in suites.items() if summary.covers(result)]
+        assert covering == [f"{result.variant} hard"]
+    result = next(r for r in results if (r.case, r.variant) == ("gate_or_2", "hosted"))
+    wired = hosted(load_case("gate_or_2"))
+    task = make_task(wired, 4, direction="on-off")
+    whole = replace(wired.compiled, model=wired.model, circuit=wired.circuit)
+    enumerated = set_truth(whole, task.clean, task.corrupted, "on-off")
+    known = result.circuit.sets
+    assert known is not None
+    for name in ("alone", "company", "idle"):
+        assert set(getattr(known, name)) == set(getattr(enumerated, name))
+    assert {*map(frozenset, known.minimal)} == {*map(frozenset, enumerated.minimal)}
 
 
 def test_directions_are_runs_of_their_own(tmp_path: Path) -> None:
