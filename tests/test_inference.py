@@ -22,6 +22,12 @@ from strategies import random_task
 FEW = {
     "sp": {"steps": 3},
     "edge-sp": {"steps": 3},
+    "edge-pruning": {"steps": 3},
+    "ugs": {"steps": 3, "pairs": 2},
+    "optimal-ablation": {"steps": 3, "pairs": 2},
+    "multi-restart": {"steps": 3, "restarts": 2},
+    "discogp": {"steps": 3},
+    "ibcircuit": {"steps": 3},
     "shapley": {"rounds": 4},
     "ensemble": {"of": ["eap", "exact"]},
     "vote": {"subsets": 4},

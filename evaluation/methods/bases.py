@@ -11,17 +11,23 @@ from pydantic_core import PydanticCustomError
 from knowncircuits.evaluation.methods.acdc import acdc
 from knowncircuits.evaluation.methods.activation import activation
 from knowncircuits.evaluation.methods.clean_corrupted import clean_corrupted
+from knowncircuits.evaluation.methods.discogp import discogp
 from knowncircuits.evaluation.methods.eap import eap
 from knowncircuits.evaluation.methods.eap_ig_activations import eap_ig_activations
 from knowncircuits.evaluation.methods.eap_ig_inputs import eap_ig_inputs
+from knowncircuits.evaluation.methods.edge_pruning import edge_pruning
 from knowncircuits.evaluation.methods.edge_sp import edge_sp
 from knowncircuits.evaluation.methods.exact import exact
 from knowncircuits.evaluation.methods.hisp import hisp
+from knowncircuits.evaluation.methods.ibcircuit import ibcircuit
 from knowncircuits.evaluation.methods.method import Attribution, Method
+from knowncircuits.evaluation.methods.multi_restart import multi_restart
 from knowncircuits.evaluation.methods.nap import nap
 from knowncircuits.evaluation.methods.nap_ig import nap_ig
+from knowncircuits.evaluation.methods.optimal_ablation import optimal_ablation
 from knowncircuits.evaluation.methods.shapley import shapley
 from knowncircuits.evaluation.methods.sp import sp
+from knowncircuits.evaluation.methods.ugs import ugs
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 
@@ -35,6 +41,12 @@ BASES: dict[str, Method] = {
     "acdc": Method(acdc, rank_by="signed"),
     "sp": Method(sp, rank_by="signed", threshold=0.5),
     "edge-sp": Method(edge_sp, rank_by="signed", threshold=0.5),
+    "edge-pruning": Method(edge_pruning, rank_by="signed", threshold=0.0),
+    "ugs": Method(ugs, rank_by="signed", threshold=0.0),
+    "optimal-ablation": Method(optimal_ablation, rank_by="signed", threshold=0.0),
+    "multi-restart": Method(multi_restart, rank_by="signed", threshold=0.5),
+    "discogp": Method(discogp, rank_by="signed", threshold=0.0),
+    "ibcircuit": Method(ibcircuit, rank_by="signed", threshold=0.0),
     "nap": Method(nap),
     "nap-ig": Method(nap_ig),
     "hisp": Method(hisp, rank_by="signed"),

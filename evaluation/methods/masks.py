@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from knowncircuits.errors import MethodError
+from knowncircuits.evaluation.methods.descent import descend, mean_metric
+from knowncircuits.evaluation.methods.noise import Noise
 from knowncircuits.evaluation.task import Task
-from knowncircuits.work.progress import reported
 
 LOW, HIGH = -0.1, 1.1  # how far the sigmoid is stretched
 TEMPERATURE = 2 / 3
@@ -27,9 +28,9 @@ EDGE_OF_NOISE = 1e-4  # uniform noise keeps this far from 0 and 1
 Masks = Float[Tensor, " mask"]
 
 
-def draw_masks(logits: Masks, uniform: Masks) -> Masks:
+def draw_masks(logits: Masks, uniform: Masks, margin: float = EDGE_OF_NOISE) -> Masks:
     """Masks from 0 to 1 of their logits and uniform noise; gradients flow to the logits."""
-    noise = uniform.clamp(EDGE_OF_NOISE, 1 - EDGE_OF_NOISE).logit()
+    noise = uniform.clamp(margin, 1 - margin).logit()
     stretched = torch.sigmoid((noise + logits) / TEMPERATURE) * (HIGH - LOW) + LOW
     return stretched.clamp(0, 1)
 
@@ -48,6 +49,7 @@ def train_masks(
     steps: int,
     learning_rate: float,
     seed: int,
+    costs: Masks | None = None,
 ) -> Float[np.ndarray, " mask"]:
     """Train masks to keep the metric low with little kept: how likely each is kept in the end.
 
@@ -62,6 +64,7 @@ def train_masks(
         steps: how many.
         learning_rate: of the masks' logits.
         seed: of the noise.
+        costs: by what each mask's chance of being kept counts; by default all alike.
 
     Cost: for each pair 2 forward passes, and steps forward and steps backward passes.
 
@@ -73,20 +76,16 @@ def train_masks(
             f"got {steps} and {regularisation}"
         )
     alternative = task.alternative
-    device, dtype = alternative.device, alternative.dtype
-    pairs = torch.arange(task.n_pairs, device=device)
     share = (START - LOW) / (HIGH - LOW)
     start = math.log(share / (1 - share))
-    logits = torch.full((n_masks,), start, dtype=dtype, device=device, requires_grad=True)
-    generator = torch.Generator("cpu").manual_seed(seed)
-    noise = torch.rand(steps, n_masks, generator=generator, dtype=torch.float64, device="cpu")
-    optimizer = torch.optim.Adam([logits], lr=learning_rate)
-    for uniform in reported(noise.to(device, dtype).unbind()):
-        mask = 1 - keep(draw_masks(logits, uniform))
-        metric = task.measure(task.model.run(task.clean, alternative, mask[None]).logits, pairs)
-        loss = metric.mean() + regularisation * chance_kept(logits).mean()
-        (logits.grad,) = torch.autograd.grad(loss, logits)
-        with torch.device("cpu"):  # on which Adam counts its steps
-            optimizer.step()
+    logits = torch.full((n_masks,), start, dtype=alternative.dtype, device=alternative.device)
+    noise = Noise(seed, logits)
+
+    def loss(_: int) -> Float[Tensor, ""]:
+        kept = keep(draw_masks(logits, noise.uniform(n_masks)))
+        chances = chance_kept(logits) if costs is None else chance_kept(logits) * costs
+        return mean_metric(task, kept[None]) + regularisation * chances.mean()
+
+    descend(loss, torch.optim.Adam([logits.requires_grad_()], lr=learning_rate), steps)
     kept: Float[np.ndarray, " mask"] = chance_kept(logits.detach().double()).cpu().numpy()
     return kept

@@ -16,6 +16,7 @@ from knowncircuits.evaluation.choices import RankBy
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]  # of a term of a loss
 # What a control looks at: the graph alone, the circuit, or the task.
 Shown = Literal["graph", "truth", "task"]
 

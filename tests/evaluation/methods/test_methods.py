@@ -34,6 +34,12 @@ from strategies import random_task
 QUICK = {
     "sp": {"steps": 3},
     "edge-sp": {"steps": 3},
+    "edge-pruning": {"steps": 3},
+    "ugs": {"steps": 3, "pairs": 2},
+    "optimal-ablation": {"steps": 3, "pairs": 2},
+    "multi-restart": {"steps": 3, "restarts": 2},
+    "discogp": {"steps": 3},
+    "ibcircuit": {"steps": 3},
     "shapley": {"rounds": 4},
     "ensemble": {"of": ["eap", "exact"]},
     "vote": {"subsets": 4},
@@ -210,7 +216,7 @@ def test_methods_run_on_any_patchable_model(name: str) -> None:
     assert ours.backward_passes == theirs.backward_passes
 
 
-@pytest.mark.parametrize("name", ["random", "sp", "edge-sp"])
+@pytest.mark.parametrize("name", ["random", "sp", "edge-sp", "edge-pruning", "ugs", "discogp"])
 def test_another_seed_gives_other_scores(name: str) -> None:
     task = make_task(load_case("histogram").compile(), 5)
     first, second = (

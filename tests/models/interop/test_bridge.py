@@ -239,6 +239,12 @@ class TestDtypes:
         few = {
             "sp": {"steps": 2},
             "edge-sp": {"steps": 2},
+            "edge-pruning": {"steps": 2},
+            "ugs": {"steps": 2, "pairs": 2},
+            "optimal-ablation": {"steps": 2, "pairs": 2},
+            "multi-restart": {"steps": 2, "restarts": 2},
+            "discogp": {"steps": 2},
+            "ibcircuit": {"steps": 2},
             "shapley": {"rounds": 4},
             "ensemble": {"of": ["eap", "exact"]},
             "vote": {"subsets": 4},
