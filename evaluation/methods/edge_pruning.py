@@ -45,8 +45,8 @@ def edge_pruning(
     sparsity demanded of the step, and the multipliers l1 and l2 ascend. As published: log alphas
     begin at 10, t rises from 0 over 2,500 of 3,000 steps, learning rates are 0.8, of multipliers
     too, and rise over 200 steps, then fall to 0; with other `steps` these are the same shares of
-    them. Ranks as signed: higher is more in the circuit, and 0 is a mask that is kept as likely
-    whole as not.
+    them. Ranks as signed: higher is more in the circuit, and at 0 a mask is 1 as
+    likely as 0.
 
     The authors run it for 17 sparsities from 0.94 to 1.1 and take a circuit of each; one run ranks
     all edges here, at 0.95, that of their example for one's own data. Other departures: all pairs
@@ -61,7 +61,7 @@ def edge_pruning(
     Args:
         task: what to look at.
         sparsity: of edges, demanded in the end.
-        node_sparsity: of nodes; the authors' 0.72, which most of their runs, too, leave out.
+        node_sparsity: of nodes; 0.72 in the authors' scripts, which leave it out by default, too.
         steps: of training.
         learning_rate: of log alphas.
         multiplier_rate: of the multipliers.
