@@ -9,6 +9,7 @@ import typer
 
 from knowncircuits.cli import (
     bench,
+    budget,
     cases,
     comparison,
     effects,
@@ -37,6 +38,7 @@ app = typer.Typer(
 for command in (
     scoring.score,
     comparison.compare,
+    budget.budget,
     radar.radar,
     scoring.methods,
     faithfulness.faithfulness,

@@ -12,11 +12,11 @@ import typer
 from knowncircuits.cases.choices import Direction
 from knowncircuits.cli.groups import CaseOptions, VariantOptions
 from knowncircuits.cli.options import (
+    MAX_PAIRS,
     CompiledOption,
     ModelOption,
     SeedsOption,
     check_one_kind,
-    pairs_option,
     parse_options,
     seed_option,
     setting_option,
@@ -84,7 +84,14 @@ class ModelsOptions(VariantOptions):
 class SettingsOptions:
     """What is done to every model; see `Settings`."""
 
-    pairs: Annotated[int, pairs_option()] = Settings.n_pairs
+    pairs: Annotated[
+        str,
+        typer.Option(
+            "--pairs",
+            metavar="N[,N...]",
+            help="Clean/corrupted pairs for each model; of several numbers, each has its folder.",
+        ),
+    ] = str(Settings.n_pairs)
     metric: Annotated[
         MetricName | None,
         typer.Option(help="Default: KL for categorical outputs, L2 for numbers."),
@@ -110,7 +117,10 @@ class SettingsOptions:
     ] = Settings.threads
 
     def of(self, methods: Sequence[str]) -> list[Settings]:
-        """Those of each method, which are all loaded: an error comes before anything runs."""
+        """Those of each number of pairs and each method.
+
+        All methods are loaded: an error comes before anything runs.
+        """
         from knowncircuits.evaluation.methods.discovery import fit_options
         from knowncircuits.evaluation.task import directed
 
@@ -124,7 +134,7 @@ class SettingsOptions:
         return [
             Settings(
                 method,
-                n_pairs=self.pairs,
+                n_pairs=n_pairs,
                 metric=self.metric,
                 options=fit_options(method, given),
                 corruption=corruption,
@@ -132,6 +142,7 @@ class SettingsOptions:
                 label=self.label,
                 threads=self.threads,
             )
+            for n_pairs in _pair_counts(self.pairs)
             for method in methods
         ]
 
@@ -146,6 +157,19 @@ class SeedOptions:
     def draws(self) -> range:
         """All seeds."""
         return range(self.seed, self.seed + self.seeds)
+
+
+def _pair_counts(text: str) -> list[int]:
+    """Whole numbers with commas between them, each once; raises InputError for any others."""
+    try:
+        counts = list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        counts = []
+    if not counts or not all(1 <= count <= MAX_PAIRS for count in counts):
+        raise InputError(
+            f"expected --pairs from 1 to {MAX_PAIRS}, like 100 or 1,4,16, got {text!r}"
+        )
+    return counts
 
 
 def _shipped(

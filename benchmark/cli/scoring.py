@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowncircuits.cli.budget import budget_tables
 from knowncircuits.cli.following import follow_runs
 from knowncircuits.cli.groups import CaseOptions, TrackingOptions, grouped
 from knowncircuits.cli.layout import Column, Table, short_text, words
@@ -22,6 +23,7 @@ from knowncircuits.cli.score_tables import (
     case_scores_table,
     summary_table,
 )
+from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import RESOLUTION
 
 if TYPE_CHECKING:
@@ -60,8 +62,10 @@ def score(
 
     Writes OUTPUT/METHOD/CASE/VARIANT/SEED.json for each model and draw of pairs. A run that was
     stopped goes on where it was; results of a method that was edited since are computed anew. Where
-    a method fails, SEED.failed.txt says why, the others go on, and the exit code is 1.
+    a method fails, SEED.failed.txt says why, the others go on, and the exit code is 1. With several
+    numbers of pairs, each is in OUTPUT/pairs-N, and the table shows scores by cost; see `budget`.
     """
+    from knowncircuits.evaluation.comparison.budget import budget_results
     from knowncircuits.evaluation.methods.discovery import expand_methods
     from knowncircuits.evaluation.runs.running import run
     from knowncircuits.evaluation.scoring.ranking import check_resolution
@@ -70,23 +74,31 @@ def score(
     check_resolution(resolution)
     chosen = settings.of(expand_methods(method))
     subjects, draws = models.subjects(cases), seeds.draws()
+    counts = list(dict.fromkeys(of_method.n_pairs for of_method in chosen))
+    if len(counts) > 1 and tracking.wandb:
+        raise InputError(f"expected one number of --pairs with --wandb, got {len(counts)}")
     check_writable(output)
+    results: list[Result] = []
     with follow_runs(len(chosen) * len(subjects) * len(draws)) as followed:
-        results = run(
-            chosen,
-            subjects,
-            output,
-            zoo=models.version,
-            seeds=draws,
-            resolution=resolution,
-            processes=jobs,
-            fresh=fresh,
-            retry=retry,
-            on_result=followed.on_result,
-            on_failure=followed.on_failure,
-        )
+        for n_pairs in counts:
+            results += run(
+                [of_method for of_method in chosen if of_method.n_pairs == n_pairs],
+                subjects,
+                output / f"pairs-{n_pairs}" if len(counts) > 1 else output,
+                zoo=models.version,
+                seeds=draws,
+                resolution=resolution,
+                processes=jobs,
+                fresh=fresh,
+                retry=retry,
+                on_result=followed.on_result,
+                on_failure=followed.on_failure,
+            )
     to = Output(form)
-    if results:
+    if results and len(counts) > 1:
+        found = budget_results(results, resolution=resolution)
+        to.show(*budget_tables(found), data=found.points)
+    elif results:
         title = f"{chosen[0].name} on {models.words(cases)}"
         _print_scores(results, resolution, title, len(chosen) == 1, to)
         _log(results, resolution, tracking)

@@ -51,4 +51,10 @@ def test_cases_are_chosen_alike() -> None:
 
 
 def test_scores_have_a_resolution_wherever_they_are_ranked() -> None:
-    assert set(options()["resolution"]) == {"score", "compare", "radar", "faithfulness"}
+    assert set(options()["resolution"]) == {
+        "score",
+        "compare",
+        "budget",
+        "radar",
+        "faithfulness",
+    }
