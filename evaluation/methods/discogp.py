@@ -11,8 +11,8 @@ from torch import Tensor
 from knowncircuits.evaluation.methods.descent import descend, mean_metric
 from knowncircuits.evaluation.methods.masks import EDGE_OF_NOISE, Masks
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed, Weight
-from knowncircuits.evaluation.methods.noise import Noise
-from knowncircuits.evaluation.task import Task, at_least_float32
+from knowncircuits.evaluation.methods.noise import noise_for
+from knowncircuits.evaluation.task import Task
 
 START, SPREAD = 1.0, 0.01  # of logits: their mean and standard deviation at first
 RISE, FALL = 20 / 100, 20 / 100  # of the steps: over so many the weight of sparsity rises, falls
@@ -57,13 +57,12 @@ def discogp(
         learning_rate: of the logits.
         seed: of the noise in the masks.
 
-    Cost: 2 + 2 steps forward passes and 2 steps backward passes for each pair; half of those
-    without completeness.
+    Cost: 4 + 2 steps forward passes and 2 steps backward passes for each pair; without completeness
+    half as many.
     """
-    like = task.alternative.new_zeros(1, dtype=at_least_float32(task.alternative.dtype))
-    noise, n_edges = Noise(seed, like), task.graph.n_edges
+    noise, n_edges = noise_for(task, seed), task.graph.n_edges
     reverse = replace(task, clean=task.corrupted, corrupted=task.clean)
-    pairs = torch.arange(task.n_pairs, device=like.device)
+    pairs = torch.arange(task.n_pairs, device=task.clean.device)
     logits = (START + SPREAD * noise.normal(n_edges)).requires_grad_()
 
     def complement(kept: Masks) -> Float[Tensor, ""]:
@@ -79,9 +78,10 @@ def discogp(
         return total
 
     descend(loss, torch.optim.AdamW([logits], lr=learning_rate), steps)
-    runs = steps * task.n_pairs * (2 if completeness else 1)
+    sides = 2 if completeness else 1  # the circuit, and its complement with runs of its own
+    runs = sides * steps * task.n_pairs
     values = logits.detach().double().cpu().numpy()
-    return Attribution(values, 2 * task.n_pairs + runs, runs)
+    return Attribution(values, 2 * sides * task.n_pairs + runs, runs)
 
 
 def draw_straight(logits: Masks, uniform: Masks) -> Masks:

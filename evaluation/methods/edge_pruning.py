@@ -13,8 +13,8 @@ from torch.nn.utils import clip_grad_norm_
 from knowncircuits.evaluation.methods.descent import descend, mean_metric
 from knowncircuits.evaluation.methods.masks import draw_masks
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
-from knowncircuits.evaluation.methods.noise import Noise
-from knowncircuits.evaluation.task import Task, at_least_float32
+from knowncircuits.evaluation.methods.noise import noise_for
+from knowncircuits.evaluation.task import Task
 
 # A share of masks that are 0. Above 1 no masks reach it, and all are pressed the harder.
 Sparsity = Annotated[float, Field(gt=0)]
@@ -71,16 +71,15 @@ def edge_pruning(
     alphas of nodes and the edges' sparsity in the last step.
     """
     graph = task.graph
-    like = task.alternative.new_zeros(1, dtype=at_least_float32(task.alternative.dtype))
-    source = torch.from_numpy(graph.source_of_edge).to(like.device)
-    noise = Noise(seed, like)
+    noise = noise_for(task, seed)
+    source = torch.from_numpy(graph.source_of_edge).to(noise.like.device)
     edges, nodes = (
         (START + SPREAD * noise.normal(n)).requires_grad_()
         for n in (graph.n_edges, len(graph.sources))
     )
     demands = [sparsity] if node_sparsity is None else [sparsity, node_sparsity]
-    multipliers = like.new_zeros(len(demands), 2).requires_grad_()
-    reached = like.new_zeros(len(demands))
+    multipliers = noise.like.new_zeros(len(demands), 2).requires_grad_()
+    reached = noise.like.new_zeros(len(demands))
 
     def loss(step: int) -> Float[Tensor, ""]:
         nonlocal reached
@@ -88,7 +87,7 @@ def edge_pruning(
             draw_masks(alphas, noise.uniform(len(alphas)), MARGIN) for alphas in (edges, nodes)
         )
         reached = 1 - torch.stack([kept_edges.mean(), kept_nodes.mean()])[: len(demands)]
-        missing = reached - like.new_tensor(demands) * min(1.0, step / (RISE * steps))
+        missing = reached - noise.like.new_tensor(demands) * min(1.0, step / (RISE * steps))
         pressure = (multipliers * torch.stack([missing, missing**2], dim=1)).sum()
         return mean_metric(task, (kept_edges * kept_nodes[source])[None]) + pressure
 

@@ -9,8 +9,8 @@ from torch.nn.functional import logsigmoid
 
 from knowncircuits.evaluation.methods.descent import descend, mean_metric
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed, Weight
-from knowncircuits.evaluation.methods.noise import Noise
-from knowncircuits.evaluation.task import Task, at_least_float32
+from knowncircuits.evaluation.methods.noise import noise_for
+from knowncircuits.evaluation.task import Task
 
 START, SPREAD = 5.0, 0.01  # of logits: their mean and standard deviation at first
 
@@ -50,9 +50,8 @@ def ibcircuit(
     Cost: 2 + steps forward passes and steps backward passes for each pair.
     """
     clean, corrupted = task.clean_run.outputs, task.corrupted_run.outputs
-    like = clean.new_zeros(1, dtype=at_least_float32(clean.dtype))
-    deviation, mean = torch.std_mean(torch.cat([clean, corrupted]).to(like), dim=0)
-    noise = Noise(seed, like)
+    noise = noise_for(task, seed)
+    deviation, mean = torch.std_mean(torch.cat([clean, corrupted]).to(noise.like), dim=0)
     logits = (START + SPREAD * noise.normal(task.graph.n_edges)).requires_grad_()
 
     def loss(_: int) -> Float[Tensor, ""]:

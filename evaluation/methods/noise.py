@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from knowncircuits.evaluation.task import Task, at_least_float32
+
 
 class Noise:
     """Draws on the CPU in float64, whatever the model is in, and hands over what a method needs."""
@@ -29,3 +31,9 @@ class Noise:
         """Some of the numbers below n, each time anew."""
         drawn = torch.randint(n, (count,), generator=self.generator, device="cpu")
         return drawn.to(self.like.device)
+
+
+def noise_for(task: Task, seed: int) -> Noise:
+    """Where the model of a task is, and in its dtype, or float32 where that is shorter."""
+    outputs = task.clean_run.outputs
+    return Noise(seed, outputs.new_zeros(1, dtype=at_least_float32(outputs.dtype)))

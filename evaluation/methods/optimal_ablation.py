@@ -11,9 +11,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from knowncircuits.evaluation.methods.descent import descend
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed, Weight
-from knowncircuits.evaluation.methods.noise import Noise
+from knowncircuits.evaluation.methods.noise import noise_for
 from knowncircuits.evaluation.methods.ugs import BETAS, CLIP, START, windowed_loss
-from knowncircuits.evaluation.task import Task, at_least_float32
+from knowncircuits.evaluation.task import Task
 
 
 def optimal_ablation(
@@ -55,20 +55,19 @@ def optimal_ablation(
         masks: that are drawn for each input in each step.
         seed: of inputs and masks.
 
-    Cost: 2 forward passes for each pair, and pairs x masks forward and as many backward passes in
+    Cost: 4 forward passes for each pair, and pairs x masks forward and as many backward passes in
     each step, 360,000 by default.
     """
     inputs = both_inputs(task)
-    outputs = inputs.clean_run.outputs
-    like = outputs.to(at_least_float32(outputs.dtype))
-    constants = like.mean((0, 2)).requires_grad_()
-    log_odds = like.new_full((task.graph.n_edges,), START).requires_grad_()
+    outputs, noise = inputs.clean_run.outputs, noise_for(inputs, seed)
+    constants = outputs.to(noise.like).mean((0, 2)).requires_grad_()
+    log_odds = noise.like.new_full((task.graph.n_edges,), START).requires_grad_()
 
     def alternative(_: Int[Tensor, " row"]) -> Float[Tensor, "1 source pos d_model"]:
         return constants[None, :, None].expand(1, -1, outputs.shape[2], -1).to(outputs.dtype)
 
     sizes, costs = (pairs, masks), (regularisation, node_regularisation)
-    loss = windowed_loss(inputs, log_odds, Noise(seed, like), sizes, costs, alternative)
+    loss = windowed_loss(inputs, log_odds, noise, sizes, costs, alternative)
     optimizer = torch.optim.AdamW(
         [
             {"params": [log_odds], "lr": learning_rate, "betas": BETAS},
@@ -79,7 +78,7 @@ def optimal_ablation(
     descend(loss, optimizer, steps, shorten=lambda: clip_grad_norm_([log_odds], CLIP))
     runs = steps * pairs * masks
     values = log_odds.detach().double().cpu().numpy()
-    return Attribution(values, 2 * task.n_pairs + runs, runs)
+    return Attribution(values, 4 * task.n_pairs + runs, runs)
 
 
 def both_inputs(task: Task) -> Task:

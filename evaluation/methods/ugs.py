@@ -11,9 +11,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from knowncircuits.evaluation.methods.descent import descend, mean_metric
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed, Weight
-from knowncircuits.evaluation.methods.noise import Noise
+from knowncircuits.evaluation.methods.noise import Noise, noise_for
 from knowncircuits.evaluation.methods.windowed import draw_windowed, heads_and_edges
-from knowncircuits.evaluation.task import Task, at_least_float32
+from knowncircuits.evaluation.task import Task
 
 START = 1.0  # log odds of every edge at first
 BETAS = (0.9, 0.995)  # of AdamW
@@ -63,7 +63,7 @@ def ugs(
     Cost: 2 forward passes for each pair, and pairs x masks forward and as many backward passes in
     each step, 180,000 by default.
     """
-    noise = Noise(seed, _like(task))
+    noise = noise_for(task, seed)
     log_odds = noise.like.new_full((task.graph.n_edges,), START).requires_grad_()
     odds_loss = windowed_loss(
         task, log_odds, noise, (pairs, masks), (regularisation, node_regularisation)
@@ -107,9 +107,3 @@ def windowed_loss(
         return mean_metric(task, kept, chosen, other) + cost
 
     return loss
-
-
-def _like(task: Task) -> Tensor:
-    """Of the device and the dtype of what is trained for a task."""
-    outputs = task.clean_run.outputs
-    return outputs.new_zeros(1, dtype=at_least_float32(outputs.dtype))

@@ -207,7 +207,7 @@ class TestDiscoGP:
         task = random_task()
         both = discover("discogp", task, steps=4)
         alone = discover("discogp", task, steps=4, completeness=0)
-        assert (both.forward_passes, alone.forward_passes) == (6 * (2 + 8), 6 * (2 + 4))
+        assert (both.forward_passes, alone.forward_passes) == (6 * (4 + 8), 6 * (2 + 4))
         assert not np.array_equal(both.values, alone.values)
 
 
