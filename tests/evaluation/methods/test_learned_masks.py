@@ -22,12 +22,39 @@ from knowncircuits.evaluation.methods.noise import Noise
 from knowncircuits.evaluation.methods.optimal_ablation import both_inputs
 from knowncircuits.evaluation.methods.ugs import windowed_loss
 from knowncircuits.evaluation.methods.windowed import draw_windowed, heads_and_edges
-from knowncircuits.evaluation.task import make_task
+from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.graph import Graph
 from parts import some_long
 from strategies import random_task
 
 DOUBLE = torch.zeros(1, dtype=torch.float64)
+
+
+class PlainAdam:
+    """AdamW as its paper writes it, on one vector."""
+
+    def __init__(self, size: int) -> None:
+        self.first, self.second, self.n = np.zeros(size), np.zeros(size), 0
+
+    def step(
+        self, values: np.ndarray, gradient: np.ndarray, rate: np.ndarray | float, decay: float = 0.0
+    ) -> np.ndarray:
+        self.n += 1
+        self.first = 0.9 * self.first + 0.1 * gradient
+        self.second = 0.999 * self.second + 0.001 * gradient**2
+        mean, square = self.first / (1 - 0.9**self.n), self.second / (1 - 0.999**self.n)
+        return values * (1 - rate * decay) - rate * mean / (np.sqrt(square) + 1e-8)
+
+
+def mask_slopes(task: Task, alternative: torch.Tensor, mask: np.ndarray) -> np.ndarray:
+    """By how much the mean metric grows with every edge's mask, at one mask of all pairs."""
+    pairs = torch.arange(task.n_pairs)
+    found = mask_gradients(task, task.clean, alternative, torch.from_numpy(mask)[None], pairs)
+    return found[0].numpy() / task.n_pairs
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
 
 
 class TestWindowedMasks:
@@ -139,17 +166,15 @@ class TestEdgePruning:
         noise = Noise(3, DOUBLE)
         masks = torch.cat([noise.normal(n_edges), noise.normal(n_nodes)]).numpy() / 100 + 10
         values = np.concatenate([masks, np.zeros(4)])  # edges, nodes, l1 and l2 of each
-        first, second = np.zeros_like(values), np.zeros_like(values)
+        adam = PlainAdam(len(values))
         for step in range(steps):
             drawn = torch.cat([noise.uniform(n_edges), noise.uniform(n_nodes)]).numpy()
-            soft = 1 / (1 + np.exp(-(np.log(drawn / (1 - drawn)) + values[:-4]) * 1.5))
+            soft = sigmoid((np.log(drawn / (1 - drawn)) + values[:-4]) * 1.5)
             kept = np.clip(1.2 * soft - 0.1, 0, 1)
             slope = np.where((kept > 0) & (kept < 1), 1.8 * soft * (1 - soft), 0)
             edges, nodes = kept[:n_edges], kept[n_edges:]
             at_sources = nodes[graph.source_of_edge]
-            mask = torch.from_numpy(1 - edges * at_sources)[None]
-            at = task.clean, task.alternative, mask, torch.arange(3)
-            of_metric = -mask_gradients(task, *at)[0].numpy() / 3
+            of_metric = -mask_slopes(task, task.alternative, 1 - edges * at_sources)
             rising = min(1, step / (steps * 2500 / 3000))
             missing = np.array([1 - edges.mean() - 0.9 * rising, 1 - nodes.mean() - 0.5 * rising])
             l1, l2 = values[-4::2], values[-3::2]
@@ -164,11 +189,8 @@ class TestEdgePruning:
             )
             gradient *= min(1, 1 / (np.linalg.norm(gradient) + 1e-6))
             gradient[-4:] *= -1  # multipliers ascend
-            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
-            unbiased = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
             rate = np.where(np.arange(len(values)) < len(masks), *rates)
-            rate = rate * rise_and_fall(step, steps)
-            values = values * (1 - rate * 0.01) - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
+            values = adam.step(values, gradient, rate * rise_and_fall(step, steps), decay=0.01)
         found = np.array(list(scores.details["nodes"].values()))
         assert np.allclose(found, values[n_edges:-4], atol=1e-6)
         lesser = np.minimum(values[:n_edges], values[n_edges:-4][graph.source_of_edge])
@@ -203,12 +225,54 @@ class TestDiscoGP:
         found = [schedule(share, 100, 0.01) for share in (0, 0.1, 0.2, 0.3, 0.4, 1)]
         assert found == pytest.approx([1, 50.5, 100, 50.005, 0.01, 0.01])
 
+    def test_logits_of_a_plain_computation(self) -> None:
+        """What is kept against the clean answers, what is removed against the corrupted ones."""
+        task, steps = random_task(n_pairs=3), 10
+        scores = discover("discogp", task, steps=steps, learning_rate=0.5, seed=4)
+        swapped = replace(task, clean=task.corrupted, corrupted=task.clean)
+        n, noise = task.graph.n_edges, Noise(4, DOUBLE)
+        logits = noise.normal(n).numpy() / 100 + 1
+        adam = PlainAdam(n)
+        for step in range(steps):
+            gradient = schedule(step / steps, 100, 0.01) * _slope(sigmoid(logits)) / n
+            for circuit in (True, False):
+                uniform = noise.uniform(n).numpy()
+                soft = sigmoid(logits + np.log(uniform / (1 - uniform)))
+                mask = torch.from_numpy((soft > 0.5) != circuit).double()[None].requires_grad_()
+                run = task.model.run(task.clean, task.alternative, mask)
+                metric = (task if circuit else swapped).measure(run.logits, torch.arange(3)).mean()
+                (slopes,) = torch.autograd.grad(metric, mask)
+                gradient += (-1 if circuit else 1) * slopes[0].numpy() * _slope(soft)
+            logits = adam.step(logits, gradient, 0.5, decay=0.01)
+        assert np.allclose(scores.values, logits, atol=1e-6)
+
     def test_without_completeness_half_as_many_runs(self) -> None:
         task = random_task()
         both = discover("discogp", task, steps=4)
         alone = discover("discogp", task, steps=4, completeness=0)
         assert (both.forward_passes, alone.forward_passes) == (6 * (4 + 8), 6 * (2 + 4))
         assert not np.array_equal(both.values, alone.values)
+
+
+def _slope(sigmoids: np.ndarray) -> np.ndarray:
+    return sigmoids * (1 - sigmoids)
+
+
+def test_ibcircuit_of_a_plain_computation() -> None:
+    task, steps = random_task(n_pairs=3), 6
+    scores = discover("ibcircuit", task, steps=steps, information=30, learning_rate=0.5, seed=4)
+    n, noise = task.graph.n_edges, Noise(4, DOUBLE)
+    logits = noise.normal(n).numpy() / 100 + 5
+    inputs = torch.stack([*task.clean_run.outputs, *task.corrupted_run.outputs]).numpy()
+    adam = PlainAdam(n)
+    for _ in range(steps):
+        drawn = noise.normal(*task.clean_run.outputs.shape).numpy()
+        drawn = inputs.mean(0) + inputs.std(0, ddof=1) * drawn
+        weight = sigmoid(logits)
+        information = 2 * weight - 1 + 1 / (1 - weight)  # its slope
+        gradient = 30 * information / n - mask_slopes(task, torch.from_numpy(drawn), 1 - weight)
+        logits = adam.step(logits, gradient * _slope(weight), 0.5)
+    assert np.allclose(scores.values, logits, atol=1e-6)
 
 
 def test_information_is_a_divergence_of_normal_numbers() -> None:
