@@ -209,12 +209,35 @@ class MaskedPatches:
     ) -> None:
         """See `SinglePatches`; `tokens` are what `clean` is a run on."""
         self.model, self.graph, self._tokens, self._n_rows = model, model.graph, tokens, n_rows
-        alternative = clean.outputs if alternative is None else alternative
-        self._alternative = alternative.expand_as(clean.outputs)
+        self._outputs = clean.outputs
+        alternative = self._outputs if alternative is None else alternative
+        self._alternative = alternative.expand_as(self._outputs)
 
     def edges(self, edges: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """The logits of runs in which one edge reads the alternative; see `SinglePatches`."""
         return self._run(np.eye(self.graph.n_edges, dtype=bool), edges, pairs, values)
+
+    def changes(self, edges: Rows, pairs: Rows) -> Patched:
+        """As `edges`, but by how much what an edge's target writes changes; see `SinglePatches`."""
+        graph, device = self.graph, edges.device
+        masks = torch.eye(graph.n_edges, dtype=self._alternative.dtype, device=device)
+        sources, targets = (
+            torch.from_numpy(ends).to(device)
+            for ends in (graph.source_of_edge, graph.target_of_edge)
+        )
+        n_sources = len(graph.sources)
+        for rows in torch.split(edges.argsort(), self._n_rows):
+            patched = self.model.run(
+                self._tokens[pairs[rows]], self._alternative[pairs[rows]], masks[edges[rows]]
+            )
+            # `logits` reads the final residual stream, which changes as the source does.
+            ends = torch.where(targets < n_sources, targets, sources)[edges[rows]]
+            after = torch.where(
+                (targets[edges[rows]] < n_sources)[:, None, None],
+                patched.outputs[torch.arange(len(rows), device=device), ends],
+                self._alternative[pairs[rows], ends],
+            )
+            yield rows, after - self._outputs[pairs[rows], ends]
 
     def nodes(self, sources: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """As `edges`, but all edges out of one source read the alternative."""

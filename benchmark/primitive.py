@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.errors import ShapeError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors
@@ -53,6 +54,7 @@ class Patchable(Protocol):
         tokens: Int[Tensor, "batch seq"],
         alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
         mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
+        rules: BackwardRules = PLAIN,
     ) -> Run:
         """See `Transformer.run`."""
 

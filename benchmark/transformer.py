@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from knowncircuits.architecture import TransformerConfig
+from knowncircuits.backward import PLAIN, BackwardRules, frozen, linear, scaled, tempered
 from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import ModelError
 from knowncircuits.inference import ordinary_tensors
@@ -117,6 +118,7 @@ class Transformer(nn.Module):
         tokens: Int[Tensor, "batch seq"],
         alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
         mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
+        rules: BackwardRules = PLAIN,
     ) -> Run:
         """Run the model with some edges reading another value of their source.
 
@@ -126,6 +128,7 @@ class Transformer(nn.Module):
                 another input. A leading dimension of 1 is shared by the whole batch.
             mask: how far, from 0 to 1, each edge of `graph` reads the alternative; per position
                 with a third axis. A leading dimension of 1 is shared. Gradients flow through it.
+            rules: how gradients are handed on; what is returned is the same under all.
 
         Returns:
             The logits and what each source wrote *in this run*, `outputs`.
@@ -146,20 +149,23 @@ class Transformer(nn.Module):
         for layer in range(c.n_layers):
             query, _, value = next(blocks), next(blocks), next(blocks)
             delta = patch.delta(query.start, value.stop, query.n_sources)
-            q, k, v = self.qkv(residual, delta, layer)
-            heads = self.heads(q, k, v, self.W_O[layer])
+            q, k, v = self.qkv(residual, delta, layer, rules)
+            heads = self.heads(q, k, v, self.W_O[layer], rules)
+            if dropped := layer == rules.dropped_layer:
+                heads = heads.detach()
             written += heads.unbind()
             residual = residual + heads.sum(0) + self.b_O[layer]
             if c.d_mlp:
                 block = next(blocks)
                 delta = patch.delta(block.start, block.stop, block.n_sources)
                 inputs = residual if delta is None else residual + delta[:, 0]
-                written.append(self.mlp(inputs, layer))
+                out = self.mlp(inputs, layer, rules)
+                written.append(out.detach() if dropped else out)
                 residual = residual + written[-1]
         block = next(blocks)
         delta = patch.delta(block.start, block.stop, block.n_sources)
         residual = residual if delta is None else residual + delta[:, 0]
-        return Run(self.unembed(residual), written)
+        return Run(self.unembed(residual, rules), written)
 
     # What `run` is made of, for those who compute only a part of it.
 
@@ -168,6 +174,7 @@ class Transformer(nn.Module):
         residual: Float[Tensor, "batch seq d_model"],
         delta: Float[Tensor, "#batch destination seq d_model"] | None,
         layer: int,
+        rules: BackwardRules = PLAIN,
     ) -> Float[Tensor, "3 batch head seq d_head"]:
         """Queries, keys and values of the residual stream, to which each input adds its delta.
 
@@ -175,11 +182,13 @@ class Transformer(nn.Module):
         """
         W, b = self.W_QKV[layer], self.b_QKV[layer][:, None, :, None]
         if delta is None:
-            return self.rotate(torch.einsum("btd,ghdk->gbhtk", self.norm(residual, layer), W) + b)
+            normed = self.norm(residual, layer, rules)
+            return self.rotate(torch.einsum("btd,ghdk->gbhtk", normed, W) + b)
         batch, _, seq, d_model = delta.shape
         per_head = delta.reshape(batch, 3, self.config.n_heads, seq, d_model)
         inputs = residual[:, None, None] + per_head
-        return self.rotate(torch.einsum("bghtd,ghdk->gbhtk", self.norm(inputs, layer), W) + b)
+        normed = self.norm(inputs, layer, rules)
+        return self.rotate(torch.einsum("bghtd,ghdk->gbhtk", normed, W) + b)
 
     def rotate(
         self, projected: Float[Tensor, "*batch seq d_head"], letter: int | None = None
@@ -196,47 +205,65 @@ class Transformer(nn.Module):
         k: Float[Tensor, "batch head seq d_head"],
         v: Float[Tensor, "batch head seq d_head"],
         W_O: Float[Tensor, "head d_head d_model"],
+        rules: BackwardRules = PLAIN,
     ) -> Float[Tensor, "head batch seq d_model"]:
         """What each head writes: all heads of a layer, or some with their own part of `W_O`."""
+        q, k, v = scaled(q, rules.queries), scaled(k, rules.keys), scaled(v, rules.values)
         scores = q @ k.transpose(-1, -2) * self.config.d_head**-0.5
         if self.config.causal:
             seq = q.shape[-2]
             scores = scores.masked_fill(self.future[:seq, :seq], float("-inf"))
         # Softmax is slow over short rows; with the keys first, the batch is the long axis.
-        pattern = scores.movedim(-1, 0).contiguous().softmax(0).movedim(0, -1)
-        return torch.einsum("bhtk,hkd->hbtd", pattern @ v, W_O)
+        scores = scores.movedim(-1, 0).contiguous()
+        pattern = scores.softmax(0)
+        if rules.frozen_patterns:
+            pattern = pattern.detach()
+        elif rules.temperature != 1:
+            pattern = tempered(pattern, scores, rules.temperature, 0)
+        return torch.einsum("bhtk,hkd->hbtd", pattern.movedim(0, -1) @ v, W_O)
 
     def mlp(
-        self, inputs: Float[Tensor, "batch seq d_model"], layer: int
+        self,
+        inputs: Float[Tensor, "batch seq d_model"],
+        layer: int,
+        rules: BackwardRules = PLAIN,
     ) -> Float[Tensor, "batch seq d_model"]:
         """What a layer's MLP writes when it reads these inputs."""
-        inputs = self.norm(inputs, self.config.n_layers + layer)
-        activation, used = ACTIVATIONS[self.config.activation], self.hidden[layer]
+        inputs = self.norm(inputs, self.config.n_layers + layer, rules)
+        used = self.hidden[layer]
         hidden = inputs @ self.W_in[layer, :, :used] + self.b_in[layer, :used]
         if self.config.gated:
             gate = inputs @ self.W_gate[layer, :, :used] + self.b_gate[layer, :used]
-            hidden = activation(gate) * hidden
+            hidden = scaled(self._activate(gate, rules) * hidden, rules.gates)
         else:
-            hidden = activation(hidden)
+            hidden = self._activate(hidden, rules)
         return hidden @ self.W_out[layer, :used] + self.b_out[layer]
 
     def unembed(
-        self, residual: Float[Tensor, "batch seq d_model"]
+        self, residual: Float[Tensor, "batch seq d_model"], rules: BackwardRules = PLAIN
     ) -> Float[Tensor, "batch seq d_vocab_out"]:
         """The logits of the final residual stream."""
-        return self.norm(residual, -1) @ self.W_U + self.b_U
+        return self.norm(residual, -1, rules) @ self.W_U + self.b_U
 
     def norm(
-        self, x: Float[Tensor, "*batch d_model"], which: int
+        self, x: Float[Tensor, "*batch d_model"], which: int, rules: BackwardRules = PLAIN
     ) -> Float[Tensor, "*batch d_model"]:
         """The norm at this place of `config.norms`; without norms, the same."""
         c = self.config
+        if c.norm == "none":
+            return x
+        weight = self.ln_w[which]
         if c.norm == "layer":
-            weight, bias = self.ln_w[which], self.ln_b[which]
-            return functional.layer_norm(x, (c.d_model,), weight, bias, c.norm_eps)
-        if c.norm == "rms":
-            return functional.rms_norm(x, (c.d_model,), self.ln_w[which], c.norm_eps)
-        return x
+            normed = functional.layer_norm(x, (c.d_model,), weight, self.ln_b[which], c.norm_eps)
+        else:
+            normed = functional.rms_norm(x, (c.d_model,), weight, c.norm_eps)
+        if rules.frozen_norms:
+            return frozen(x, normed, weight, c.norm_eps, centred=c.norm == "layer")
+        return normed
+
+    def _activate(self, x: Tensor, rules: BackwardRules) -> Tensor:
+        value = ACTIVATIONS[self.config.activation](x)
+        return linear(x, value) if rules.linear_activations else value
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -10,21 +10,26 @@ from pydantic_core import PydanticCustomError
 
 from knowncircuits.evaluation.methods.acdc import acdc
 from knowncircuits.evaluation.methods.activation import activation
+from knowncircuits.evaluation.methods.atp_star import atp_star
 from knowncircuits.evaluation.methods.clean_corrupted import clean_corrupted
 from knowncircuits.evaluation.methods.discogp import discogp
 from knowncircuits.evaluation.methods.eap import eap
+from knowncircuits.evaluation.methods.eap_gp import eap_gp
 from knowncircuits.evaluation.methods.eap_ig_activations import eap_ig_activations
 from knowncircuits.evaluation.methods.eap_ig_inputs import eap_ig_inputs
 from knowncircuits.evaluation.methods.edge_pruning import edge_pruning
 from knowncircuits.evaluation.methods.edge_sp import edge_sp
 from knowncircuits.evaluation.methods.exact import exact
+from knowncircuits.evaluation.methods.gim import gim
 from knowncircuits.evaluation.methods.hisp import hisp
 from knowncircuits.evaluation.methods.ibcircuit import ibcircuit
+from knowncircuits.evaluation.methods.ifr import ifr
 from knowncircuits.evaluation.methods.method import Attribution, Method
 from knowncircuits.evaluation.methods.multi_restart import multi_restart
 from knowncircuits.evaluation.methods.nap import nap
 from knowncircuits.evaluation.methods.nap_ig import nap_ig
 from knowncircuits.evaluation.methods.optimal_ablation import optimal_ablation
+from knowncircuits.evaluation.methods.relp import relp
 from knowncircuits.evaluation.methods.shapley import shapley
 from knowncircuits.evaluation.methods.sp import sp
 from knowncircuits.evaluation.methods.ugs import ugs
@@ -49,6 +54,11 @@ BASES: dict[str, Method] = {
     "ibcircuit": Method(ibcircuit, rank_by="signed", threshold=0.0),
     "nap": Method(nap),
     "nap-ig": Method(nap_ig),
+    "relp": Method(relp),
+    "gim": Method(gim),
+    "atp-star": Method(atp_star),
+    "eap-gp": Method(eap_gp),
+    "ifr": Method(ifr, rank_by="signed"),
     "hisp": Method(hisp, rank_by="signed"),
     "activation": Method(activation),
 }

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.metrics import load_metric
 from knowncircuits.evaluation.task import Task
@@ -30,18 +31,43 @@ def mask_gradients(
     alternative: Float[Tensor, "row source pos d_model"],
     mask: Float[Tensor, "#row edge"],
     pairs: Int[Tensor, " row"],
+    rules: BackwardRules = PLAIN,
 ) -> Float[Tensor, "#row edge"]:
     """The gradient of the metric, at this mask; of its sum over rows if they share one mask."""
     mask = mask.detach().requires_grad_()
-    logits = task.model.run(tokens, alternative, mask).logits
+    logits = task.model.run(tokens, alternative, mask, rules).logits
     (gradients,) = torch.autograd.grad(task.measure(logits, pairs).sum(), mask)
     return gradients.detach()
 
 
-def first_order_effects(task: Task, at: GradientsAt, batch_size: int) -> Edges:
+def node_gradients(
+    task: Task,
+    tokens: Int[Tensor, "row pos"],
+    alternative: Float[Tensor, "row source pos d_model"],
+    pairs: Int[Tensor, " row"],
+    rules: BackwardRules = PLAIN,
+) -> tuple[Float[Tensor, "row edge"], Float[Tensor, "row source pos d_model"]]:
+    """`mask_gradients` at a mask of zeros, and the metric's gradient in what each source writes.
+
+    Nothing is read from the alternative there, so the mask's gradient is linear in it: its own
+    gradient, over all edges out of a source, is that of what the source writes.
+    """
+    mask = alternative.new_zeros(len(tokens), task.graph.n_edges).requires_grad_()
+    alternative = alternative.detach().requires_grad_()
+    logits = task.model.run(tokens, alternative, mask, rules).logits
+    metric = task.measure(logits, pairs).sum()
+    (edges,) = torch.autograd.grad(metric, mask, create_graph=True)
+    (nodes,) = torch.autograd.grad(edges.sum(), alternative)
+    return edges.detach(), nodes
+
+
+def first_order_effects(
+    task: Task, at: GradientsAt, batch_size: int, rules: BackwardRules = PLAIN
+) -> Edges:
     """Gradients at the clean or at the corrupted run, times the task's differences; mean of pairs.
 
-    To first order, how much the metric grows when an edge reads the alternative.
+    To first order, how much the metric grows when an edge reads the alternative; with gradients
+    that are handed on by the rules.
 
     Cost: 2 forward passes and 1 backward pass for each pair (the two unpatched runs are the task's,
     and made once; the third is the one that gradients flow through).
@@ -50,8 +76,8 @@ def first_order_effects(task: Task, at: GradientsAt, batch_size: int) -> Edges:
     total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=clean.device)
     mask = clean.new_zeros(1, task.graph.n_edges)
     for pairs in batches(task.n_pairs, batch_size, clean.device):
-        tokens, other, sign = _end(task, at, pairs)
-        total += sign * mask_gradients(task, tokens, other, mask, pairs)[0].double()
+        tokens, other, sign = seen_from(task, at, pairs)
+        total += sign * mask_gradients(task, tokens, other, mask, pairs, rules)[0].double()
     return (total / task.n_pairs).cpu().numpy()
 
 
@@ -61,20 +87,22 @@ def first_order_by_pair(
     """As `first_order_effects`, which is the mean of these; at the same cost."""
     found = []
     for pairs in batches(task.n_pairs, batch_size, task.clean.device):
-        tokens, other, sign = _end(task, at, pairs)
+        tokens, other, sign = seen_from(task, at, pairs)
         mask = other.new_zeros(len(pairs), task.graph.n_edges)
         found.append(sign * mask_gradients(task, tokens, other, mask, pairs).double())
     return torch.cat(found).cpu().numpy()
 
 
-def _end(
+def seen_from(
     task: Task, at: GradientsAt, pairs: Int[Tensor, " row"]
 ) -> tuple[Int[Tensor, "row pos"], Float[Tensor, "row source pos d_model"], int]:
-    """Where gradients are taken: tokens, what masked edges read there, and the direction's sign."""
+    """Where gradients are taken: tokens, what masked edges read there, and the direction's sign.
+
+    Seen from the corrupted run the same difference leads the other way, to the clean run where
+    patched edges read the corrupted one.
+    """
     if at == "clean":
         return task.clean[pairs], task.alternative[pairs], 1
-    # Seen from the corrupted run the same difference leads the other way, to the clean run where
-    # patched edges read the corrupted one.
     clean, corrupted = task.clean_run.outputs[pairs], task.corrupted_run.outputs[pairs]
     return task.corrupted[pairs], clean + (corrupted - task.alternative[pairs]), -1
 

@@ -19,6 +19,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformer_lens.model_bridge.sources.native import NativeModel
 
+from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
@@ -136,6 +137,7 @@ class BridgedModel:
         tokens: Int[Tensor, "batch seq"],
         alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
         mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
+        rules: BackwardRules = PLAIN,
     ) -> Run:
         """Run the bridge with some edges reading another value of their source.
 
@@ -146,7 +148,7 @@ class BridgedModel:
             raise ModelError(
                 "expected a bridge in evaluation mode, got one in training mode; call bridge.eval()"
             )
-        return run_patched(self.bridge, tokens, alternative, mask, graph=self.graph)
+        return run_patched(self.bridge, tokens, alternative, mask, rules, graph=self.graph)
 
     def _try(self) -> None:
         """Check on a small input that every hook fires and that every input is a sum of outputs."""

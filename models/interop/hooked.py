@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformer_lens import HookedRootModule, TransformerBridgeConfig
 from transformer_lens.hook_points import HookPoint
 
+from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
@@ -162,9 +163,10 @@ class HookedTwin(HookedRootModule):  # type: ignore[misc]
         tokens: Int[Tensor, "batch seq"],
         alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
         mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
+        rules: BackwardRules = PLAIN,
     ) -> Run:
         """The primitive, as `Transformer.run` has it, through hooks alone; see `run_patched`."""
-        return run_patched(self, tokens, alternative, mask)
+        return run_patched(self, tokens, alternative, mask, rules)
 
     def set_use_split_qkv_input(self, use: bool) -> None:
         """Accept True, which always holds here; ModelError for False."""

@@ -13,7 +13,9 @@ from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
+from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.graph import Graph
+from knowncircuits.models.interop.rule_hooks import frozen_norms, rule_hooks
 from knowncircuits.names import Node
 from knowncircuits.primitive import Run, check_run
 
@@ -25,6 +27,7 @@ def run_patched(
     tokens: Int[Tensor, "batch seq"],
     alternative: Float[Tensor, "#batch source seq d_model"] | None = None,
     mask: Float[Tensor, "#batch edge"] | Float[Tensor, "#batch edge seq"] | None = None,
+    rules: BackwardRules = PLAIN,
     *,
     graph: Graph | None = None,
 ) -> Run:
@@ -35,6 +38,7 @@ def run_patched(
         tokens: ids.
         alternative: for each source, another value of what it writes; leading 1 is shared.
         mask: how far each edge reads the alternative, perhaps per position; leading 1 is shared.
+        rules: how gradients are handed on.
         graph: names the sources and the mask's edges; the twin's own if not given.
 
     Returns:
@@ -42,6 +46,7 @@ def run_patched(
 
     Raises:
         ShapeError: for shapes that do not fit, or a mask without an alternative.
+        ModelError: for rules that need a hook which the model lacks.
     """
     graph = graph or hooked.graph
     check_run(graph, hooked.cfg.n_ctx, hooked.cfg.d_model, tokens, alternative, mask)
@@ -65,12 +70,14 @@ def run_patched(
 
         return hook_fn
 
-    hooks = [(name, record(sources)) for name, sources in source_hooks(graph).items()]
+    hooks: list[tuple[str, Hook]] = [*rule_hooks(hooked, graph, rules)]
+    hooks += [(name, record(sources)) for name, sources in source_hooks(graph).items()]
     if alternative is not None and mask is not None:
         per_position = (mask if mask.ndim == 3 else mask[..., None]).to(alternative.dtype)
         for name, edges in destination_hooks(graph).items():
             hooks.append((name, patch(edges, alternative, per_position)))
-    logits = hooked.run_with_hooks(tokens, fwd_hooks=hooks)
+    with frozen_norms(hooked, rules):
+        logits = hooked.run_with_hooks(tokens, fwd_hooks=hooks)
     return Run(logits, [written[source] for source in graph.sources])
 
 
