@@ -40,6 +40,7 @@ def rule_hooks(
             hooks += _temper(attention, rules.temperature)
         if graph.mlp and (rules.linear_activations or rules.gates != 1):
             gated = f"blocks.{layer}.mlp.hook_pre_linear" in hooked.hook_dict
+            gated |= bool(hooked.cfg.gated_mlp)
             hooks += _multiply(f"blocks.{layer}.mlp.", rules, gated)
         if layer == rules.dropped_layer:
             hooks.append((f"{attention}hook_result", _detach))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from knowncircuits.architecture import TransformerConfig
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods.discovery import discover
@@ -16,28 +15,7 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.models.interop.hooks import run_patched
 from knowncircuits.transformer import Transformer
-from strategies import random_task
-
-
-def linear_task(metric: str) -> Task:
-    """A model that is linear in what its nodes write: even attention, and ReLUs always on."""
-    config = TransformerConfig(
-        n_layers=2,
-        n_heads=2,
-        d_model=6,
-        d_head=3,
-        d_mlp=7,
-        n_ctx=4,
-        d_vocab=5,
-        d_vocab_out=3,
-        activation="relu",
-    )
-    model = Transformer(config, dtype=torch.float64).initialise(1).requires_grad_(False)
-    model.W_QKV[:, :2] = 0
-    model.b_in += 100
-    model.b_out -= 100 * model.W_out.sum(1)
-    clean = torch.tensor([[0, 1, 2, 3], [0, 4, 4, 1], [0, 2, 3, 3]])
-    return Task("linear", model, clean, clean.roll(1, 0), clean > 0, metric)
+from strategies import linear_task, random_task
 
 
 def patched_nodes(task: Task) -> dict[str, float]:

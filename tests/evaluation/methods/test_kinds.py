@@ -32,7 +32,7 @@ TRAINED = {
 
 @pytest.mark.parametrize(("norm", "gated", "positions"), KINDS)
 def test_scores_are_those_of_the_hooked_twin(norm: Norm, gated: bool, positions: Positions) -> None:
-    """Values and gradients of both go through norms: nothing is held fixed."""
+    """Values and gradients of both go through norms, but where a method holds them fixed."""
     task = random_task(n_pairs=3, norm=norm, gated=gated, positions=positions)
     assert isinstance(task.model, Transformer)
     twins = replace(task, model=to_hooked(task.model))

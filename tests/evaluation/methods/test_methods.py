@@ -194,6 +194,8 @@ def test_a_seed_gives_the_same_scores_and_they_are_finite(name: str) -> None:
     for ablation in ("resample", "mean", "zero"):
         task = make_task(compiled, 5, ablation=ablation)
         options = QUICK.get(name, {})
+        if name == "eap-gp" and ablation != "resample":  # no path leads there; see its own tests
+            continue
         first, second = (
             discover(name, task, circuit=compiled.circuit, **options) for _ in range(2)
         )

@@ -22,11 +22,13 @@ from transformers import (
 
 import knowncircuits as kc
 from knowncircuits.architecture import TransformerConfig
+from knowncircuits.backward import BackwardRules
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task
 from knowncircuits.models.interop.bridge import BridgedModel, to_transformer_lens
 from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.rule_hooks import rule_hooks
 from knowncircuits.transformer import Transformer
 from strategies import configs, random_model, random_tokens
 
@@ -42,6 +44,30 @@ LLAMA = {
 
 def close(got: Tensor, wanted: Tensor, atol: float) -> None:
     torch.testing.assert_close(got, wanted, atol=atol, rtol=atol)  # gates make large numbers
+
+
+RULES = (
+    BackwardRules(frozen_norms=True),
+    BackwardRules(frozen_patterns=True, dropped_layer=1),
+    BackwardRules(temperature=2.0),
+    BackwardRules(linear_activations=True, gates=0.5),
+    BackwardRules(queries=0.25, keys=0.5, values=0.75, gates=0.5, dropped_layer=0),
+)
+
+
+def assert_same_rules(bridged: BridgedModel, ours: Transformer, rules: BackwardRules) -> None:
+    """Gradients under the rules are ours, and no value moves by a bit."""
+    tokens, other = random_tokens(ours, 3, 5), random_tokens(ours, 3, 5, seed=1)
+    alternative = ours.run(other).outputs.detach()
+    found = []
+    for model in (bridged, ours):
+        mask = torch.zeros(3, ours.graph.n_edges, dtype=torch.float64, requires_grad=True)
+        run = model.run(tokens, alternative, mask, rules)
+        found.append(torch.autograd.grad(run.logits.square().sum(), mask)[0])
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-4)  # HF's RMSNorm is in float32
+    assert found[0].abs().max() > 1
+    plain = bridged.run(tokens, alternative, mask)
+    assert torch.equal(bridged.run(tokens, alternative, mask, rules).logits, plain.logits)
 
 
 def build_bridge(model: Any, dtype: torch.dtype = torch.float64) -> TransformerBridge:
@@ -156,6 +182,12 @@ class TestGPT2:
         close(runs[0].outputs, runs[1].outputs, 1e-9)
         torch.testing.assert_close(*gradients, atol=1e-8, rtol=1e-8)
 
+    @pytest.mark.parametrize("rules", RULES)
+    def test_backward_rules(
+        self, ours: Transformer, bridged: BridgedModel, rules: BackwardRules
+    ) -> None:
+        assert_same_rules(bridged, ours, rules)
+
     @pytest.mark.usefixtures("no_shape_checks")
     def test_wrong_shapes(self, bridged: BridgedModel) -> None:
         tokens = torch.zeros(2, 5, dtype=torch.long)
@@ -175,6 +207,52 @@ class TestOthers:
         close(bridged.run(tokens).logits, wanted, 1e-6)
         alternative = bridged.run(other).outputs
         close(bridged.run(tokens, alternative, everything).logits, wanted_other, 1e-6)
+
+    @pytest.mark.parametrize("rules", RULES)
+    def test_backward_rules_of_gates_and_rms_norms(self, rules: BackwardRules) -> None:
+        """Against our transformer, in which the two numbers of a plane lie next to each other."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            hf = LlamaForCausalLM(LlamaConfig(**LLAMA, num_key_value_heads=4, rms_norm_eps=1e-5))
+            for parameter in hf.parameters():
+                torch.nn.init.normal_(parameter, std=0.4)
+        layers = hf.double().eval().model.layers
+
+        def heads(name: str, *, turned: bool) -> Tensor:
+            stacked = torch.stack([layer.get_parameter(name).T for layer in layers])
+            stacked = stacked.reshape(2, 16, 4, 4).permute(0, 2, 1, 3)
+            return stacked[..., [0, 2, 1, 3]] if turned else stacked
+
+        def stack(name: str) -> Tensor:
+            return torch.stack([layer.get_parameter(name).T for layer in layers])
+
+        config = TransformerConfig(
+            2, 4, 16, 4, 24, 8, 11, 11, True, "silu", "rms", gated=True, positions="rotary"
+        )
+        ours = Transformer(config, dtype=torch.float64)
+        letters = [heads(f"self_attn.{x}_proj.weight", turned=x != "v") for x in "qkv"]
+        norms = ["input_layernorm.weight", "post_attention_layernorm.weight"]
+        weights = {
+            "W_E": hf.model.embed_tokens.weight,
+            "W_QKV": torch.stack(letters, 1),
+            "W_O": stack("self_attn.o_proj.weight").reshape(2, 4, 4, 16),
+            "W_gate": stack("mlp.gate_proj.weight"),
+            "W_in": stack("mlp.up_proj.weight"),
+            "W_out": stack("mlp.down_proj.weight"),
+            "W_U": hf.lm_head.weight.T,
+            "ln_w": torch.stack(
+                [layer.get_parameter(n) for n in norms for layer in layers] + [hf.model.norm.weight]
+            ),
+        }
+        ours.load_state_dict(weights, strict=False)  # all biases are zero
+        assert_same_rules(BridgedModel(build_bridge(hf)), ours, rules)
+
+    def test_rules_need_hooks(self) -> None:
+        """A native bridge has none within a gated MLP."""
+        config = TransformerConfig(1, 2, 4, 2, 8, 3, 5, 6, gated=True)
+        native = to_transformer_lens(random_model(config))
+        with pytest.raises(ModelError, match=r"lacking: blocks\.0\.mlp\.hook_pre_linear"):
+            rule_hooks(native, config.graph, BackwardRules(gates=0.5))
 
     def test_shared_key_and_value_heads(self) -> None:
         hf = LlamaForCausalLM(LlamaConfig(**LLAMA, num_key_value_heads=2))
