@@ -59,7 +59,8 @@ def _descend(task: Task, pairs: Int[Tensor, " row"], embedded: Embedded) -> Embe
     distance = (logits - task.corrupted_run.logits[pairs]).square().sum(-1)
     (gradient,) = torch.autograd.grad(distance[task.counts[pairs]].sum(), embedded)
     length = gradient.flatten(1).norm(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
-    return (embedded - gradient / length[:, None, None]).detach()
+    moved: Tensor = embedded.detach() - gradient / length[:, None, None]
+    return moved
 
 
 def _effects(task: Task, pairs: Int[Tensor, " row"], embedded: Embedded) -> Float[Tensor, " edge"]:

@@ -15,7 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.graph import Graph
-from knowncircuits.models.interop.rule_hooks import frozen_norms, rule_hooks
+from knowncircuits.models.interop.rule_hooks import backward_rules
 from knowncircuits.names import Node
 from knowncircuits.primitive import Run, check_run
 
@@ -70,14 +70,13 @@ def run_patched(
 
         return hook_fn
 
-    hooks: list[tuple[str, Hook]] = [*rule_hooks(hooked, graph, rules)]
-    hooks += [(name, record(sources)) for name, sources in source_hooks(graph).items()]
+    hooks = [(name, record(sources)) for name, sources in source_hooks(graph).items()]
     if alternative is not None and mask is not None:
         per_position = (mask if mask.ndim == 3 else mask[..., None]).to(alternative.dtype)
         for name, edges in destination_hooks(graph).items():
             hooks.append((name, patch(edges, alternative, per_position)))
-    with frozen_norms(hooked, rules):
-        logits = hooked.run_with_hooks(tokens, fwd_hooks=hooks)
+    with backward_rules(hooked, graph, rules) as ruled:
+        logits = hooked.run_with_hooks(tokens, fwd_hooks=[*ruled, *hooks])
     return Run(logits, [written[source] for source in graph.sources])
 
 

@@ -16,18 +16,39 @@ from knowncircuits.backward import BackwardRules
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 
-NamedHook = tuple[str, Callable[[Tensor, HookPoint], Tensor | None]]
+Hook = Callable[[Tensor, HookPoint], Tensor | None]
+NamedHook = tuple[str, Hook]
 
 
-def rule_hooks(
+@contextmanager
+def backward_rules(
+    hooked: HookedRootModule | TransformerBridge, graph: Graph, rules: BackwardRules
+) -> Iterator[list[NamedHook]]:
+    """Forward hooks for a run inside the block: they change gradients, and no value.
+
+    Raises ModelError at its end, naming them, for hooks that did not fire.
+    """
+    fired: set[str] = set()
+
+    def noted(name: str, hook_fn: Hook) -> NamedHook:
+        def noting(value: Tensor, hook: HookPoint) -> Tensor | None:
+            fired.add(name)
+            return hook_fn(value, hook)
+
+        return name, noting
+
+    hooks = _rule_hooks(hooked, graph, rules)
+    present = [noted(name, hook_fn) for name, hook_fn in hooks if name in hooked.hook_dict]
+    with _frozen_norms(hooked, rules):
+        yield present
+    missing = dict.fromkeys(name for name, _ in hooks if name not in fired)
+    if missing:
+        raise ModelError(f"expected hooks for these rules that fire, but not: {', '.join(missing)}")
+
+
+def _rule_hooks(
     hooked: HookedRootModule | TransformerBridge, graph: Graph, rules: BackwardRules
 ) -> list[NamedHook]:
-    """Forward hooks that change gradients as the rules say, and no value.
-
-    Of a bridge's norms `frozen_norms` has to take care.
-
-    Raises ModelError, naming it, for a hook that the model lacks.
-    """
     hooks: list[NamedHook] = []
     for layer in range(graph.n_layers):
         attention = f"blocks.{layer}.attn."
@@ -39,9 +60,7 @@ def rule_hooks(
         elif rules.temperature != 1:
             hooks += _temper(attention, rules.temperature)
         if graph.mlp and (rules.linear_activations or rules.gates != 1):
-            gated = f"blocks.{layer}.mlp.hook_pre_linear" in hooked.hook_dict
-            gated |= bool(hooked.cfg.gated_mlp)
-            hooks += _multiply(f"blocks.{layer}.mlp.", rules, gated)
+            hooks += _multiply(f"blocks.{layer}.mlp.", rules, bool(hooked.cfg.gated_mlp))
         if layer == rules.dropped_layer:
             hooks.append((f"{attention}hook_result", _detach))
             if graph.mlp:
@@ -49,14 +68,11 @@ def rule_hooks(
     if rules.frozen_norms and isinstance(hooked, HookedRootModule):
         scales = [name for name in hooked.hook_dict if name.endswith("hook_scale")]
         hooks += [(name, _detach) for name in scales]
-    missing = [name for name, _ in hooks if name not in hooked.hook_dict]
-    if missing:
-        raise ModelError(f"expected hooks for these rules, which are lacking: {', '.join(missing)}")
     return hooks
 
 
 @contextmanager
-def frozen_norms(hooked: nn.Module, rules: BackwardRules) -> Iterator[None]:
+def _frozen_norms(hooked: nn.Module, rules: BackwardRules) -> Iterator[None]:
     """Freeze the scales of a bridge's norms inside the block, if the rules say so.
 
     A bridge whose heads have inputs of their own puts these through the model's own norm before
@@ -115,7 +131,8 @@ def _multiply(mlp: str, rules: BackwardRules, gated: bool) -> list[NamedHook]:
             return _with_gradient_of(rules.gates * post, post) if gated else post
         # Units are homogeneous in each of their factors: post / factor is what multiplies it.
         parts = [x * torch.where(x == 0, 0.0, post / x).detach() for x in seen.values()]
-        return _with_gradient_of((rules.gates if gated else 1.0) * sum(parts), post)
+        handed = torch.stack(parts).sum(0)
+        return _with_gradient_of(rules.gates * handed if gated else handed, post)
 
     names = ["hook_pre", "hook_pre_linear"] if gated else ["hook_pre"]
     return [*((mlp + name, _see(seen, name)) for name in names), (f"{mlp}hook_post", multiply)]

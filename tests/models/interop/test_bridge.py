@@ -26,9 +26,10 @@ from knowncircuits.backward import BackwardRules
 from knowncircuits.errors import ModelError, ShapeError
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.task import Task
+from knowncircuits.graph import Graph
 from knowncircuits.models.interop.bridge import BridgedModel, to_transformer_lens
 from knowncircuits.models.interop.hooked import to_hooked
-from knowncircuits.models.interop.rule_hooks import rule_hooks
+from knowncircuits.models.interop.rule_hooks import backward_rules
 from knowncircuits.transformer import Transformer
 from strategies import configs, random_model, random_tokens
 
@@ -248,11 +249,14 @@ class TestOthers:
         assert_same_rules(BridgedModel(build_bridge(hf)), ours, rules)
 
     def test_rules_need_hooks(self) -> None:
-        """A native bridge has none within a gated MLP."""
-        config = TransformerConfig(1, 2, 4, 2, 8, 3, 5, 6, gated=True)
-        native = to_transformer_lens(random_model(config))
-        with pytest.raises(ModelError, match=r"lacking: blocks\.0\.mlp\.hook_pre_linear"):
-            rule_hooks(native, config.graph, BackwardRules(gates=0.5))
+        """Those of MLPs, in a model that has none."""
+        twin = to_hooked(random_model(TransformerConfig(1, 2, 4, 2, 0, 3, 5, 6)))
+        wanted = r"that fire, but not: blocks\.0\.mlp\.hook_pre, blocks\.0\.mlp\.hook_post$"
+        with (
+            pytest.raises(ModelError, match=wanted),
+            backward_rules(twin, Graph(1, 2), BackwardRules(linear_activations=True)) as hooks,
+        ):
+            twin.run_with_hooks(torch.zeros(1, 2, dtype=torch.long), fwd_hooks=hooks)
 
     def test_shared_key_and_value_heads(self) -> None:
         hf = LlamaForCausalLM(LlamaConfig(**LLAMA, num_key_value_heads=2))
