@@ -8,6 +8,7 @@ from . import (
     rasp as rasp,
 )
 from .architecture import TransformerConfig as TransformerConfig
+from .backward import BackwardRules as BackwardRules
 from .cases.case import Case as Case
 from .cases.registry import list_cases as list_cases, load_case as load_case
 from .circuit import Circuit as Circuit, Label as Label

@@ -22,7 +22,7 @@ def ifr(task: Task, *, extract: Extract = "edges", batch_size: Count = 64) -> At
     at scale". The proximity of z to a sum y is max(0, |y| - |y - z|) in L1 norms; shares of it are
     taken among all parts of the sum, position by position, and averaged over positions and pairs.
     Neither the corrupted inputs nor the metric are looked at: what is large counts, whether or not
-    an answer depends on it. Scores are from 0 to 1; ranks by them.
+    an answer depends on it. Ranks by the scores, which are from 0 to 1.
 
     The definition is that of the library EAP-IG. There `embed` and `pos` are one node, and the
     biases of attention's outputs are in y: here y is the sum of what nodes write. Where no part is
