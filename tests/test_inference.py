@@ -31,6 +31,7 @@ FEW = {
     "shapley": {"rounds": 4},
     "ensemble": {"of": ["eap", "exact"]},
     "vote": {"subsets": 4},
+    "circuit-probing": {"steps": 3, "sizes": [4, 40]},
     "acdc": {"thresholds": [0.01, 0.1]},
 }
 

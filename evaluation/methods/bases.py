@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from knowncircuits.evaluation.methods.acdc import acdc
 from knowncircuits.evaluation.methods.activation import activation
 from knowncircuits.evaluation.methods.atp_star import atp_star
+from knowncircuits.evaluation.methods.circuit_probing import circuit_probing
 from knowncircuits.evaluation.methods.clean_corrupted import clean_corrupted
 from knowncircuits.evaluation.methods.discogp import discogp
 from knowncircuits.evaluation.methods.eap import eap
@@ -46,6 +47,7 @@ BASES: dict[str, Method] = {
     "acdc": Method(acdc, rank_by="signed"),
     "sp": Method(sp, rank_by="signed", threshold=0.5),
     "edge-sp": Method(edge_sp, rank_by="signed", threshold=0.5),
+    "circuit-probing": Method(circuit_probing, rank_by="signed"),
     "edge-pruning": Method(edge_pruning, rank_by="signed", threshold=0.0),
     "ugs": Method(ugs, rank_by="signed", threshold=0.0),
     "optimal-ablation": Method(optimal_ablation, rank_by="signed", threshold=0.0),

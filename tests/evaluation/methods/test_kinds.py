@@ -27,6 +27,7 @@ TRAINED = {
     "shapley": {"rounds": 4},
     "ensemble": {"of": ["eap", "exact"]},
     "vote": {"subsets": 4},
+    "circuit-probing": {"steps": 3, "sizes": [4, 40]},
 }
 
 

@@ -330,6 +330,7 @@ class TestDtypes:
             "shapley": {"rounds": 4},
             "ensemble": {"of": ["eap", "exact"]},
             "vote": {"subsets": 4},
+            "circuit-probing": {"steps": 3, "sizes": [4, 40]},
             "acdc": {"thresholds": [1e-6]},
         }
         for name in METHODS:
