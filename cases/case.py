@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from knowncircuits.compiler.compiled import Compiled
 
+N_PAIRS = 100
 N_TRIED = 1000  # inputs, over all lengths, to see on which a program is defined
 
 
@@ -62,6 +63,7 @@ class Case:
     contrast: Contrast | None = None
     # Transformations, with their parameters, that its compiled model is wired by.
     wiring: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    n_pairs: int = N_PAIRS  # of its tasks, where nothing else is said
 
     def __post_init__(self) -> None:
         lengths = self.only_lengths

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from knowncircuits.cases.case import Case
+from knowncircuits.cases.case import N_PAIRS, Case
 from knowncircuits.cases.choices import Direction
 from knowncircuits.cases.pairs import Pairs, draw_pairs, resample
 from knowncircuits.checks.arguments import expect, takes
@@ -160,7 +160,7 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
 @takes(subject=Compiled | Trained | Wired)
 def make_task(
     subject: Compiled | Trained | Wired,
-    n_pairs: int = 100,
+    n_pairs: int | None = None,
     seed: int = 0,
     metric: str | None = None,
     corruption: str = "resample",
@@ -173,7 +173,8 @@ def make_task(
 
     Args:
         subject: a compiled, a trained or a wired model, with its vocabulary and its case.
-        n_pairs: how many pairs.
+        n_pairs: how many pairs; by default as many as the case says, which is 100 for all but those
+            of the experiment `few`.
         seed: of the inputs; equal seeds give equal tasks.
         metric: of `knowncircuits.evaluation.metrics`: `kl`, `l2`, `logit_diff`, `prob_diff` or
             `label_loss`; by default KL for categorical outputs and L2 for numerical ones.
@@ -190,6 +191,7 @@ def make_task(
             a metric of categories on numbers.
         UnknownNameError: for another metric, corruption, variable, split or ablation.
     """
+    n_pairs = default_pairs(subject) if n_pairs is None else n_pairs
     if n_pairs < 1:
         raise TaskError(f"expected at least one pair, got {n_pairs}")
     compiled = subject if isinstance(subject, Compiled) else subject.compiled
@@ -207,6 +209,12 @@ def make_task(
             f"expected a metric for the numbers of {compiled.name} ({fit}), got {metric!r}"
         )
     return Task(compiled.name, subject.model, clean, corrupted, counts, metric, ablation)
+
+
+def default_pairs(subject: Compiled | Trained | Wired) -> int:
+    """How many pairs its tasks have where nothing else is said."""
+    case = (subject if isinstance(subject, Compiled) else subject.compiled).case
+    return case.n_pairs if isinstance(case, Case) else N_PAIRS
 
 
 def directed(corruption: str, direction: Direction | None) -> str:

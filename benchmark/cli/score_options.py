@@ -85,13 +85,14 @@ class SettingsOptions:
     """What is done to every model; see `Settings`."""
 
     pairs: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--pairs",
             metavar="N[,N...]",
-            help="Clean/corrupted pairs for each model; of several numbers, each has its folder.",
+            help="Clean/corrupted pairs for each model; of several numbers, each has its folder. "
+            "By default 100, or as many as a level of the experiment few says.",
         ),
-    ] = str(Settings.n_pairs)
+    ] = None
     metric: Annotated[
         MetricName | None,
         typer.Option(help="Default: KL for categorical outputs, L2 for numbers."),
@@ -159,8 +160,10 @@ class SeedOptions:
         return range(self.seed, self.seed + self.seeds)
 
 
-def _pair_counts(text: str) -> list[int]:
+def _pair_counts(text: str | None) -> list[int] | list[None]:
     """Whole numbers with commas between them, each once; raises InputError for any others."""
+    if text is None:
+        return [None]
     try:
         counts = list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:

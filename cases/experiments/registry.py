@@ -9,13 +9,18 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.experiments.backup import BACKUP
 from knowncircuits.cases.experiments.copies import COPIES
 from knowncircuits.cases.experiments.deep import DEEP
+from knowncircuits.cases.experiments.distract import DISTRACT
 from knowncircuits.cases.experiments.experiment import Experiment
 from knowncircuits.cases.experiments.faint import FAINT
+from knowncircuits.cases.experiments.few import FEW
 from knowncircuits.cases.experiments.gate_and import GATE_AND
 from knowncircuits.cases.experiments.gate_majority import GATE_MAJORITY
 from knowncircuits.cases.experiments.gate_or import GATE_OR
 from knowncircuits.cases.experiments.gate_xor import GATE_XOR
+from knowncircuits.cases.experiments.norm import NORM
+from knowncircuits.cases.experiments.position import POSITION
 from knowncircuits.cases.experiments.saturate import SATURATE
+from knowncircuits.cases.experiments.shared import SHARED
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -23,6 +28,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         *(GATE_OR, GATE_AND, GATE_XOR, GATE_MAJORITY),
         *(COPIES, BACKUP),
         *(DEEP, SATURATE, FAINT),
+        *(DISTRACT, SHARED, NORM, POSITION, FEW),
     )
 }
 

@@ -22,7 +22,7 @@ from knowncircuits.evaluation.runs.results import UNTRAINED, Result, read_result
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.runs.subjects import Subject, load_own, load_subject, own_name
 from knowncircuits.evaluation.scoring.scores import Scores
-from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.evaluation.task import Task, default_pairs, make_task
 from knowncircuits.evaluation.truth.known import known_sets
 from knowncircuits.exchange import write_graph_file
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
@@ -189,6 +189,7 @@ def _describe(job: Job, subject: Compiled | Trained | Wired, code: str) -> dict[
     shipped = isinstance(job.subject, str) and job.subject not in UNTRAINED
     return {
         **asdict(job.settings),
+        "n_pairs": job.settings.n_pairs or default_pairs(subject),
         "label": job.settings.name,
         "version": version("knowncircuits"),
         "code": code,

@@ -16,7 +16,7 @@ class Settings:
     """What a run does to every model: with equal settings and seeds the scores are identical."""
 
     method: str
-    n_pairs: int = 100
+    n_pairs: int | None = None  # by default as many as the case says
     metric: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     corruption: str = "resample"

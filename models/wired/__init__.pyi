@@ -1,8 +1,10 @@
 from .bases import rotate as rotate
+from .confined import confine as confine
 from .copies import split as split
 from .dimensions import squeeze as squeeze
 from .enumeration import distance as distance, edge_effects as edge_effects
 from .hosts import host as host
+from .norms import normalise as normalise
 from .recipes import (
     TRANSFORMATIONS as TRANSFORMATIONS,
     hosted as hosted,

@@ -10,17 +10,20 @@ from knowncircuits.cases.case import Case
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.models.wired.bases import rotate
+from knowncircuits.models.wired.confined import confine
 from knowncircuits.models.wired.copies import split
 from knowncircuits.models.wired.dimensions import squeeze
 from knowncircuits.models.wired.hosts import host
+from knowncircuits.models.wired.norms import normalise
 from knowncircuits.models.wired.sharpness import sharpen
 from knowncircuits.models.wired.strengths import scale
-from knowncircuits.models.wired.transformation import Transformation
+from knowncircuits.models.wired.transformation import LAST, Transformation
 from knowncircuits.models.wired.units import move
 from knowncircuits.models.wired.wired import Step, Wired
 
 TRANSFORMATIONS: Mapping[str, Transformation[...]] = {
-    each.name: each for each in (host, move, rotate, scale, sharpen, split, squeeze)
+    each.name: each
+    for each in (confine, host, move, normalise, rotate, scale, sharpen, split, squeeze)
 }
 
 
@@ -70,10 +73,13 @@ def hosted(case: Case) -> Wired:
     is read by something, and neither what is read nor the names of nodes say what is for an answer.
     A case whose wiring has a host of its own keeps that one.
     """
-    model, seed = model_of(case), crc32(case.name.encode())
-    config = model.model.config
+    compiled, seed = case.compile(), crc32(case.name.encode())
+    before = [step for step in case.wiring if step[0] not in LAST]
+    last = [step for step in case.wiring if step[0] in LAST]
+    config = wire(compiled, before).model.config
     sizes = {"layers": config.n_layers + ROOM, "heads": config.n_heads + ROOM}
     # Louder than the circuit, or the share of what is read would tell it from the rest.
     hosting = ("host", {**sizes, "seed": seed, "loudness": LOUDNESS})
     has_host = any(name == "host" for name, _ in case.wiring)
-    return wire(model, [*([] if has_host else [hosting]), ("rotate", {"seed": seed})])
+    steps = [*before, *([] if has_host else [hosting]), ("rotate", {"seed": seed}), *last]
+    return wire(compiled, steps)

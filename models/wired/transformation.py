@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from knowncircuits.checks.arguments import expect
 from knowncircuits.compiler.compiled import Compiled
-from knowncircuits.errors import ArgumentError
+from knowncircuits.errors import ArgumentError, ModelError
 from knowncircuits.files.reading import first_problem
 from knowncircuits.models.wired.wired import Step, Wired
 
 P = ParamSpec("P")
+# What only comes last, in this order: others take norms for none, and lose what `confine` leaves out.
+LAST = ("normalise", "confine")
 # Before and after: what is measured, or ModelError where something is lost that must stay.
 Check = Callable[[Wired, Wired], Mapping[str, float]]
 
@@ -46,7 +48,8 @@ class Transformation(Generic[P]):
 
         Raises:
             ArgumentError: for parameters of another kind.
-            ModelError: for those that do not fit the model, and where the check refuses it.
+            ModelError: for those that do not fit the model, where the check refuses it, and after
+                what only comes last.
         """
         try:
             given = self._signature.bind(wired, *args, **kwargs).arguments
@@ -61,6 +64,9 @@ class Transformation(Generic[P]):
         """As a call; a recipe that was checked before need not be checked again."""
         expect(wired, Wired | Compiled, "wired")
         before = Wired.of(wired) if isinstance(wired, Compiled) else wired
+        last = next((step.transformation for step in before.recipe[::-1]), "")
+        if last in LAST and self.name not in LAST[LAST.index(last) + 1 :]:
+            raise ModelError(f"expected {last} as the last step, got {self.name} after it")
         try:
             known = self._schema.model_validate(dict(parameters))
         except ValidationError as error:

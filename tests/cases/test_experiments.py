@@ -14,6 +14,7 @@ from knowncircuits.cases import CASES, Pairs, check_case, draw_pairs
 from knowncircuits.cases.experiments import EXPERIMENTS, hard_cases
 from knowncircuits.cases.experiments.gates import FAN_INS, LETTERS
 from knowncircuits.cases.sampling import in_split
+from knowncircuits.circuit import Label
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.evaluation import make_task
 from knowncircuits.models.wired import Wired, model_of
@@ -130,6 +131,58 @@ def test_terms_of_a_sum_have_ever_smaller_weights(percent: int) -> None:
     compiled = case.compile()
     got = compiled.decode(compiled.model(compiled.encode(codes.tolist())))
     assert np.allclose(np.array(got, dtype=float), wanted[:, None])
+
+
+@pytest.mark.parametrize("n_sides", EXPERIMENTS["distract"].levels)
+def test_side_programs_are_read_and_change_no_answer(n_sides: int) -> None:
+    case = kc.load_case(f"distract_{n_sides}")
+    assert case.interpret([list("xbcdeA"), list("xbcdex")]) == [[True] * 6, [False] * 6]
+    model = model_of(case)
+    inside = ["embed->m0", "m0->a1.h0<k>", "a1.h0->m1", "m1->logits"]
+    assert sorted(map(str, model.circuit.edges())) == sorted(inside)
+    for side in range(1, n_sides + 1):
+        for edge in (f"m0->a1.h{side}<k>", f"a1.h{side}->m1"):
+            assert model.circuit.label(edge) == Label.OUT
+            assert isinstance(model, Wired)
+            assert model.compiled.circuit.carries[edge]  # it is read
+
+
+@pytest.mark.parametrize("n_programs", EXPERIMENTS["shared"].levels)
+def test_a_digit_asks_one_of_several_questions(n_programs: int) -> None:
+    case = kc.load_case(f"shared_{n_programs}")
+    model = model_of(case)
+    assert isinstance(model, Wired)
+    letters = "bcde"[:n_programs]
+    asked = [[str(i), "a", letter, *"xyxy"] for i in range(1, 5) for letter in letters]
+    wanted = [
+        [letters[i - 1 : i] == tokens[2]] * 7 for i in range(1, 5) for tokens in asked[:n_programs]
+    ]
+    ids = model.compiled.encode(asked)
+    assert case.interpret(asked) == model.compiled.decode(model.model(ids)) == wanted
+    assert {row[0] for row in case.sample(50, 0)} == {"1"}  # the case asks the first alone
+    assert len(model.circuit.edges()) == 6
+    compiled = model.compiled.circuit
+    assert len(compiled.edges()) == 6 + 2 * n_programs  # the head that reads the digit, and flags
+    assert model.circuit.label("m0->a1.h0<v>") == Label.UNDETERMINED
+
+
+@pytest.mark.parametrize("n_positions", EXPERIMENTS["position"].levels)
+def test_another_head_answers_from_a_position_on(n_positions: int) -> None:
+    compiled = kc.load_case(f"position_{n_positions}").compile()
+    inputs = [[*"xyxyxyxyxyxyxyx", letter] for letter in "aB"]
+    first = [True] * n_positions + [False] * (16 - n_positions)
+    wanted = [first, [not there for there in first]]
+    assert compiled.decode(compiled.model(compiled.encode(inputs))) == wanted
+
+
+def test_a_level_says_how_many_pairs_there_are() -> None:
+    for n_pairs in EXPERIMENTS["few"].levels:
+        case = kc.load_case(f"few_{n_pairs}")
+        assert case.interpret([list("aBcxxx"), list("abxxxx")]) == [[True] * 6, [False] * 6]
+        compiled = case.compile()
+        assert make_task(compiled).n_pairs == n_pairs
+        assert make_task(compiled, 3).n_pairs == 3
+    assert make_task(kc.load_case("deep_2").compile()).n_pairs == 100
 
 
 def has_all(pairs: np.ndarray, n_flags: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from knowncircuits.evaluation.scoring import score
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.models.wired import (
     Wired,
+    confine,
     directions,
     distance,
     edge_effects,
@@ -307,6 +308,57 @@ def test_other_nodes_must_come_in_order() -> None:
         sharpen(plain("fraction_of_x"), "m0", 2.0)
     with pytest.raises(ModelError, match="expected at least 2 layers and 1 heads, got 1 and 1"):
         host(plain("fraction_of_x"), 1, 1)
+
+
+def picking(n_flags: int) -> Wired:
+    """A model that reads flags and says what the first one does."""
+    return Wired.of(load_case(f"distract_{n_flags}").compile())
+
+
+def test_confine_says_what_is_out_and_changes_nothing_else() -> None:
+    before = picking(2)
+    with pytest.raises(AssertionError):
+        check_labels(before)  # heads that no answer depends on
+    after = confine(before, unread=["has_b", "has_c"])
+    check_labels(after)
+    assert distance(after) == 0
+    assert after.model is before.model
+    changed = after.circuit.labels != before.circuit.labels
+    names = [f"m0->a1.h{i}<{x}>" for i in (1, 2) for x in "k"] + ["a1.h1->m1", "a1.h2->m1"]
+    assert set(np.array(after.circuit.graph.edges)[changed]) == set(names)
+    assert all(after.circuit.label(name) == Label.OUT for name in names)
+    hosted = confine(host(before, layers=3, heads=4, seed=1), unread=["has_b", "has_c"])
+    check_labels(hosted)
+    assert len(hosted.circuit.edges()) == len(after.circuit.edges())
+    with pytest.raises(ModelError, match="expected confine as the last step, got host after it"):
+        host(after, layers=3, heads=4, seed=1)
+
+
+def test_confine_leaves_what_is_constant_undetermined() -> None:
+    before = Wired.of(load_case("shared_2").compile())
+    after = confine(before, unread=["has_c"], constant=["asked"])
+    head = before.compiled.variables["asked"].node
+    for edge in after.circuit.graph.edges:
+        if edge.startswith(f"{head}->") or edge in (f"m0->{head}<v>",):
+            assert after.circuit.label(edge) == Label.UNDETERMINED, edge
+    check_labels(after)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"unread": ["has_a"]}, "random sets of edges move by"),
+        ({"constant": ["has_a"]}, "random sets of edges move by"),
+        ({}, "got no effect of m0->a1.h1<k>, m0->a1.h2<k>"),
+        ({"unread": ["has_b"]}, "got no effect of m0->a1.h2<k>"),
+        ({"unread": ["has_z"]}, "expected variables of distract_2 .*has_a.*, got 'has_z'"),
+    ],
+)
+def test_confine_is_refused_where_labels_would_be_wrong(
+    parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        confine(picking(2), **parameters)
 
 
 def test_overlapping_directions_cannot_be_scaled_apart() -> None:
