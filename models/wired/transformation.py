@@ -17,7 +17,7 @@ from knowncircuits.files.reading import first_problem
 from knowncircuits.models.wired.wired import Step, Wired
 
 P = ParamSpec("P")
-# What only comes last, in this order: others take norms for none, and lose what `confine` leaves out.
+# What only comes last, in this order: others know no norms, and lose what `confine` leaves out.
 LAST = ("normalise", "confine")
 # Before and after: what is measured, or ModelError where something is lost that must stay.
 Check = Callable[[Wired, Wired], Mapping[str, float]]

@@ -166,6 +166,19 @@ def test_a_digit_asks_one_of_several_questions(n_programs: int) -> None:
     assert model.circuit.label("m0->a1.h0<v>") == Label.UNDETERMINED
 
 
+@pytest.mark.parametrize("norm", EXPERIMENTS["norm"].levels)
+def test_a_chain_in_a_loud_host_has_norms(norm: str) -> None:
+    case = kc.load_case(f"norm_{norm}")
+    model = model_of(case)
+    assert isinstance(model, Wired)
+    assert model.model.config.norm == norm
+    inputs = case.sample(50, 0)
+    ids = model.compiled.encode(inputs)
+    assert model.compiled.decode(model.model(ids)) == case.interpret(inputs)
+    without = model_of(kc.load_case("norm_none")).circuit
+    assert np.array_equal(model.circuit.labels, without.labels)
+
+
 @pytest.mark.parametrize("n_positions", EXPERIMENTS["position"].levels)
 def test_another_head_answers_from_a_position_on(n_positions: int) -> None:
     compiled = kc.load_case(f"position_{n_positions}").compile()

@@ -24,6 +24,7 @@ from knowncircuits.models.wired import (
     edge_effects,
     host,
     move,
+    normalise,
     rotate,
     scale,
     sharpen,
@@ -308,6 +309,39 @@ def test_other_nodes_must_come_in_order() -> None:
         sharpen(plain("fraction_of_x"), "m0", 2.0)
     with pytest.raises(ModelError, match="expected at least 2 layers and 1 heads, got 1 and 1"):
         host(plain("fraction_of_x"), 1, 1)
+
+
+@pytest.mark.parametrize("norm", ["layer", "rms"])
+def test_norms_are_taken_of_the_whole_stream(norm: str) -> None:
+    soft = sharpen(Wired.of(load_case("deep_2").compile()), "a0.h0", 0.1)
+    before = sharpen(soft, "a1.h0", 0.1)
+    wired = normalise(before, norm, constant=1.0)
+    model, ids = wired.model, wired.compiled.draw(50, seed=7)
+    assert model.config.norm == norm
+    assert model.run(ids).outputs.mean(-1).abs().max() < EXACT  # LayerNorm takes nothing off
+    answers = wired.compiled.decode(model(ids))
+    assert answers == before.compiled.decode(before.model(ids))
+    assert np.array_equal(wired.circuit.labels, before.circuit.labels)
+    # What an edge outside carries moves logits now: it counts for the size of the stream.
+    outside = wired.model.graph.index("a0.h0->logits")
+    assert wired.circuit.labels[outside] == Label.OUT
+    moves = [
+        Interchanges(w.model, w.compiled, 50, 0).alone(np.array([outside])) for w in (before, wired)
+    ]
+    assert moves[0] < EXACT < 100 * EXACT < moves[1]
+    calm = normalise(before, norm, constant=30.0)
+    assert (logits(calm) - logits(before))[:, 1:].abs().max() < 1e-3
+
+
+def test_a_norm_comes_last_and_is_refused_where_answers_change() -> None:
+    wired = normalise(Wired.of(load_case("deep_2").compile()), "rms")
+    with pytest.raises(ModelError, match="expected normalise as the last step, got rotate after"):
+        rotate(wired)
+    with pytest.raises(ModelError, match="expected normalise as the last step, got normalise"):
+        normalise(wired, "rms")
+    loud = host(plain("histogram"), layers=2, heads=2, loudness=30.0)
+    with pytest.raises(ModelError, match="expected answers to stay"):
+        normalise(loud, "layer", constant=0.0)
 
 
 def picking(n_flags: int) -> Wired:
