@@ -18,7 +18,7 @@ from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.methods.cost import measure_cost
 from knowncircuits.evaluation.methods.method import Attribution, Control, Method
 from knowncircuits.evaluation.methods.registry import METHODS
-from knowncircuits.evaluation.methods.returned import edge_scores
+from knowncircuits.evaluation.methods.returned import edge_scores, pair_scores
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import recorded_gradients
@@ -84,7 +84,8 @@ def discover(
     Args:
         method: a name out of `methods()`, `module:function`, or a function of a task (and options)
             that returns a vector in the order of `task.graph.edges`, a dict from edges or from
-            nodes to numbers, or EAP-IG's JSON; see `knowncircuits.evaluation.methods.returned`.
+            nodes to numbers, or EAP-IG's JSON; or scores of each pair, [pair, edge], of which the
+            mean counts. See `knowncircuits.evaluation.methods.returned`.
             Its scores rank by their absolute values, unless it is given as
             `Method(function, rank_by="signed")`.
         task: what the method may see.
@@ -108,8 +109,10 @@ def discover(
         result = chosen.run(_subject(chosen, name, task, circuit), **options)
     if not isinstance(result, Attribution):
         passes = 0 if isinstance(chosen, Control) else None
-        values = edge_scores(result, task.graph, name, chosen.rank_by)
-        result = Attribution(values, passes, passes)
+        rows = pair_scores(result, task.n_pairs, task.graph.n_edges)
+        made = result if rows is None else rows.mean(0)
+        values = edge_scores(made, task.graph, name, chosen.rank_by)
+        result = Attribution(values, passes, passes, by_pair=rows)
     return Scores(
         graph=task.graph,
         values=result.values,
@@ -122,6 +125,7 @@ def discover(
         seconds=cost.seconds,
         peak_memory=cost.peak_memory,
         details=result.details,
+        by_pair=result.by_pair,
     )
 
 

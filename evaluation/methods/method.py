@@ -29,6 +29,7 @@ class Attribution:
     forward_passes: int | None = None  # None where they are not counted
     backward_passes: int | None = 0
     details: Mapping[str, Any] = field(default_factory=dict)  # what else a method has to say
+    by_pair: Float[np.ndarray, "pair edge"] | None = None  # of which `values` are made, where told
 
 
 @dataclass(frozen=True)

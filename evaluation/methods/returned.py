@@ -57,6 +57,17 @@ def edge_scores(
     return check_edge_vector(graph, vector, f"scores of {name}")
 
 
+def pair_scores(
+    result: object, n_pairs: int, n_edges: int
+) -> Float[np.ndarray, "pair edge"] | None:
+    """Scores of each pair, where an array or a tensor of that shape was returned."""
+    if getattr(result, "shape", None) is None or hasattr(result, "columns"):  # no frame of names
+        return None
+    if tuple(result.shape) != (n_pairs, n_edges):  # type: ignore[attr-defined]
+        return None
+    return as_floats(result)
+
+
 def _node_scores(numbers: Mapping[str, float], graph: Graph, name: str) -> Mapping[str, float]:
     """Checked scores of the graph's nodes; `logits` may be left out."""
     if "input" in numbers and "input" not in graph.sources:

@@ -42,11 +42,18 @@ class Scores:
     seconds: float = 0.0
     peak_memory: int | None = None  # bytes beyond what was in use before; None where unknown
     details: Mapping[str, Any] = field(default_factory=dict)  # what else the method says
+    by_pair: Float[np.ndarray, "pair edge"] | None = None  # on each pair, where the method tells
 
     def __post_init__(self) -> None:
         expect(self.graph, Graph, "graph")
         checked = check_edge_vector(self.graph, self.values, f"scores of {self.method}")
         object.__setattr__(self, "values", checked)
+        if self.by_pair is not None:
+            rows = [
+                check_edge_vector(self.graph, row, f"scores of {self.method} on pair {i}")
+                for i, row in enumerate(self.by_pair)
+            ]
+            object.__setattr__(self, "by_pair", np.array(rows))
 
     @property
     def ranking(self) -> Float[np.ndarray, " edge"]:
