@@ -61,6 +61,31 @@ def test_rows_are_what_the_primitive_gives(kind: str, experiment: Experiment) ->
             torch.testing.assert_close(got, wanted, atol=1e-9, rtol=1e-9)
 
 
+@given(experiments())
+@settings(max_examples=30)
+def test_changes_of_what_targets_write(experiment: Experiment) -> None:
+    """By whole runs; and of `logits`, which writes nothing, of the stream that it reads."""
+    model, tokens, alternative, _ = experiment.build()
+    edges, pairs = every_row(model.graph.n_edges, len(tokens))
+    with torch.no_grad():
+        clean = model.run(tokens)
+        found = []
+        for patches in (
+            SinglePatches(model, clean, alternative, n_rows=7),
+            MaskedPatches(model, tokens, clean, alternative, n_rows=7),
+        ):
+            parts = list(patches.changes(edges, pairs))
+            rows, changes = (torch.cat(list(part)) for part in zip(*parts, strict=True))
+            assert rows.sort().values.tolist() == list(range(len(edges)))
+            found.append(changes[rows.argsort()])
+    torch.testing.assert_close(*found, atol=1e-9, rtol=1e-9)
+    into_logits = model.graph.target_of_edge[edges] == len(model.graph.sources)
+    sources = torch.from_numpy(model.graph.source_of_edge)[edges]
+    others = alternative.expand(len(tokens), -1, -1, -1)
+    wanted = (others - clean.outputs)[pairs, sources]
+    torch.testing.assert_close(found[0][into_logits], wanted[into_logits], atol=1e-9, rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["edges", "nodes"])
 @given(experiments())
 @settings(max_examples=30)
