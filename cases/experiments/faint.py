@@ -10,6 +10,7 @@ from __future__ import annotations
 from knowncircuits import rasp
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.experiments.experiment import Experiment
+from knowncircuits.cases.experiments.places import digit_at
 
 NAME = "faint"
 N_TERMS = 4
@@ -20,7 +21,7 @@ def build(percent: int) -> Case:
     """The ratio of a weight to the one before it, in percent."""
     ratio = percent / 100
     digits = rasp.numerical(rasp.Map(float, rasp.tokens)).named("digits")
-    total, *others = (_digit_at(place, digits) for place in range(N_TERMS))
+    total, *others = (digit_at(place, digits) for place in range(N_TERMS))
     for place, digit in enumerate(others, 1):
         total = rasp.numerical(rasp.LinearSequenceMap(total, digit, 1, ratio**place))
         total = total.named(f"sum_{place}")
@@ -34,12 +35,6 @@ def build(percent: int) -> Case:
         max_len=len(DIGITS),
         only_lengths=(len(DIGITS),),
     )
-
-
-def _digit_at(place: int, digits: rasp.SOp) -> rasp.SOp:
-    """By a head of its own, at every position."""
-    there = rasp.Select(rasp.indices, rasp.Full(place), rasp.Comparison.EQ)
-    return rasp.numerical(rasp.Aggregate(there, digits, default=0)).named(f"digit_{place}")
 
 
 FAINT = Experiment(

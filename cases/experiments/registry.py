@@ -7,11 +7,13 @@ from functools import cache
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.experiments.backup import BACKUP
+from knowncircuits.cases.experiments.cancel import CANCEL
 from knowncircuits.cases.experiments.copies import COPIES
 from knowncircuits.cases.experiments.deep import DEEP
 from knowncircuits.cases.experiments.distract import DISTRACT
 from knowncircuits.cases.experiments.experiment import Experiment
 from knowncircuits.cases.experiments.faint import FAINT
+from knowncircuits.cases.experiments.fan_in import FAN_IN
 from knowncircuits.cases.experiments.few import FEW
 from knowncircuits.cases.experiments.gate_and import GATE_AND
 from knowncircuits.cases.experiments.gate_majority import GATE_MAJORITY
@@ -19,8 +21,11 @@ from knowncircuits.cases.experiments.gate_or import GATE_OR
 from knowncircuits.cases.experiments.gate_xor import GATE_XOR
 from knowncircuits.cases.experiments.norm import NORM
 from knowncircuits.cases.experiments.position import POSITION
+from knowncircuits.cases.experiments.rare import RARE
 from knowncircuits.cases.experiments.saturate import SATURATE
 from knowncircuits.cases.experiments.shared import SHARED
+from knowncircuits.cases.experiments.sign import SIGN
+from knowncircuits.cases.experiments.sink import SINK
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -28,6 +33,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         *(GATE_OR, GATE_AND, GATE_XOR, GATE_MAJORITY),
         *(COPIES, BACKUP),
         *(DEEP, SATURATE, FAINT),
+        *(CANCEL, SIGN, SINK, RARE, FAN_IN),
         *(DISTRACT, SHARED, NORM, POSITION, FEW),
     )
 }

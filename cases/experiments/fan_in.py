@@ -1,0 +1,50 @@
+"""Many equal small parts: are heads found of which each is too weak to change the answer?
+
+A head takes the share of x in the input, and an MLP says how many that are. The head is split into
+2 to 16, each of which writes an equal part of the share. Patch one of them, and the number changes
+where the two inputs' counts are further apart than half the number of heads.
+
+So `exact` finds fewer pairs that show a head the more there are, and none at 16. `acdc` removes
+heads as long as the count stays, keeps what is left, and so finds most. `eap` finds the last edge
+alone, since the MLP's steps have no slope at the corrupted run. Between the two runs they have, and
+all edges of heads are equal to `eap-ig-inputs`, which finds all; so does `edge-sp`.
+"""
+
+from __future__ import annotations
+
+from knowncircuits import rasp
+from knowncircuits.cases.case import Case
+from knowncircuits.cases.experiments.experiment import Experiment
+
+NAME = "fan_in"
+TOKENS = tuple("xyz")
+LENGTH = 4
+HEAD = "a1.h0"  # the one that is split
+
+
+def build(n_heads: int) -> Case:
+    """So many heads, each with an equal part."""
+    is_x = rasp.numerical(rasp.Map(lambda token: token == "x", rasp.tokens)).named("is_x")
+    everywhere = rasp.Select(rasp.indices, rasp.Full(0), rasp.Comparison.GEQ)
+    share = rasp.numerical(rasp.Aggregate(everywhere, is_x, default=0)).named("share")
+    heads = [f"a1.h{i}" for i in range(n_heads)]
+    return Case(
+        name=f"{NAME}_{n_heads}",
+        family=NAME,
+        description=f"How many x are in the input, by {n_heads} heads with an equal part each.",
+        program=rasp.categorical(rasp.Map(lambda part: round(LENGTH * part), share)).named("count"),
+        vocab=TOKENS,
+        max_len=LENGTH,
+        only_lengths=(LENGTH,),
+        wiring=(("split", {"head": HEAD, "over": heads}),),
+    )
+
+
+FAN_IN = Experiment(
+    name=NAME,
+    question="Are heads found of which each is too weak to change the answer?",
+    dial="heads with an equal part",
+    levels=(2, 4, 8, 16),
+    tags=("weak",),
+    build=build,
+)
