@@ -3,8 +3,8 @@
 The answer is the second digit, but where the input ends with a mark it is the first one, turned on
 its way. A check rather than a test: a method that takes means over pairs finds what a single pair
 shows, faint as it is, and none finds what no pair does. Of 20 pairs 18% have a mark in a clean
-input where 1% of inputs have one, 46% at 3%. `exact` sees the exception in clean inputs alone, `eap`
-in corrupted ones, `eap-ig-inputs` in both.
+input where 1% of inputs have one, 46% at 3%. `exact` sees the exception in clean inputs alone,
+`eap` in corrupted ones, `eap-ig-inputs` in both.
 """
 
 from __future__ import annotations

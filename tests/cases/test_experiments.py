@@ -11,13 +11,17 @@ import torch
 
 import knowncircuits as kc
 from knowncircuits.cases import CASES, Pairs, check_case, draw_pairs
+from knowncircuits.cases.choices import Direction
 from knowncircuits.cases.experiments import EXPERIMENTS, hard_cases
 from knowncircuits.cases.experiments.gates import FAN_INS, LETTERS
 from knowncircuits.cases.sampling import in_split
 from knowncircuits.circuit import Label
+from knowncircuits.compiler import Compiled
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.evaluation import make_task
+from knowncircuits.evaluation.truth import set_truth
 from knowncircuits.models.wired import Wired, model_of
+from knowncircuits.rasp import Value
 
 GATES: dict[str, Callable[[int, int], bool]] = {  # of how many are on, of how many
     "gate_or": lambda on, of: on > 0,
@@ -196,6 +200,130 @@ def test_a_level_says_how_many_pairs_there_are() -> None:
         assert make_task(compiled).n_pairs == n_pairs
         assert make_task(compiled, 3).n_pairs == 3
     assert make_task(kc.load_case("deep_2").compile()).n_pairs == 100
+
+
+def patched_answers(
+    model: Compiled | Wired, clean: list[Value], other: list[Value], *edges: str
+) -> list[Value]:
+    """What a model says at every position while edges read the other input."""
+    compiled = model if isinstance(model, Compiled) else model.compiled
+    graph = model.circuit.graph
+    alternative = model.model.run(compiled.encode([other])).outputs
+    mask = torch.zeros(1, graph.n_edges, dtype=torch.float64)
+    mask[:, [graph.index(edge) for edge in edges]] = 1
+    logits = model.model.run(compiled.encode([clean]), alternative, mask).logits
+    return compiled.decode(logits)[0]
+
+
+@pytest.mark.parametrize("percent", EXPERIMENTS["cancel"].levels)
+def test_an_antagonist_hides_what_leads_to_it_and_to_its_mover(percent: int) -> None:
+    case = kc.load_case(f"cancel_{percent}")
+    codes = case.draw(100, 0)
+    left = (codes[:, 0] + 2) % 6 * (100 - percent)
+    wanted = (2 * (100 * codes[:, 1] + left) + 100) // 200  # rounded, a half up
+    compiled = case.compile()
+    answers = compiled.decode(compiled.model(compiled.encode(codes.tolist())))
+    assert answers == [[answer] * 6 for answer in wanted.tolist()]
+
+    task = make_task(compiled, 8)
+    found = set_truth(compiled, task.clean, task.corrupted, "resample")
+    in_front = {"embed->a0.h1<v>", "a0.h1->m0", "m0->a1.h0<v>", "a1.h0->m1"}
+    assert in_front < set(map(str, compiled.circuit.edges()))
+    assert set(found.company) == (in_front if percent == 99 else set())
+    assert found.idle == ()
+
+
+@pytest.mark.parametrize("direction", ["on-off", "off-on"])
+@pytest.mark.parametrize("percent", EXPERIMENTS["sign"].levels)
+def test_gradients_of_either_sign_add_up_to_their_balance(
+    percent: int, direction: Direction
+) -> None:
+    """Of a sum: twice a digit's change times the sum's, 3 in every pair. Patches: its square."""
+    compiled = kc.load_case(f"sign_{percent}").compile()
+    pairs = draw_pairs(kc.load_case(f"sign_{percent}"), 20, 1, direction)
+    moves = pairs.clean - pairs.corrupted
+    moves = moves if direction == "on-off" else -moves
+    assert (moves[:, :3].sum(1) == 3).all()
+    assert ((moves[:, 1:3] == -1).mean(0) == percent / 100).all()
+    assert ((moves[:, 1:3] == 1).mean(0) == 1 - percent / 100).all()
+    assert not moves[:, 3:].any()
+    sums = compiled.model(compiled.encode(pairs.clean.tolist()))
+    assert np.allclose(sums[:, 1:, 0], pairs.clean[:, :3].sum(1, keepdims=True))
+
+    task = make_task(compiled, 20, 1, direction=direction)
+    first, second = "a1.h1->m1", ("a1.h2->m1", "a1.h0->m2")
+    along = 1 - 2 * percent / 100  # mean move of each of the others
+    graph = compiled.circuit.graph
+    eap, exact = (
+        dict(zip(graph.edges, kc.discover(method, task).values, strict=True))
+        for method in ("eap", "exact")
+    )
+    assert eap[first] == pytest.approx(2 * 3 * (3 - 2 * along))
+    assert exact[first] == pytest.approx((moves[:, 0] ** 2).mean())
+    for edge in second:
+        assert eap[edge] == pytest.approx(2 * 3 * along)
+        assert exact[edge] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("percent", EXPERIMENTS["sink"].levels)
+def test_a_head_at_rest_reads_nothing(percent: int) -> None:
+    case = kc.load_case(f"sink_{percent}")
+    model, value = case.compile(), "embed->a2.h0<v>"
+    inputs = case.sample(400, 0)
+    wanted = [row[row.index("#") + 1] if "#" in row else "none" for row in inputs]
+    assert case.interpret(inputs) == [[answer] * 6 for answer in wanted]
+    assert abs(np.mean([answer != "none" for answer in wanted]) - percent / 100) < 0.07
+    there, elsewhere, nowhere = list("a#bcda"), list("aab#dc"), list("bbcadd")
+    assert patched_answers(model, there, elsewhere) == ["b"] * 6
+    assert patched_answers(model, there, nowhere, value) == ["c"] * 6
+    assert patched_answers(model, there, nowhere, "a1.h0->a2.h0<k>") == ["none"] * 6
+    assert patched_answers(model, nowhere, there, value) == ["none"] * 6
+    assert patched_answers(model, nowhere, there, "embed->m0") == ["c"] * 6
+    assert patched_answers(model, nowhere, there, "embed->m0", value) == ["b"] * 6
+
+
+@pytest.mark.parametrize("percent", EXPERIMENTS["rare"].levels)
+def test_an_exception_is_as_rare_as_its_level_says(percent: int) -> None:
+    case = kc.load_case(f"rare_{percent}")
+    inputs = case.sample(1000, 0)
+    exceptions = [row[-1] == "!" for row in inputs]
+    assert abs(np.mean(exceptions) - percent / 100) < 0.04
+    assert any(exceptions)
+    wanted = [
+        (row[0] + 1) % 4 if there else row[1] for row, there in zip(inputs, exceptions, strict=True)
+    ]
+    compiled = case.compile()
+    answers = compiled.decode(compiled.model(compiled.encode(inputs)))
+    assert answers == case.interpret(inputs) == [[answer] * 4 for answer in wanted]
+    for edge in ("a0.h2->m0", "m0->a1.h0<v>", "a1.h0->m1"):
+        assert patched_answers(compiled, [0, 2, 1, 1], [2, 0, 0, 0], edge) == [2] * 4
+        assert patched_answers(compiled, [0, 2, 1, "!"], [2, 0, 0, 0], edge) == [3] * 4
+
+
+@pytest.mark.parametrize("n_heads", EXPERIMENTS["fan_in"].levels)
+def test_parts_are_equal_and_too_weak_alone(n_heads: int) -> None:
+    case = kc.load_case(f"fan_in_{n_heads}")
+    model = model_of(case)
+    assert isinstance(model, Wired)
+    heads = [f"a1.h{i}" for i in range(n_heads)]
+    assert set(map(str, model.circuit.edges())) == {
+        *("embed->m0", "m1->logits"),
+        *(f"m0->{head}<v>" for head in heads),
+        *(f"{head}->m1" for head in heads),
+    }
+    out = model.model.W_O[1, :n_heads]
+    assert torch.allclose(out, out[:1].expand_as(out))
+    inputs = case.sample(50, 0)
+    ids = model.compiled.encode(inputs)
+    counts = [[row.count("x")] * 4 for row in inputs]
+    assert model.compiled.decode(model.model(ids)) == counts == case.interpret(inputs)
+    clean, other = list("xxxx"), list("yzyz")
+    for n_patched in range(n_heads + 1):
+        edges = [f"{head}->m1" for head in heads[:n_patched]]
+        if n_patched * 4 % n_heads == n_heads / 2:
+            continue  # half-way between two counts
+        said = patched_answers(model, clean, other, *edges)
+        assert said == [round(4 - 4 * n_patched / n_heads)] * 4
 
 
 def has_all(pairs: np.ndarray, n_flags: int) -> np.ndarray:
