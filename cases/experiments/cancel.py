@@ -8,8 +8,10 @@ Each of the two heads matters alone, whatever the share. What leads to both move
 is left: by half a digit and more at 0 and 50%, by up to half a digit at 90%, and at 99% never
 enough for another answer. Then patches, one at a time (`exact`, in both directions) or by removal
 (`acdc`), give nothing to the edges in front of the pair, and `eap-ig-activations` nothing to those
-into it either, since a source that moves alone moves both. Gradients at each edge (`eap`,
-`eap-ig-inputs`) and masks on many edges at once (`edge-sp`) find all.
+into it either, since a source that moves alone moves both. Gradients do not see that the two undo
+each other: the MLP has a unit for each combination of its inputs, and they see the one that is on
+fall whichever input moves, but not the next one rise, which is just at its threshold. So `eap`,
+`eap-ig-inputs` and `edge-sp`, whose masks are trained by gradients, find all.
 """
 
 from __future__ import annotations

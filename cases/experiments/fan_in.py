@@ -1,13 +1,14 @@
 """Many equal small parts: are heads found of which each is too weak to change the answer?
 
 A head takes the share of x in the input, and an MLP says how many that are. The head is split into
-2 to 16, each of which writes an equal part of the share. Patch one of them, and the number changes
-where the two inputs' counts are further apart than half the number of heads.
+2 to 16, each of which writes an equal part of the share. Patch one of them, and the logits move
+where the two inputs' counts differ by more than a quarter of the number of heads.
 
-So `exact` finds fewer pairs that show a head the more there are, and none at 16. `acdc` removes
-heads as long as the count stays, keeps what is left, and so finds most. `eap` finds the last edge
-alone, since the MLP's steps have no slope at the corrupted run. Between the two runs they have, and
-all edges of heads are equal to `eap-ig-inputs`, which finds all; so does `edge-sp`.
+So `exact` finds fewer pairs that show a head the more there are, and none at 16, in either
+direction. `acdc` removes heads as long as the count stays: the first one or two. The MLP's steps
+have no slope at the corrupted run, where `eap` finds the last edge alone, nor where a single head
+moves: `eap-ig-activations` misses the edges out of heads. Between the two runs they have, and all
+heads are equal to `eap-ig-inputs`, which finds all; so does `edge-sp`.
 """
 
 from __future__ import annotations

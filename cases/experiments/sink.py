@@ -4,11 +4,9 @@ A head looks for the token behind a mark, and hands it on; where the input has n
 BOS (on real models: attention sinks, Xiao et al., 2023), and the answer is `none`.
 
 With or without a mark the head is certain: no gradient reaches its keys, and `eap` finds the two
-edges behind them, of five. The other methods see the head start or stop, and what it reads where
-the clean input (`exact`, denoising: the corrupted one) has the mark. Of few marks 20 pairs may show
-none. Of many they show none that comes or goes, but marks that move, where one patch of the
-corrupted run leads the head to what the corrupted input has in that place: denoising misses
-the keys.
+edges behind them, of five. The others see the head start, stop or move. What it reads `exact` sees
+in clean inputs with a mark, and denoising only in pairs with a mark on both sides, of which there
+may be none where marks are rare.
 """
 
 from __future__ import annotations
