@@ -6,7 +6,7 @@ BOS (on real models: attention sinks, Xiao et al., 2023), and the answer is `non
 With or without a mark the head is certain: no gradient reaches its keys, and `eap` finds the two
 edges behind them, of five. The others see the head start, stop or move. What it reads `exact` sees
 in clean inputs with a mark, and denoising only in pairs with a mark on both sides, of which there
-may be none where marks are rare.
+may be none where marks are rare. A check: beside that the dial moves little.
 """
 
 from __future__ import annotations
