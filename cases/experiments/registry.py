@@ -19,6 +19,7 @@ from knowncircuits.cases.experiments.gate_and import GATE_AND
 from knowncircuits.cases.experiments.gate_majority import GATE_MAJORITY
 from knowncircuits.cases.experiments.gate_or import GATE_OR
 from knowncircuits.cases.experiments.gate_xor import GATE_XOR
+from knowncircuits.cases.experiments.large import LARGE
 from knowncircuits.cases.experiments.norm import NORM
 from knowncircuits.cases.experiments.position import POSITION
 from knowncircuits.cases.experiments.rare import RARE
@@ -34,7 +35,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         *(COPIES, BACKUP),
         *(DEEP, SATURATE, FAINT),
         *(CANCEL, SIGN, SINK, RARE, FAN_IN),
-        *(DISTRACT, SHARED, NORM, POSITION, FEW),
+        *(DISTRACT, SHARED, NORM, POSITION, FEW, LARGE),
     )
 }
 

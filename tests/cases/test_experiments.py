@@ -183,6 +183,15 @@ def test_a_chain_in_a_loud_host_has_norms(norm: str) -> None:
     assert np.array_equal(model.circuit.labels, without.labels)
 
 
+@pytest.mark.parametrize("n_edges", [100, 1_000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_a_chain_in_a_host_of_many_edges(n_edges: int) -> None:
+    model = model_of(kc.load_case(f"large_{n_edges}"))
+    assert 0.9 * n_edges < model.model.graph.n_edges < 1.1 * n_edges
+    assert len(model.circuit.edges()) == 8
+    found = kc.score(kc.discover("eap", make_task(model, 20)), model.circuit)
+    assert found.average_precision == 1
+
+
 @pytest.mark.parametrize("n_positions", EXPERIMENTS["position"].levels)
 def test_another_head_answers_from_a_position_on(n_positions: int) -> None:
     compiled = kc.load_case(f"position_{n_positions}").compile()

@@ -21,10 +21,11 @@ EASIEST = [f"{name}_{experiment.levels[0]}" for name, experiment in EXPERIMENTS.
 def test_a_host_changes_no_answer_under_any_set(name: str) -> None:
     case = load_case(name)
     wired, plain = hosted(case), model_of(case)
-    soft = name.startswith(("saturate", "norm"))
+    soft = name.startswith(("saturate", "norm", "large"))
     assert distance(wired) < max(EXACT, 2 * distance(plain) if soft else 0)
     assert len(wired.circuit.edges()) == len(plain.circuit.edges())
-    assert wired.model.graph.n_edges > 2 * case.compile().model.graph.n_edges
+    if all(step != "host" for step, _ in case.wiring):
+        assert wired.model.graph.n_edges > 4 * plain.model.graph.n_edges
 
 
 def test_what_neither_patches_nor_takes_gradients_finds_little() -> None:
