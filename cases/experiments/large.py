@@ -5,7 +5,8 @@ heads and MLPs compute something from all there is, the chain's variables too.
 
 A check: in exact arithmetic an edge outside has no effect and no gradient, however many there are,
 and methods find the chain at every size. What grows is what they cost: one backward pass for `eap`,
-a run for each edge that may matter for `exact`, one for each node and step for `eap-ig-activations`.
+a run for each edge that may matter for `exact`, one for each node and step for
+`eap-ig-activations`.
 """
 
 from __future__ import annotations
