@@ -23,6 +23,7 @@ from knowncircuits.cli import (
     scoring,
     strata,
     submitting,
+    substitutes,
     training,
     wiring,
 )
@@ -42,6 +43,7 @@ for command in (
     radar.radar,
     scoring.methods,
     faithfulness.faithfulness,
+    substitutes.substitutes,
     sankey.sankey,
     cases.cases,
     cases.show,
