@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from knowncircuits.cli.options import JobsOption, ZooOption, to_path
+from knowncircuits.cli.options import JobsOption, ResultsArgument, ZooOption, to_path
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO
@@ -82,6 +82,19 @@ def effects(zoo: ZooOption = None) -> None:
     with show_progress("effects"):
         write_curves(curves_of(models, stored, on_measure=measured.append), stored)
     print(f"{len(models)} models, {len(measured)} of them measured now")
+
+
+@maintain_app.command()
+def hard(results: ResultsArgument) -> None:
+    """Store what finished runs on the hard suite came to, for the site's page of it."""
+    from knowncircuits.evaluation.comparison.radar import radar
+    from knowncircuits.evaluation.runs.results import read_results
+    from knowncircuits.leaderboard.stored_hard import STORED, write_hard
+
+    find_checkout()
+    found = radar(read_results(*results))
+    write_hard(found)
+    print(f"{len(found.means)} methods on {len(found.levels)} levels; wrote {STORED}")
 
 
 @maintain_app.command()

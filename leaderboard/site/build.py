@@ -12,16 +12,18 @@ import numpy as np
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
 from knowncircuits.evaluation.comparison.intervals import MIN_CASES
+from knowncircuits.evaluation.comparison.radar import Radar
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.files.writing import check_replaceable, whole_folder, write_bytes, write_text
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import board_csv, board_json, board_markdown
 from knowncircuits.leaderboard.schema import PUBLISHED
-from knowncircuits.leaderboard.site import cases, methods, overview
+from knowncircuits.leaderboard.site import cases, hard, methods, overview
 from knowncircuits.leaderboard.site.render import FOLDER, Page, render, script_json
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.stored_effects import STORED, Curves, curves_of, shown_models
+from knowncircuits.leaderboard.stored_hard import read_hard
 from knowncircuits.leaderboard.submission import by_zoo, read_submissions
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.choices import ZooVersion
@@ -96,8 +98,10 @@ def _write_board(
     curves = curves_of(shown_models(board.models), STORED[board.zoo], on_measure=on_page)
     standings = Standings(board)
     _write_data(standings, folder)
+    found = read_hard()
     shared = _shared(standings) | {"zoo": board.zoo, "other_zoos": links}
-    for page in _pages(standings, refused, curves):
+    shared["has_hard"] = found is not None
+    for page in _pages(standings, refused, curves, found):
         on_page(page.path)
         write_text(folder / page.path, render(page, shared), lasting=False)
     _copy_assets(folder)
@@ -112,10 +116,15 @@ def check_target(output: Path) -> None:
 
 
 def _pages(
-    standings: Standings, refused: list[SubmissionError], curves: Mapping[str, Curves]
+    standings: Standings,
+    refused: list[SubmissionError],
+    curves: Mapping[str, Curves],
+    found: Radar | None,
 ) -> Iterable[Page]:
     yield overview.index_page(standings)
     yield overview.breakdown_page(standings)
+    if found is not None:
+        yield hard.hard_page(found)
     yield overview.compare_page(standings)
     yield from overview.text_pages(refused)
     yield cases.cases_page(standings)

@@ -105,11 +105,14 @@ def _place(value: float) -> float:
     return round(2 + min(1.0, max(0.0, value)) * (WIDTH - 4), 1)
 
 
-def heat_cell(value: float) -> Markup:
-    """A cell of a table with an area, coloured by how good it is. Not a macro: there are many."""
+def heat_cell(value: float, *, precision: bool = False) -> Markup:
+    """A cell of a table with an area, coloured by how good it is. Not a macro: there are many.
+
+    An AUROC by default, or an average precision.
+    """
     if math.isnan(value):
         return Markup('<td class="number heat l-1" data-v="">–</td>')
-    shade = level(value)
+    shade = level(value, PRECISION_LEVELS if precision else LEVELS)
     return Markup(f'<td class="number heat l{shade}" data-v="{value:.6g}">{value:.3f}</td>')
 
 

@@ -103,7 +103,9 @@ def pages(site: Path) -> dict[str, Page]:
 def test_there_is_a_page_for_everything(
     built: tuple[Path, Built], pages: dict[str, Page], models: Models
 ) -> None:
-    texts = {f"{n}.html" for n in ("index", "breakdown", "cases", "compare", "submit", "about")}
+    texts = {
+        f"{n}.html" for n in ("index", "breakdown", "hard", "cases", "compare", "submit", "about")
+    }
     methods = {f"methods/{n}.html" for n in ("best", "worse", "part", "control", "evil")}
     cases = {f"cases/{model.case}.html" for model in models.values()}
     assert set(pages) == texts | methods | cases

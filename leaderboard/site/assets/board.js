@@ -57,6 +57,7 @@
     for (const trace of traces) recolour(trace);
     for (const shape of layout.shapes ?? []) recolour(shape);
     for (const note of layout.annotations ?? []) recolour(note);
+    if (layout.polar) recolour(layout.polar);
     const font = { family: style("font-family") || "system-ui, sans-serif", size: 12, color: style("--ink") };
     Plotly.react(element, traces, {
       margin: { l: 56, r: 16, t: 16, b: 48 },
