@@ -30,7 +30,7 @@ def hard_page(found: Radar) -> Page:
             _table("By experiment: means over levels and kinds of pairs", experiments),
         ],
         "radar": radar_data(found.tags),
-        "experiments": [_experiment(name, found) for name in experiments],
+        "experiments": [_experiment(str(name), found) for name in experiments],
     }
     return Page("hard.html", "hard.html", context)
 
@@ -44,7 +44,7 @@ def radar_data(tags: pd.DataFrame) -> Figure:
     traces = [
         {
             "type": "scatterpolar",
-            "r": around.loc[method].tolist(),
+            "r": around.loc[method].to_numpy().tolist(),
             "theta": [*names, names[0]],
             "name": plot_text(method),
             "mode": "lines+markers",
