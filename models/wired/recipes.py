@@ -71,7 +71,7 @@ def hosted(case: Case) -> Wired:
 
     Of a compiled model weights alone give the circuit away: nothing else is read. Here everything
     is read by something, and neither what is read nor the names of nodes say what is for an answer.
-    A case whose wiring has a host of its own keeps that one.
+    A case whose wiring has a host of its own keeps that one, and one with norms its basis.
     """
     compiled, seed = case.compile(), crc32(case.name.encode())
     before = [step for step in case.wiring if step[0] not in LAST]
@@ -80,6 +80,9 @@ def hosted(case: Case) -> Wired:
     sizes = {"layers": config.n_layers + ROOM, "heads": config.n_heads + ROOM}
     # Louder than the circuit, or the share of what is read would tell it from the rest.
     hosting = ("host", {**sizes, "seed": seed, "loudness": LOUDNESS})
-    has_host = any(name == "host" for name, _ in case.wiring)
-    steps = [*before, *([] if has_host else [hosting]), ("rotate", {"seed": seed}), *last]
+    steps, names = list(case.wiring), {name for name, _ in case.wiring}
+    if "host" not in names:
+        steps = [*before, hosting, *last]
+    if "normalise" not in names:  # what LayerNorm takes off depends on the basis
+        steps.insert(len(steps) - len(last), ("rotate", {"seed": seed}))
     return wire(compiled, steps)
