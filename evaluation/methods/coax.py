@@ -85,7 +85,7 @@ def effects_beside(
     graph, device = task.graph, task.clean.device
     mask = torch.from_numpy(seeds).to(device)
     pairs = torch.arange(task.n_pairs, device=device)
-    effects = torch.zeros(graph.n_edges, dtype=torch.float64)
+    effects = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         run = task.model.run(task.clean, task.alternative, mask[None].to(task.alternative))
         start = task.measure(run.logits, pairs).double()

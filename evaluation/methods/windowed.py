@@ -30,7 +30,7 @@ def draw_windowed(probabilities: Float[Tensor, " edge"], uniform: Rows) -> Rows:
     window = (middle * (1 - middle)).clamp(min=torch.finfo(middle.dtype).tiny)
     masks = (0.5 - (uniform - middle) / window).clamp(0, 1)
     within: Bool[Tensor, "row edge"] = (masks > 0) & (masks < 1)
-    weights = len(masks) * within / within.sum(0).clamp(min=1)
+    weights = len(masks) * within.to(masks) / within.sum(0).clamp(min=1)  # of the masks' dtype
     return masks + weights * (probabilities - middle)
 
 

@@ -56,5 +56,6 @@ def test_scores_have_a_resolution_wherever_they_are_ranked() -> None:
         "compare",
         "budget",
         "radar",
+        "substitutes",
         "faithfulness",
     }

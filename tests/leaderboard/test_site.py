@@ -241,7 +241,7 @@ def test_an_old_site_is_replaced_and_other_folders_are_not(
 def test_a_board_without_submissions(models: Models, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     built = build_site(tmp_path / "none", tmp_path / "site", models=models)
-    assert built.n_pages == 6 + len({model.case for model in models.values()})
+    assert built.n_pages == 7 + len({model.case for model in models.values()})
 
 
 def test_pages_can_be_read_without_seeing_them(pages: dict[str, Page]) -> None:
