@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import pytest
 import torch
+from quick_methods import QUICK
 
 import knowncircuits as kc
 from knowncircuits.circuit import Label
@@ -18,22 +19,6 @@ from knowncircuits.models.training.config import TrainingConfig
 from knowncircuits.models.training.trainer import Trainer
 from parts import some_long
 from strategies import random_task
-
-FEW = {
-    "sp": {"steps": 3},
-    "edge-sp": {"steps": 3},
-    "edge-pruning": {"steps": 3},
-    "ugs": {"steps": 3, "pairs": 2},
-    "optimal-ablation": {"steps": 3, "pairs": 2},
-    "multi-restart": {"steps": 3, "restarts": 2},
-    "discogp": {"steps": 3},
-    "ibcircuit": {"steps": 3},
-    "shapley": {"rounds": 4},
-    "ensemble": {"of": ["eap", "exact"]},
-    "vote": {"subsets": 4},
-    "circuit-probing": {"steps": 3, "sizes": [4, 40]},
-    "acdc": {"thresholds": [0.01, 0.1]},
-}
 
 
 @contextmanager
@@ -74,7 +59,9 @@ def plain_task() -> Task:
 
 def run_all(task: Task) -> dict[str, list[float]]:
     """The scores of every method."""
-    return {name: kc.discover(name, task, **FEW.get(name, {})).values.tolist() for name in METHODS}
+    return {
+        name: kc.discover(name, task, **QUICK.get(name, {})).values.tolist() for name in METHODS
+    }
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from quick_methods import QUICK
 
 from knowncircuits.choices import Norm, Positions
 from knowncircuits.evaluation.methods import METHODS
@@ -14,21 +15,7 @@ from knowncircuits.transformer import Transformer
 from strategies import random_task
 
 KINDS = tuple(product(("none", "layer", "rms"), (False, True), ("learned", "rotary")))
-TRAINED = {
-    "acdc": {"thresholds": [1e-3]},
-    "sp": {"steps": 3},
-    "edge-sp": {"steps": 3},
-    "edge-pruning": {"steps": 3},
-    "ugs": {"steps": 3, "pairs": 2},
-    "optimal-ablation": {"steps": 3, "pairs": 2},
-    "multi-restart": {"steps": 3, "restarts": 2},
-    "discogp": {"steps": 3},
-    "ibcircuit": {"steps": 3},
-    "shapley": {"rounds": 4},
-    "ensemble": {"of": ["eap", "exact"]},
-    "vote": {"subsets": 4},
-    "circuit-probing": {"steps": 3, "sizes": [4, 40]},
-}
+TRAINED = QUICK | {"acdc": {"thresholds": [1e-3]}}
 
 
 @pytest.mark.parametrize(("norm", "gated", "positions"), KINDS)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from quick_methods import QUICK
 
 from knowncircuits.cases import CASES, load_case
 from knowncircuits.circuit import Label
@@ -30,22 +31,6 @@ from knowncircuits.transformer import Transformer
 from parts import twelve_first
 from programs import TWELVE
 from strategies import random_task
-
-QUICK = {
-    "sp": {"steps": 3},
-    "edge-sp": {"steps": 3},
-    "edge-pruning": {"steps": 3},
-    "ugs": {"steps": 3, "pairs": 2},
-    "optimal-ablation": {"steps": 3, "pairs": 2},
-    "multi-restart": {"steps": 3, "restarts": 2},
-    "discogp": {"steps": 3},
-    "ibcircuit": {"steps": 3},
-    "shapley": {"rounds": 4},
-    "ensemble": {"of": ["eap", "exact"]},
-    "vote": {"subsets": 4},
-    "circuit-probing": {"steps": 3, "sizes": [4, 40]},
-    "acdc": {"thresholds": [0.01, 0.1]},
-}
 
 
 def test_exact_of_any_patchable_model_is_the_same() -> None:

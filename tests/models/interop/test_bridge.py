@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, settings
+from quick_methods import QUICK
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
@@ -318,21 +319,7 @@ class TestDtypes:
         bridged = BridgedModel(build_bridge(small("GPT-2"), torch.bfloat16))
         clean, corrupted = torch.arange(12).reshape(2, 1, 6) % 11
         task = Task("bridge", bridged, clean, corrupted, torch.ones_like(clean).bool())
-        few = {
-            "sp": {"steps": 2},
-            "edge-sp": {"steps": 2},
-            "edge-pruning": {"steps": 2},
-            "ugs": {"steps": 2, "pairs": 2},
-            "optimal-ablation": {"steps": 2, "pairs": 2},
-            "multi-restart": {"steps": 2, "restarts": 2},
-            "discogp": {"steps": 2},
-            "ibcircuit": {"steps": 2},
-            "shapley": {"rounds": 4},
-            "ensemble": {"of": ["eap", "exact"]},
-            "vote": {"subsets": 4},
-            "circuit-probing": {"steps": 3, "sizes": [4, 40]},
-            "acdc": {"thresholds": [1e-6]},
-        }
+        few = QUICK | {"acdc": {"thresholds": [1e-6]}}
         for name in METHODS:
             scores = kc.discover(name, task, **few.get(name, {}))
             assert scores.values.any(), name
