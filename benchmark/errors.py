@@ -50,6 +50,10 @@ class TaskError(KnownCircuitsError):
     """Pairs from which nothing could be learnt, such as corrupted equal to clean."""
 
 
+class UndefinedError(TaskError):
+    """A task on which what was asked for is not defined, such as faithfulness on an even XOR."""
+
+
 class ModelError(KnownCircuitsError):
     """A model that lacks what was asked of it."""
 

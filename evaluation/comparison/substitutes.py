@@ -60,7 +60,8 @@ def substitutes(
 
     Args:
         results: of runs of several methods. Each is measured on the pairs that it is from, at the
-            conventions that are `faithfulness`'s defaults.
+            conventions that are `faithfulness`'s defaults. Cases on which it is not defined, such
+            as an even XOR, count for the other scores alone.
         resolution: scores that this share of the largest does not tell apart are ties; see `score`.
         processes: how many tasks are measured at a time.
 
@@ -71,9 +72,11 @@ def substitutes(
     if (n := len({result.label for result in results})) < FEWEST:
         raise ResultError(f"expected at least {FEWEST} methods, whose orders can differ, got {n}")
     scored = score_results(results, ["edge"], resolution=resolution)
-    measured = faithfulness_table(results, processes=processes, resolution=resolution)
+    measured = faithfulness_table(
+        results, processes=processes, resolution=resolution, leave_out=True
+    )
     areas = measured.drop_duplicates(list(KEYS))[[*KEYS, *WITHOUT_TRUTH]]
-    return rank_agreement(scored.merge(areas, on=list(KEYS), validate="one_to_one"))
+    return rank_agreement(scored.merge(areas, "left", list(KEYS), validate="one_to_one"))
 
 
 def rank_agreement(table: pd.DataFrame) -> Substitutes:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from knowncircuits.circuit import Circuit, Label
-from knowncircuits.errors import GraphError, TaskError
+from knowncircuits.errors import GraphError, UndefinedError
 from knowncircuits.evaluation.task import Task
 from knowncircuits.work.progress import reported
 
@@ -71,13 +71,13 @@ def circuit_faithfulness(
 
     Raises:
         GraphError: for circuits of another number of edges.
-        TaskError: where patching every edge does not make the metric grow.
+        UndefinedError: where patching every edge does not make the metric grow.
     """
     none = np.zeros((1, task.graph.n_edges), dtype=bool)
     distances = circuit_distances(task, np.concatenate([none, circuits]), batch_size=batch_size)
     gap = float(distances[0])
     if not gap > 0:
-        raise TaskError(
+        raise UndefinedError(
             f"expected a {task.metric} above 0 with every edge of {task.name} patched "
             f"({task.ablation}), got {gap:g}: faithfulness is not defined"
         )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from knowncircuits.cases.registry import list_cases
 from knowncircuits.checks.arguments import takes
-from knowncircuits.errors import ResultError
+from knowncircuits.errors import ResultError, UndefinedError
 from knowncircuits.evaluation.faithfulness.growth import faithfulness
 from knowncircuits.evaluation.methods.controls import truth as truth_scores
 from knowncircuits.evaluation.runs.results import Result, check_one_zoo, is_own
@@ -37,6 +37,7 @@ def faithfulness_table(
     model: Path | None = None,
     processes: int = 1,
     on_task: Callable[[str], None] = lambda case: None,
+    leave_out: bool = False,
     **conventions: Any,
 ) -> pd.DataFrame:
     """The faithfulness of many results, and of the true circuit's edges as the method `truth`.
@@ -46,6 +47,7 @@ def faithfulness_table(
         model: the folder of one's own trained model, for results that are about one.
         processes: how many tasks are worked on at a time, each by one thread.
         on_task: told of the case of each task that is done.
+        leave_out: have no rows of tasks on which faithfulness is not defined, in place of an error.
         conventions: as `faithfulness` takes them.
 
     Returns:
@@ -65,7 +67,7 @@ def faithfulness_table(
         task = (result.settings.get(name) for name in OF_TASK)
         groups[result.case, result.variant, result.seed, *task].append(result)
     found: dict[Key, pd.DataFrame] = {}
-    jobs = [(group, model, conventions) for group in groups.values()]
+    jobs = [(group, model, leave_out, conventions) for group in groups.values()]
     for case, frames in run_jobs(_measure, jobs, processes):
         for key, frame in frames.items():
             if key in found and key[0] != TRUTH:
@@ -75,14 +77,16 @@ def faithfulness_table(
     methods = list(dict.fromkeys([*(result.label for result in results), TRUTH]))
     models = list(dict.fromkeys((r.case, r.variant, r.seed) for r in results))
     order = sorted(found, key=lambda key: (methods.index(key[0]), models.index(key[1:])))
+    if not found:
+        raise ResultError("expected a task on which faithfulness is defined, got none")
     return pd.concat([found[key] for key in order], ignore_index=True)
 
 
 def _measure(
-    job: tuple[Sequence[Result], Path | None, Mapping[str, Any]],
+    job: tuple[Sequence[Result], Path | None, bool, Mapping[str, Any]],
 ) -> tuple[str, dict[Key, pd.DataFrame]]:
     """The case, and the frames of all results of one task."""
-    results, model, conventions = job
+    results, model, leave_out, conventions = job
     first = results[0]
     subject = load_subject(first.case, _subject(first, model), first.zoo or DEFAULT_ZOO)
     if weights_hash(subject.model) != first.settings["model"]:
@@ -109,7 +113,12 @@ def _measure(
     for label, of_method in scores.items():
         key = label, first.case, first.variant, first.seed
         with part(f"{label} on {first.case} {first.variant}"):
-            found = faithfulness(task, of_method, subject.circuit, **conventions)
+            try:
+                found = faithfulness(task, of_method, subject.circuit, **conventions)
+            except UndefinedError:
+                if not leave_out:
+                    raise
+                return first.case, {}
         frame = found.to_frame().drop(columns=["name", "method"])
         named: dict[str, Any] = dict(zip(KEYS, key, strict=True))
         for place, (name, value) in enumerate(named.items()):

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from knowncircuits.cli import app
-from knowncircuits.errors import ResultError
+from knowncircuits.errors import ResultError, UndefinedError
 from knowncircuits.evaluation.comparison.scored import score_results
 from knowncircuits.evaluation.comparison.substitutes import (
     Substitutes,
@@ -112,6 +112,18 @@ def test_equal_orders_agree_and_opposite_ones_do_not() -> None:
     reliability = found.reliability.set_index("score")
     assert reliability.loc["cpr", "told"] == 1
     assert np.isnan(reliability.loc["cpr", "repeat"])  # of one draw
+
+
+def test_cases_without_faithfulness_count_for_the_other_scores_alone(tmp_path: Path) -> None:
+    settings = [Settings(method, 4, corruption="on-off") for method in METHODS[:3]]
+    run(settings, [(case, "compiled") for case in ("gate_xor_2", "gate_or_2")], tmp_path)
+    rows = substitutes(read_results(tmp_path)).reliability.set_index("score")
+    assert rows.loc[["cpr", "cmd", "auroc"], "n_cases"].tolist() == [1, 1, 2]
+    of_xor = [r for r in read_results(tmp_path) if r.case == "gate_xor_2"]
+    with pytest.raises(UndefinedError, match="faithfulness is not defined"):
+        faithfulness_table(of_xor)
+    with pytest.raises(ResultError, match="a task on which faithfulness is defined, got none"):
+        substitutes(of_xor)
 
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:
