@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from knowncircuits.errors import MissedError
 from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
@@ -74,17 +75,21 @@ class Ending:
         """
         c, inside = self.config, self.placed.circuit.edges()
         others = [edge for edge in self.placed.circuit.graph.edges if edge not in inside]
-        return all(
-            not certify(
+        return self._passes(inside, c.ending_pairs, [*self.inputs.strata]) and self._passes(
+            others, min(c.ending_pairs, ENDING), ()
+        )
+
+    def _passes(self, edges: Sequence[str], n_pairs: int, strata: Sequence[str]) -> bool:
+        try:
+            certificate = certify(
                 self.placed,
                 n_pairs=n_pairs,
                 edges=edges,
-                seed=c.seed + 1,
+                seed=self.config.seed + 1,
                 ablations=("resample",),
                 strata=strata,
-            ).misses
-            for edges, n_pairs, strata in (
-                (inside, c.ending_pairs, [*self.inputs.strata]),
-                (others, min(c.ending_pairs, ENDING), ()),
+                until_missed=True,
             )
-        )
+        except MissedError:
+            return False
+        return not certificate.misses
