@@ -59,6 +59,20 @@ class Patchable(Protocol):
         """See `Transformer.run`."""
 
 
+@runtime_checkable
+class ShowsUnits(Protocol):
+    """A model that shows the hidden units of its MLPs: what is between their two matrices."""
+
+    def hidden_units(
+        self, tokens: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch layer seq unit"]:
+        """Each unit's value in an unpatched run, activated, and gated where it is."""
+
+    @property
+    def unit_weights(self) -> Float[Tensor, "layer unit d_model"]:
+        """What each unit writes for a value of 1."""
+
+
 def check_run(
     graph: Graph,
     n_ctx: int,

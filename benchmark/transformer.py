@@ -167,6 +167,23 @@ class Transformer(nn.Module):
         residual = residual if delta is None else residual + delta[:, 0]
         return Run(self.unembed(residual, rules), written)
 
+    def hidden_units(
+        self, tokens: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch layer seq d_mlp"]:
+        """The hidden units of every MLP in an unpatched run; those that no run computes are 0."""
+        outputs, c = self.run(tokens).outputs, self.config
+        found = outputs.new_zeros(len(tokens), c.n_layers * bool(c.d_mlp), tokens.shape[1], c.d_mlp)
+        blocks = [block for block in self.graph.blocks if block.destinations[0].node.kind == "mlp"]
+        for layer, block in enumerate(blocks):
+            residual = outputs[:, : block.n_sources].sum(1) + self.b_O[: layer + 1].sum(0)
+            found[:, layer, :, : self.hidden[layer]] = self.units(residual, layer)
+        return found
+
+    @property
+    def unit_weights(self) -> Float[Tensor, "layer d_mlp d_model"]:
+        """What each hidden unit writes for a value of 1."""
+        return self.W_out if self.config.d_mlp else self.b_O[:0, None]
+
     # What `run` is made of, for those who compute only a part of it.
 
     def qkv(
@@ -229,15 +246,23 @@ class Transformer(nn.Module):
         rules: BackwardRules = PLAIN,
     ) -> Float[Tensor, "batch seq d_model"]:
         """What a layer's MLP writes when it reads these inputs."""
+        hidden = self.units(inputs, layer, rules)
+        return hidden @ self.W_out[layer, : self.hidden[layer]] + self.b_out[layer]
+
+    def units(
+        self,
+        inputs: Float[Tensor, "batch seq d_model"],
+        layer: int,
+        rules: BackwardRules = PLAIN,
+    ) -> Float[Tensor, "batch seq unit"]:
+        """The hidden units of a layer's MLP that are used, activated, and gated where they are."""
         inputs = self.norm(inputs, self.config.n_layers + layer, rules)
         used = self.hidden[layer]
         hidden = inputs @ self.W_in[layer, :, :used] + self.b_in[layer, :used]
         if self.config.gated:
             gate = inputs @ self.W_gate[layer, :, :used] + self.b_gate[layer, :used]
-            hidden = scaled(self._activate(gate, rules) * hidden, rules.gates)
-        else:
-            hidden = self._activate(hidden, rules)
-        return hidden @ self.W_out[layer, :used] + self.b_out[layer]
+            return scaled(self._activate(gate, rules) * hidden, rules.gates)
+        return self._activate(hidden, rules)
 
     def unembed(
         self, residual: Float[Tensor, "batch seq d_model"], rules: BackwardRules = PLAIN

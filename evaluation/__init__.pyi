@@ -1,5 +1,6 @@
 from . import (
     comparison as comparison,
+    components as components,
     effects as effects,
     faithfulness as faithfulness,
     figures as figures,

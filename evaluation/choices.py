@@ -21,3 +21,7 @@ EffectMetric = Literal["flips", "kl"]  # how the effect of an ablation is measur
 FigureName = Literal["curves", "heatmap", "circuit"]  # of effects
 FigureFormat = Literal["html", "png", "svg", "pdf"]
 ThemeName = Literal["default", "colourblind"]
+
+Level = Literal["node", "head", "neuron"]  # of components: what moves from clean to corrupted
+# Of components' gradients: at one run, or while the inputs, a layer or one component alone move.
+Along = Literal["clean", "corrupted", "inputs", "layer", "alone"]

@@ -45,6 +45,7 @@ ROOMS = (
     "evaluation.runs",
     "evaluation.effects",
     "evaluation.faithfulness",
+    "evaluation.components",
     "evaluation.figures",
     "evaluation.comparison",
     "evaluation.catalogue",

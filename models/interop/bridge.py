@@ -28,6 +28,7 @@ from knowncircuits.models.interop.hooked import lens_config
 from knowncircuits.models.interop.hooks import (
     Hook,
     destination_hooks,
+    read_units,
     run_patched,
     source_hooks,
     split_heads,
@@ -149,6 +150,17 @@ class BridgedModel:
                 "expected a bridge in evaluation mode, got one in training mode; call bridge.eval()"
             )
         return run_patched(self.bridge, tokens, alternative, mask, rules, graph=self.graph)
+
+    def hidden_units(
+        self, tokens: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch layer seq unit"]:
+        """The hidden units of every MLP; ModelError for a bridge without `mlp.hook_post`."""
+        return read_units(self.bridge, tokens, self.graph)
+
+    @property
+    def unit_weights(self) -> Float[Tensor, "layer unit d_model"]:
+        """What each hidden unit writes for a value of 1."""
+        return torch.stack([block.mlp.W_out.detach() for block in self.bridge.blocks])
 
     def _try(self) -> None:
         """Check on a small input that every hook fires and that every input is a sum of outputs."""

@@ -22,7 +22,7 @@ from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors
 from knowncircuits.layers import ROTARY_BASE
 from knowncircuits.models.interop.hooked_parts import Block, Embed, PosEmbed, Unembed, make_norm
-from knowncircuits.models.interop.hooks import run_patched
+from knowncircuits.models.interop.hooks import read_units, run_patched
 from knowncircuits.primitive import Run
 from knowncircuits.transformer import Transformer
 
@@ -167,6 +167,18 @@ class HookedTwin(HookedRootModule):  # type: ignore[misc]
     ) -> Run:
         """The primitive, as `Transformer.run` has it, through hooks alone; see `run_patched`."""
         return run_patched(self, tokens, alternative, mask, rules)
+
+    def hidden_units(
+        self, tokens: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch layer seq unit"]:
+        """The hidden units of every MLP, through hooks; see `read_units`."""
+        return read_units(self, tokens, self.graph)
+
+    @property
+    def unit_weights(self) -> Float[Tensor, "layer unit d_model"]:
+        """What each hidden unit writes for a value of 1."""
+        weights: Tensor = self.W_out
+        return weights
 
     def set_use_split_qkv_input(self, use: bool) -> None:
         """Accept True, which always holds here; ModelError for False."""

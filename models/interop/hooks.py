@@ -14,6 +14,7 @@ from transformer_lens.hook_points import HookPoint
 from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.backward import PLAIN, BackwardRules
+from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.models.interop.rule_hooks import backward_rules
 from knowncircuits.names import Node
@@ -78,6 +79,30 @@ def run_patched(
     with backward_rules(hooked, graph, rules) as ruled:
         logits = hooked.run_with_hooks(tokens, fwd_hooks=[*ruled, *hooks])
     return Run(logits, [written[source] for source in graph.sources])
+
+
+def read_units(
+    hooked: HookedRootModule | TransformerBridge, tokens: Int[Tensor, "batch seq"], graph: Graph
+) -> Float[Tensor, "batch layer seq unit"]:
+    """The hidden units of every MLP, seen through `mlp.hook_post`.
+
+    Raises ModelError, naming them, for hooks that the model lacks.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def see(name: str) -> Hook:
+        def hook_fn(value: Tensor, hook: HookPoint) -> None:
+            seen[name] = value
+
+        return hook_fn
+
+    names = [f"blocks.{layer}.mlp.hook_post" for layer in range(graph.n_layers if graph.mlp else 0)]
+    if not names:
+        raise ModelError("expected a model with MLPs, got one without")
+    hooked.run_with_hooks(tokens, fwd_hooks=[(name, see(name)) for name in names])
+    if missing := [name for name in names if name not in seen]:
+        raise ModelError(f"expected hooks that this model lacks: {', '.join(missing)}")
+    return torch.stack([seen[name] for name in names], 1)
 
 
 def split_heads(value: Float[Tensor, "batch seq *head d_model"]) -> tuple[Tensor, ...]:
