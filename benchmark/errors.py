@@ -59,7 +59,11 @@ class ModelError(KnownCircuitsError):
 
 
 class MissedError(ModelError):
-    """A model misses a threshold of its certificate, of which no more was measured."""
+    """A model misses a threshold on a stratum of its certificate; no more was measured."""
+
+    def __init__(self, stratum: str, missed: str) -> None:
+        self.stratum = stratum
+        super().__init__(f"stratum {stratum}: {missed}")
 
 
 class MethodError(KnownCircuitsError):

@@ -128,7 +128,7 @@ def certify(
                 progress=advance,
             )
             if until_missed and (missed := on_strata[name].misses):
-                raise MissedError(f"stratum {name}: {missed[0]}")
+                raise MissedError(name, missed[0])
         found: dict[str, dict[str, Agreement]] = {
             kind: measure(
                 placed,

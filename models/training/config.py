@@ -63,6 +63,8 @@ class TrainingConfig:
     strata: bool = False
     shorter: Share = 0.3  # of these steps the share on shorter lengths; ...
     shorter_alone: Share = 0.3  # ... and as long as outside nodes write nothing
+    # Share of steps on the strata that a certificate before the last step has missed.
+    dwell: Share = 0.0
     # Share of pairs in which all edges that are not inside read the source at once; in others, a
     # random part of them does.
     together: Share = 0.5

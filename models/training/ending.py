@@ -28,6 +28,7 @@ class Ending:
         self.lags: list[float] = []  # of the inside edges, in the last validation
         self.cooling_since: int | None = None  # the step at which a validation passed
         self.done = False
+        self.missed: list[str] = []  # strata on which a certificate missed a threshold, in order
 
     @property
     def _cooled(self) -> int | None:
@@ -67,6 +68,11 @@ class Ending:
             self.cooling_since = None
         self.done |= n_steps >= self.config.steps
 
+    def miss(self, stratum: str) -> None:
+        """Have training dwell on a stratum, if it is to dwell on any."""
+        if stratum not in self.missed:
+            self.missed.append(stratum)
+
     def _every_edge_passes(self) -> bool:
         """By a certificate of few pairs, not those of the model's own.
 
@@ -90,6 +96,7 @@ class Ending:
                 strata=strata,
                 until_missed=True,
             )
-        except MissedError:
+        except MissedError as error:
+            self.miss(error.stratum)
             return False
         return not certificate.misses

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -22,6 +24,7 @@ Pairs = tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]
 # share of pairs of the greatest length that are not the sampler's.
 OF_KIND, OF_LENGTH = 8_000, 2_000
 BEYOND = 0.5
+OF_MISSED = 20_000  # pairs of a stratum that training dwells on
 OF_STRATUM = 2  # a validation has one pair of each stratum for so many of its own
 
 
@@ -45,18 +48,27 @@ class TrainingInputs:
         # Of each stratum so many, if there are to be any.
         n = config.n_validation // OF_STRATUM
         self.strata = strata_pairs(compiled, n, config.seed) if config.strata and n else {}
-        self._config = config
+        self._compiled, self._config = compiled, config
         weights = balanced_weights(compiled, train) if config.balanced else None
         self._cumulative = None if weights is None else weights.cumsum(0)
         self._beyond, self._shorter = _strata(compiled, config.seed) if config.strata else ([], [])
+        self._missed: dict[str, list[Tensor]] = {}
 
-    def draw_pairs(self, generator: torch.Generator, *, alone: bool = False) -> Pairs:
+    def draw_pairs(
+        self, generator: torch.Generator, *, alone: bool = False, missed: Sequence[str] = ()
+    ) -> Pairs:
         """A batch of base and source inputs of one length, a share of them with rare answers.
 
-        Places are drawn on the CPU, so that devices see the same batches. `alone` says whether
-        outside nodes write nothing yet.
+        Places are drawn on the CPU, so that devices see the same batches.
+
+        Args:
+            generator: of all that is drawn.
+            alone: whether outside nodes write nothing yet.
+            missed: strata to dwell on, if the config says so.
         """
-        n = self._config.batch_size
+        n, dwell = self._config.batch_size, self._config.dwell
+        if dwell and missed and float(draw_uniform(1, generator=generator)) < dwell:
+            return _chosen(self._of(missed[draw_place(len(missed), generator)]), n, generator)
         shorter = self._config.shorter_alone if alone else self._config.shorter
         if self._shorter and float(draw_uniform(1, generator=generator)) < shorter:
             return _chosen(self._shorter[draw_place(len(self._shorter), generator)], n, generator)
@@ -65,6 +77,15 @@ class TrainingInputs:
             return base, source
         others = _chosen(self._beyond, n - len(base), generator)
         return torch.cat([base, others[0]]), torch.cat([source, others[1]])
+
+    def _of(self, stratum: str) -> list[Tensor]:
+        """Base and source inputs of a stratum, drawn where they are first asked for."""
+        if stratum not in self._missed:
+            # Others than those that every step draws from.
+            self._missed[stratum] = _pairs(
+                self._compiled, stratum, OF_MISSED, self._config.seed + 1
+            )
+        return self._missed[stratum]
 
     def _sampled(self, n: int, generator: torch.Generator) -> Pairs:
         """Pairs of the sampler's inputs."""
@@ -90,10 +111,16 @@ def _strata(compiled: Compiled, seed: int) -> tuple[list[Tensor], list[list[Tens
     for stratum in strata_of(compiled.case):
         n = OF_LENGTH if is_of_length(stratum) else OF_KIND
         if stratum != SAMPLER:
-            pairs = draw_stratum(compiled.case, stratum, n, seed, split="train")
-            sides = [compiled.to_ids(side) for side in (pairs.base, pairs.source)]
+            sides = _pairs(compiled, stratum, n, seed)
             (shorter if is_of_length(stratum) else of_kinds).append(sides)
     return [torch.cat(sides) for sides in zip(*of_kinds, strict=True)], shorter
+
+
+def _pairs(compiled: Compiled, stratum: str, n: int, seed: int) -> list[Tensor]:
+    """Base and source inputs of a stratum, for training."""
+    assert isinstance(compiled.case, Case)
+    pairs = draw_stratum(compiled.case, stratum, n, seed, split="train")
+    return [compiled.to_ids(side) for side in (pairs.base, pairs.source)]
 
 
 def _chosen(pairs: list[Tensor], n: int, generator: torch.Generator) -> Pairs:

@@ -102,9 +102,11 @@ class Trainer:
         """Whether an end would be an early one."""
         return self.n_steps < self.config.steps
 
-    def go_on(self) -> None:
-        """Take an early end back, if it was one."""
+    def go_on(self, missed: str | None = None) -> None:
+        """Take an early end back, if it was one; a certificate may have missed a stratum."""
         self.ending.done = not self.steps_left
+        if missed:
+            self.ending.miss(missed)
 
     @property
     def rate(self) -> float:
@@ -123,7 +125,9 @@ class Trainer:
         Gradients are recorded, whatever the caller has switched off.
         """
         emphasis = self.emphasis
-        base, source = self.inputs.draw_pairs(self.generator, alone=emphasis.volume == 0)
+        base, source = self.inputs.draw_pairs(
+            self.generator, alone=emphasis.volume == 0, missed=self.ending.missed
+        )
         again, length = None, base.shape[1] - 1
         kept = self.config.again > 0 and emphasis.settled
         if kept:
@@ -150,6 +154,7 @@ class Trainer:
             "lags": ending.lags,
             "cooling_since": ending.cooling_since,
             "done": ending.done,
+            "missed": ending.missed,
             "model": stepper.model.state_dict(),
             "moving": stepper.moving.state_dict() if self.config.average else {},
             "optimizers": [optimizer.state_dict() for optimizer in stepper.optimizers],
@@ -183,6 +188,7 @@ class Trainer:
         if stepper.objective.others:
             stepper.objective.others.rows = state["others"]
         self.n_steps, ending.done = state["steps"], state["done"]
+        ending.missed = state["missed"]
         ending.lags, ending.cooling_since = state["lags"], state["cooling_since"]
 
     def _settings(self) -> str:

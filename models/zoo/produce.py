@@ -189,6 +189,7 @@ def _make(job: _Job) -> Outcome:
 def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
     """Train until the model is certified; where that fails after an early end, training goes on."""
     while True:
+        missed = None
         train(trainer, checkpoint=checkpoint)
         try:
             trained = with_certificate(
@@ -198,12 +199,12 @@ def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
                 zoo=job.zoo.version,
                 until_missed=trainer.steps_left,
             )
-        except MissedError:
-            pass
+        except MissedError as error:
+            missed = error.stratum
         else:
             if not trainer.steps_left or (trained.certificate and trained.certificate.passed):
                 return trained
-        trainer.go_on()
+        trainer.go_on(missed)
         trainer.save(checkpoint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,10 @@ def test_training_that_was_killed_goes_on_where_it_was(tmp_path: Path, average: 
     config = dataclasses.replace(SHORT, lagging=0.5, average=average, again=0.25)
     if average:  # and what nodes wrote when inputs had another length
         config = dataclasses.replace(config, objective="guided", strata=True, other_lengths=8)
+        config = dataclasses.replace(config, dwell=0.5)
     killed, whole = trainer(config), trainer(config)
+    for each in (killed, whole):
+        each.go_on(missed="length:2")
 
     def kill(step: int, losses: object) -> None:
         if step == 17:
@@ -279,6 +283,24 @@ def test_inputs_are_split() -> None:
         (torch.cat(drawn.inputs.validation), "test"),
     ):
         assert in_split(inputs[:, 1:].numpy() - 1, n_tokens, split).all()
+
+
+def test_training_dwells_on_strata_that_were_missed() -> None:
+    config = dataclasses.replace(SHORT, strata=True, shorter=0.0, shorter_alone=0.0, dwell=0.5)
+    inputs = trainer(config).inputs
+    generator = torch.Generator().manual_seed(0)
+
+    def lengths(*missed: str) -> Counter[int]:
+        draws = (inputs.draw_pairs(generator, missed=missed) for _ in range(400))
+        return Counter(base.shape[1] - 1 for base, _ in draws)
+
+    (longest,) = lengths()
+    found = lengths("length:2", "length:3")
+    assert found.keys() == {2, 3, longest}
+    assert all(abs(found[n] - 100) < 40 for n in (2, 3))
+    base, source = inputs.draw_pairs(generator, missed=["minimal"] * 2)
+    while not ((base != source).sum(1) == 1).all():  # half of the draws are others
+        base, source = inputs.draw_pairs(generator, missed=["minimal"])
 
 
 @pytest.mark.parametrize(
