@@ -17,6 +17,7 @@ from .compiler.compiled import Compiled as Compiled
 from .rasp.validation import validate as validate
 from .correspondence import Correspondence as Correspondence
 from .errors import KnownCircuitsError as KnownCircuitsError
+from .evaluation.components.agreement import agreement as agreement
 from .evaluation.components.integrated import component_gradients as component_gradients
 from .evaluation.components.patched import component_effects as component_effects
 from .evaluation.effects.causal import causal_effects as causal_effects

@@ -25,3 +25,6 @@ ThemeName = Literal["default", "colourblind"]
 Level = Literal["node", "head", "neuron"]  # of components: what moves from clean to corrupted
 # Of components' gradients: at one run, or while the inputs, a layer or one component alone move.
 Along = Literal["clean", "corrupted", "inputs", "layer", "alone"]
+
+# Of scores that are compared: edges, or components, or nodes at each position.
+AgreementLevel = Literal["edge", "node", "head", "neuron", "position"]

@@ -1,5 +1,6 @@
 """Random small transformers and patching experiments on them, for hypothesis."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from knowncircuits.architecture import TransformerConfig
+from knowncircuits.choices import Activation
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.task import Task
 from knowncircuits.transformer import Transformer
@@ -96,6 +98,34 @@ def linear_task(metric: str) -> Task:
     model.b_out -= 100 * model.W_out.sum(1)
     clean = torch.tensor([[0, 1, 2, 3], [0, 4, 4, 1], [0, 2, 3, 3]])
     return Task("linear", model, clean, clean.roll(1, 0), clean > 0, metric)
+
+
+def gate_task(
+    units: Sequence[tuple[float, float, float]],
+    activation: Activation = "relu",
+    flag: float = 1.0,
+) -> Task:
+    """Two heads write a flag each, `flag` in clean and 0 in corrupted inputs; an MLP joins them.
+
+    Of each unit of the MLP: the weight of both flags, the bias, and its weight in the output y. The
+    other answer's logit lies in the middle of y's two values, so that `logit_diff` is how far y has
+    fallen.
+    """
+    config = TransformerConfig(1, 2, 4, 1, len(units), 1, 2, 2, activation=activation)
+    model = Transformer(config, dtype=torch.float64).requires_grad_(False)
+    model.W_E[1, 0] = flag  # the clean token has both flags
+    for head in (0, 1):
+        model.W_QKV[0, 2, head, 0, 0] = 1
+        model.W_O[0, head, 0, 1 + head] = 1
+    for unit, (weight, bias, out) in enumerate(units):
+        model.W_in[0, 1:3, unit] = weight
+        model.b_in[0, unit] = bias
+        model.W_out[0, unit, 3] = out
+    model.W_U[3, 0] = 1
+    ends = model(torch.tensor([[1], [0]]))[:, 0, 0]
+    model.b_U[1] = ends.mean()
+    clean = torch.ones(1, 1, dtype=torch.long)
+    return Task("gate", model, clean, 1 - clean, clean.bool(), "logit_diff")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ _MODEL = {
     "Wired": "wired.model",
 }
 WAYS: Mapping[str, Mapping[str, str]] = {
+    "Agreement": {"Task": "agreement(task)"},
     "Case": {"str": "load_case(name)", "Trained": "trained.case", "Compiled": "compiled.case"},
     "Circuit": {
         "Case": "case.compile().circuit",

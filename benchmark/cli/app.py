@@ -8,6 +8,7 @@ import sys
 import typer
 
 from knowncircuits.cli import (
+    agreement,
     bench,
     budget,
     cases,
@@ -44,6 +45,7 @@ for command in (
     scoring.methods,
     faithfulness.faithfulness,
     substitutes.substitutes,
+    agreement.agreement,
     sankey.sankey,
     cases.cases,
     cases.show,

@@ -1,3 +1,4 @@
+from .agreement import agreement_figure as agreement_figure
 from .circuit import circuit_effects_figure as circuit_effects_figure
 from .curves import effects_figure as effects_figure
 from .faithfulness import faithfulness_figure as faithfulness_figure

@@ -7,16 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bridges import FAMILIES, bridged
 from torch import Tensor
-from transformer_lens.model_bridge.sources import build_bridge_from_module
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 
 import knowncircuits as kc
 from knowncircuits.architecture import TransformerConfig
@@ -31,7 +23,7 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.models.interop.bridge import BridgedModel
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.transformer import Transformer
-from strategies import random_task
+from strategies import gate_task, random_task
 
 LEVELS: tuple[Level, ...] = ("node", "head", "neuron")
 
@@ -81,58 +73,6 @@ def patched_by_hooks(task: Task, component: str, position: int | None = None) ->
         return task.measure(logits, torch.arange(task.n_pairs))
 
 
-def bridged(kind: str) -> Task:
-    """A tiny random model of a family behind a bridge; no truth is known of it."""
-    sizes = {
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "hidden_size": 8,
-        "intermediate_size": 6,
-        "max_position_embeddings": 8,
-        "vocab_size": 11,
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        if kind == "GPT-2":
-            model: Any = GPT2LMHeadModel(
-                GPT2Config(n_layer=2, n_head=2, n_embd=8, n_inner=6, n_positions=8, vocab_size=11)
-            )
-        elif kind == "Qwen2":
-            model = Qwen2ForCausalLM(Qwen2Config(**sizes, num_key_value_heads=2))
-        else:
-            model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, use_parallel_residual=False))
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.4)
-    model = model.double().eval()
-    name = type(model).__name__
-    bridge = build_bridge_from_module(model, name, hf_config=model.config, dtype=torch.float64)
-    clean, corrupted = torch.tensor([[[1, 2, 3, 4], [5, 6, 7, 1]], [[8, 2, 9, 3], [5, 4, 10, 9]]])
-    return Task(kind, BridgedModel(bridge), clean, corrupted, clean > 0, "label_loss")
-
-
-def gate_task(*units: tuple[float, float, float], clean: float = 1.0) -> Task:
-    """Two heads write a flag each, `clean` in clean and 0 in corrupted inputs; an MLP joins them.
-
-    Its units are ReLUs: the weight of both flags, the bias, and the weight in the output y.
-    `logit_diff` is by how much y has fallen.
-    """
-    config = TransformerConfig(1, 2, 4, 1, len(units), 1, 2, 2, activation="relu")
-    model = Transformer(config, dtype=torch.float64).requires_grad_(False)
-    model.W_E[1, 0] = clean
-    for head in (0, 1):
-        model.W_QKV[0, 2, head, 0, 0] = 1
-        model.W_O[0, head, 0, 1 + head] = 1
-    for unit, (weight, bias, out) in enumerate(units):
-        model.W_in[0, 1:3, unit] = weight
-        model.b_in[0, unit] = bias
-        model.W_out[0, unit, 3] = out
-    model.W_U[3, 0] = 1
-    ends = model(torch.tensor([[1], [0]]))[:, 0, 0]
-    model.b_U[1] = ends.mean()
-    tokens = torch.ones(1, 1, dtype=torch.long)
-    return Task("gate", model, tokens, 1 - tokens, tokens.bool(), "logit_diff")
-
-
 AND = [(1, -1, 1)]  # relu(a + b - 1)
 OR = [(-1, 1, -1)]  # clamp(a + b, max=1) - 1, a ReLU that is off where both flags are on
 
@@ -147,7 +87,7 @@ def test_gates(
 
     Scores say how far y falls: what is -1 as a change of y is 1.
     """
-    task = gate_task(*gate)
+    task = gate_task(gate)
     assert component_effects(task, "head").values.tolist() == patch
     assert component_gradients(task, "head", along="clean").values.tolist() == slope
     # The ReLU's kink is halfway: even numbers of midpoints lie evenly on its sides.
@@ -161,7 +101,7 @@ def test_gates(
 
 def test_a_saturated_relu() -> None:
     """relu(1 - a) with a = 2 in clean runs is off: no gradient there, and an effect of 1."""
-    task = gate_task((-0.5, 1, -1), clean=2.0)  # of both flags, 1 - (a + b) / 2
+    task = gate_task([(-0.5, 1, -1)], flag=2.0)  # of both flags, 1 - (a + b) / 2
     slopes = component_gradients(task, "node", along="clean")
     effects = component_effects(task, "node")
     m0 = effects.components.index("m0")
@@ -295,7 +235,7 @@ def test_neurons_on_the_way_of_the_inputs(along: Along) -> None:
     assert np.abs(found.by_pair).max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["GPT-2", "serial GPT-NeoX", "Qwen2"])
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_bridges(kind: str) -> None:
     """Of models that nothing is known of: against hooks, and the identities hold."""
     task = bridged(kind)

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from knowncircuits.architecture import TransformerConfig
-from knowncircuits.choices import Activation
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.task import Task
 from knowncircuits.transformer import Transformer
-from strategies import linear_task
+from strategies import gate_task, linear_task
 
 # Of a unit: the weight of both flags, the bias, and its weight in y. All on: a = b = 1, y = 1.
 GATES = {
@@ -22,29 +21,6 @@ GATES = {
     "saturated": [(1, 0, 1), (1, -1, -1)],  # relu(a + b) - relu(a + b - 1)
 }
 FLAGS = ("a0.h0->m0", "a0.h1->m0")
-
-
-def gate_task(units: list[tuple[int, int, int]], activation: Activation = "relu") -> Task:
-    """Two heads write a flag each, 1 in clean and 0 in corrupted inputs; one MLP joins them as y.
-
-    The other answer's logit lies in the middle of y's two values, so that `logit_diff` is how far
-    y has fallen.
-    """
-    config = TransformerConfig(1, 2, 4, 1, len(units), 1, 2, 2, activation=activation)
-    model = Transformer(config, dtype=torch.float64).requires_grad_(False)
-    model.W_E[1, 0] = 1  # the clean token has both flags
-    for head in (0, 1):
-        model.W_QKV[0, 2, head, 0, 0] = 1
-        model.W_O[0, head, 0, 1 + head] = 1
-    for unit, (weight, bias, out) in enumerate(units):
-        model.W_in[0, 1:3, unit] = weight
-        model.b_in[0, unit] = bias
-        model.W_out[0, unit, 3] = out
-    model.W_U[3, 0] = 1
-    ends = model(torch.tensor([[1], [0]]))[:, 0, 0]
-    model.b_U[1] = ends.mean()
-    clean = torch.ones(1, 1, dtype=torch.long)
-    return Task("gate", model, clean, 1 - clean, clean.bool(), "logit_diff")
 
 
 def scores(method: str, task: Task, **options: Any) -> list[float]:
