@@ -8,7 +8,7 @@ import typer
 
 from knowncircuits.cases.choices import Direction
 from knowncircuits.cli.groups import FileOptions, grouped
-from knowncircuits.cli.layout import Table, number_text, numbers, words
+from knowncircuits.cli.layout import Table, magnitude_text, number_text, numbers, words
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
@@ -99,20 +99,21 @@ def parse_method(text: str) -> tuple[str, dict[str, Any]]:
 
 def _tables(found: Agreement, name: str) -> tuple[Table, Table]:
     worst = found.completeness.assign(size=found.completeness["residual"].abs())
-    cuts = worst.loc[worst.groupby("method")["size"].idxmax()].set_index("method")["cut"]
-    rows = found.quality.assign(cut=[cuts[m] for m in found.quality["method"]]).to_dict("records")
+    worst = worst.loc[worst.groupby("method")["size"].idxmax(), ["method", "cut", "effect"]]
+    rows = found.quality.merge(worst, on="method").to_dict("records")
     areas = {"AUROC": "auroc", "AP": "average_precision"} if found.known else {}
     quality = Table(
         [
             words("method"),
             *(numbers(short, key, number_text) for short, key in areas.items()),
-            numbers("residual", form=lambda value: f"{value:.2g}"),
-            words("of", "cut"),
+            numbers("residual", form=magnitude_text),
+            words("cut"),
+            numbers("effect", form=magnitude_text),
         ],
         rows,
         (),
-        f"{name}, {len(found.scores)} items, {found.metric}; residual: the largest, over cuts, of "
-        "what scores come to less the effect of patching the cut",
+        f"{name}, {len(found.scores)} items, {found.metric}; residual: what scores of a cut come "
+        "to, less its effect, patched at once; the largest over cuts",
     )
     agreeing = Table(
         [

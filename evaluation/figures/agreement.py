@@ -85,12 +85,12 @@ def agreement_figure(
 
 
 def _heading(agreement: Agreement, against: str, method: str) -> str:
-    pairs, quality = agreement.pairs, agreement.quality.set_index("method")
-    both = {against, method}
-    row = next(row for row in pairs.to_dict("records") if {row["method"], row["other"]} == both)
+    both, rows = {against, method}, agreement.pairs.to_dict("records")
+    row = next(row for row in rows if {row["method"], row["other"]} == both)
     said = [f"r = {_number(row['pearson'])}", f"ρ = {_number(row['spearman'])}"]
     if agreement.known:
-        said.append(f"AUROC {_number(quality.loc[method, 'auroc'])}")
+        areas = dict(zip(agreement.quality["method"], agreement.quality["auroc"], strict=True))
+        said.append(f"AUROC {_number(areas[method])}")
     return f"<b>{method}</b>: {', '.join(said)}"
 
 
