@@ -20,6 +20,16 @@ from .errors import KnownCircuitsError as KnownCircuitsError
 from .evaluation.components.agreement import agreement as agreement
 from .evaluation.components.integrated import component_gradients as component_gradients
 from .evaluation.components.patched import component_effects as component_effects
+from .evaluation.answers import Answers as Answers
+from .evaluation.components.act import act_patch as act_patch
+from .evaluation.components.attending import (
+    attention as attention,
+    attention_output as attention_output,
+)
+from .evaluation.components.copying import copy_scores as copy_scores
+from .evaluation.components.direct import backup as backup, direct_logits as direct_logits
+from .evaluation.components.path import path_patch as path_patch
+from .evaluation.components.roles import score_nodes as score_nodes
 from .evaluation.effects.causal import causal_effects as causal_effects
 from .evaluation.methods.discovery import discover as discover, methods as methods
 from .evaluation.scoring.scores import score as score

@@ -192,15 +192,18 @@ class Transformer(nn.Module):
         delta: Float[Tensor, "#batch destination seq d_model"] | None,
         layer: int,
         rules: BackwardRules = PLAIN,
+        *,
+        first: int = 0,
     ) -> Float[Tensor, "3 batch head seq d_head"]:
         """Queries, keys and values of the residual stream, to which each input adds its delta.
 
-        Unpatched, all heads read one input, which one matrix product serves.
+        Unpatched, all heads read one input, which one matrix product serves. The stream may be that
+        of the positions from `first` on.
         """
         W, b = self.W_QKV[layer], self.b_QKV[layer][:, None, :, None]
         if delta is None:
             normed = self.norm(residual, layer, rules)
-            return self.rotate(torch.einsum("btd,ghdk->gbhtk", normed, W) + b)
+            return self.rotate(torch.einsum("btd,ghdk->gbhtk", normed, W) + b, first=first)
         batch, _, seq, d_model = delta.shape
         per_head = delta.reshape(batch, 3, self.config.n_heads, seq, d_model)
         inputs = residual[:, None, None] + per_head
@@ -208,13 +211,17 @@ class Transformer(nn.Module):
         return self.rotate(torch.einsum("bghtd,ghdk->gbhtk", normed, W) + b)
 
     def rotate(
-        self, projected: Float[Tensor, "*batch seq d_head"], letter: int | None = None
+        self,
+        projected: Float[Tensor, "*batch seq d_head"],
+        letter: int | None = None,
+        *,
+        first: int = 0,
     ) -> Float[Tensor, "*batch seq d_head"]:
         """Rotary positions put in: into all of q, k and v, stacked first, or into one of them."""
         if self.config.positions != "rotary":
             return projected
         turns = self.turns[:, :, None, None] if letter is None else self.turns[:, letter]
-        return turned(projected, turns[..., : projected.shape[-2], :])
+        return turned(projected, turns[..., first : first + projected.shape[-2], :])
 
     def heads(
         self,
@@ -225,11 +232,31 @@ class Transformer(nn.Module):
         rules: BackwardRules = PLAIN,
     ) -> Float[Tensor, "head batch seq d_model"]:
         """What each head writes: all heads of a layer, or some with their own part of `W_O`."""
+        return torch.einsum("bhtk,hkd->hbtd", self.mixed(q, k, v, rules), W_O)
+
+    def mixed(
+        self,
+        q: Float[Tensor, "batch head query d_head"],
+        k: Float[Tensor, "batch head seq d_head"],
+        v: Float[Tensor, "batch head seq d_head"],
+        rules: BackwardRules = PLAIN,
+    ) -> Float[Tensor, "batch head query d_head"]:
+        """The values that each head attends to, at the last positions: as many as have queries."""
         q, k, v = scaled(q, rules.queries), scaled(k, rules.keys), scaled(v, rules.values)
+        return self.pattern(q, k, rules) @ v
+
+    def pattern(
+        self,
+        q: Float[Tensor, "batch head query d_head"],
+        k: Float[Tensor, "batch head seq d_head"],
+        rules: BackwardRules = PLAIN,
+    ) -> Float[Tensor, "batch head query seq"]:
+        """How much each of the last positions attends to each one."""
         scores = q @ k.transpose(-1, -2) * self.config.d_head**-0.5
         if self.config.causal:
-            seq = q.shape[-2]
-            scores = scores.masked_fill(self.future[:seq, :seq], float("-inf"))
+            seq = k.shape[-2]
+            future = self.future[seq - q.shape[-2] : seq, :seq]
+            scores = scores.masked_fill(future, float("-inf"))
         # Softmax is slow over short rows; with the keys first, the batch is the long axis.
         scores = scores.movedim(-1, 0).contiguous()
         pattern = scores.softmax(0)
@@ -237,7 +264,7 @@ class Transformer(nn.Module):
             pattern = pattern.detach()
         elif rules.temperature != 1:
             pattern = tempered(pattern, scores, rules.temperature, 0)
-        return torch.einsum("bhtk,hkd->hbtd", pattern.movedim(0, -1) @ v, W_O)
+        return pattern.movedim(0, -1)
 
     def mlp(
         self,

@@ -10,4 +10,5 @@ from . import (
     scoring as scoring,
     truth as truth,
 )
+from .answers import Answers as Answers
 from .task import Task as Task, make_task as make_task

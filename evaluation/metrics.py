@@ -2,7 +2,8 @@
 
 Every metric is 0 at the clean run, and grows as what the model does is lost: a positive effect of
 an edge says that the edge was needed. The labels of those that need one are the model's own
-answers: the clean run's is right, the corrupted run's is wrong.
+answers: the clean run's is right, the corrupted run's is wrong. A task may have labels of its own
+for `logit_diff` and `prob_diff`; see `answers.py`.
 """
 
 from __future__ import annotations
@@ -57,11 +58,19 @@ def _lead(values: Tensor, clean: Tensor, corrupted: Tensor) -> Tensor:
     return (values.gather(-1, right) - values.gather(-1, wrong)).squeeze(-1)
 
 
+def _log_probability(logits: Logits, clean: Logits, corrupted: Logits) -> Tensor:
+    """Of the clean run's answer."""
+    return logits.log_softmax(-1).gather(-1, clean.argmax(-1, keepdim=True)).squeeze(-1)
+
+
 @dataclass(frozen=True)
 class Metric:
     """A distance from the clean run, and what it is fit for."""
 
     distance: Distance
+    # What it is about, more being better: the distance is what of it the clean run has and this one
+    # has not. Of a divergence, which is about the clean run, the distance with the other sign.
+    value: Distance
     # Least at the clean run, where its gradient is therefore zero: first-order methods must look
     # elsewhere.
     divergence: bool
@@ -69,11 +78,13 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "kl": Metric(kl, divergence=True),
-    "l2": Metric(l2, divergence=True, numbers=True),
-    "logit_diff": Metric(logit_diff, divergence=False),
-    "prob_diff": Metric(prob_diff, divergence=False),
-    "label_loss": Metric(label_loss, divergence=False),
+    "kl": Metric(kl, lambda *runs: -kl(*runs), divergence=True),
+    "l2": Metric(l2, lambda *runs: -l2(*runs), divergence=True, numbers=True),
+    "logit_diff": Metric(logit_diff, _lead, divergence=False),
+    "prob_diff": Metric(
+        prob_diff, lambda logits, *runs: _lead(logits.softmax(-1), *runs), divergence=False
+    ),
+    "label_loss": Metric(label_loss, _log_probability, divergence=False),
 }
 
 

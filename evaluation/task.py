@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, get_args
 
@@ -16,6 +16,7 @@ from knowncircuits.cases.pairs import Pairs, draw_pairs, resample
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
+from knowncircuits.evaluation.answers import Answers, Wanted, encode_answers, said_tokens
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.metrics import METRICS, load_metric
 from knowncircuits.graph import Graph
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from knowncircuits.models.interop.hooked import HookedTwin
 
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
+OF_LABELS = ("logit_diff", "prob_diff")  # metrics for which a task may have labels of its own
 Outputs = Float[Tensor, "pair source pos d_model"]
 
 
@@ -46,6 +48,9 @@ class Task:
     counts: Bool[Tensor, "pair pos"]  # the positions that the metric looks at
     metric: str = "kl"
     ablation: Ablation = "resample"  # what patched edges read; see `alternative`
+    labels: Answers | None = None  # by default the clean run's answers, against the corrupted one's
+    # Of each token's id the output that says the same, or -1; by default its id.
+    said: Int[Tensor, " token"] | None = None
 
     def __post_init__(self) -> None:
         expect(self.model, Patchable, "model")
@@ -68,6 +73,15 @@ class Task:
         load_metric(self.metric)
         if self.ablation not in ABLATIONS:
             raise UnknownNameError("ablation", self.ablation, ABLATIONS)
+        if self.labels is not None:
+            if self.metric not in OF_LABELS:
+                raise TaskError(
+                    f"expected a metric of labels ({', '.join(OF_LABELS)}), got {self.metric!r}"
+                )
+            if len(self.labels) != len(self.clean):
+                raise TaskError(
+                    f"expected labels of {len(self.clean)} pairs, got those of {len(self.labels)}"
+                )
         for name in ("clean", "corrupted", "counts"):
             object.__setattr__(self, name, ordinary(getattr(self, name)))
         if isinstance(self.model, nn.Module):
@@ -125,9 +139,73 @@ class Task:
         """
         runs = (logits, self.clean_run.logits[pairs], self.corrupted_run.logits[pairs])
         logits, clean, corrupted = (run.to(at_least_float32(run.dtype)) for run in runs)
-        counts = self.counts[pairs].to(logits.dtype)
-        distance = load_metric(self.metric).distance(logits, clean, corrupted)
-        return (distance * counts).sum(1) / counts.sum(1).clamp(min=1)
+        if self.labels is None:
+            distance = load_metric(self.metric).distance(logits, clean, corrupted)
+        else:
+            distance = self._lead(clean, pairs) - self._lead(logits, pairs)
+        return self._mean(distance, pairs)
+
+    def value(
+        self,
+        logits: Float[Tensor, "batch some d_vocab_out"],
+        pairs: Int[Tensor, " batch"],
+        *,
+        first: int = 0,
+    ) -> Float[Tensor, " batch"]:
+        """What the metric is about, more being better, averaged over what counts.
+
+        The lead of the right answer for `logit_diff` and `prob_diff`, its log probability for
+        `label_loss`, and for divergences their negative. `measure` is that of the clean run less
+        this. The logits may be those of the positions from `first` on, if no other one counts.
+        """
+        logits = logits.to(at_least_float32(logits.dtype))
+        if self.labels is not None:
+            value = self._lead(logits, pairs)
+        else:
+            runs = (self.clean_run, self.corrupted_run)
+            others = (run.logits[:, first:][pairs].to(logits.dtype) for run in runs)
+            value = load_metric(self.metric).value(logits, *others)
+        return self._mean(value, pairs, first)
+
+    def lead(
+        self, logits: Float[Tensor, "batch pos d_vocab_out"], pairs: Int[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """The right answers' logits less the wrong ones', whatever the metric; a number as it is.
+
+        Averaged over what counts.
+        """
+        logits = logits.to(at_least_float32(logits.dtype))
+        if logits.shape[-1] == 1:
+            return self._mean(logits[..., 0], pairs)
+        if self.labels is not None:
+            return self._mean(self.labels.lead(logits, pairs), pairs)
+        others = (
+            run.logits[pairs].to(logits.dtype) for run in (self.clean_run, self.corrupted_run)
+        )
+        return self._mean(load_metric("logit_diff").value(logits, *others), pairs)
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """The first and the last position that counts for any pair."""
+        places = self.counts.any(0).nonzero().flatten().tolist()
+        return places[0], places[-1]
+
+    @property
+    def reversed(self) -> Task:
+        """The task from the corrupted inputs' point of view: their answers are right."""
+        labels = self.labels and self.labels.swapped
+        return replace(self, clean=self.corrupted, corrupted=self.clean, labels=labels)
+
+    def _lead(self, logits: Tensor, pairs: Tensor) -> Float[Tensor, "batch pos"]:
+        assert self.labels is not None
+        if self.metric == "prob_diff":
+            return self.labels.gap(logits.softmax(-1), pairs)
+        return self.labels.lead(logits, pairs)
+
+    def _mean(self, values: Tensor, pairs: Tensor, first: int = 0) -> Float[Tensor, " batch"]:
+        """Over the positions that count."""
+        counts = self.counts[pairs, first:].to(values.dtype)
+        return (values * counts).sum(1) / counts.sum(1).clamp(min=1)
 
     def to_transformer_lens(self) -> TransformerBridge:
         """The model as a TransformerLens bridge; ModelError for a model that cannot be one."""
@@ -168,6 +246,7 @@ def make_task(
     direction: Direction | None = None,
     split: str | None = None,
     ablation: Ablation = "resample",
+    labels: tuple[Wanted, Wanted] | None = None,
 ) -> Task:
     """Draw pairs of clean and corrupted inputs for a model.
 
@@ -185,10 +264,15 @@ def make_task(
             ones that lack it; `off-on`, the reverse. It is a corruption by its own name.
         split: `train` or `test`; by default pairs of all inputs.
         ablation: what patched edges read: `resample`, `mean` or `zero`; see `Task.alternative`.
+        labels: the right and the wrong answers, whose logits' difference is then the metric, by
+            default; `prob_diff` takes them too. Each is a value of the program, a set of such,
+            whose logits are averaged and whose probabilities are added, a list of one or the other
+            for each pair, or a function of a pair's clean tokens that returns one. By default the
+            model's own answers to the clean and to the corrupted input.
 
     Raises:
-        TaskError: if no such pairs can be drawn, for a direction beside another corruption, or for
-            a metric of categories on numbers.
+        TaskError: if no such pairs can be drawn, for a direction beside another corruption, for
+            a metric of categories on numbers, or for labels that are no answers of the program.
         UnknownNameError: for another metric, corruption, variable, split or ablation.
     """
     n_pairs = default_pairs(subject) if n_pairs is None else n_pairs
@@ -202,13 +286,22 @@ def make_task(
         counts = compiled.defined(compiled.model.run(clean).logits)
     if says_none(compiled, subject.model.config.d_vocab_out):
         counts[:, 1:] = True
-    metric = metric or ("l2" if compiled.output.numerical else "kl")
+    answers = None
+    if labels is not None:
+        names = compiled.vocabulary.tokens
+        inputs = [[names[code] for code in row] for row in pairs.clean.tolist()]
+        answers = encode_answers(compiled, inputs, labels)
+    usual = "l2" if compiled.output.numerical else "kl"
+    metric = metric or (usual if labels is None else "logit_diff")
     if compiled.output.numerical and not load_metric(metric).numbers:
         fit = ", ".join(name for name, entry in METRICS.items() if entry.numbers)
         raise TaskError(
             f"expected a metric for the numbers of {compiled.name} ({fit}), got {metric!r}"
         )
-    return Task(compiled.name, subject.model, clean, corrupted, counts, metric, ablation)
+    said = said_tokens(compiled)
+    return Task(
+        compiled.name, subject.model, clean, corrupted, counts, metric, ablation, answers, said
+    )
 
 
 def default_pairs(subject: Compiled | Trained | Wired) -> int:

@@ -67,10 +67,11 @@ def random_task(
     *,
     ablation: Ablation = "resample",
     n_pairs: int = 6,
+    n_layers: int = 2,
     **choices: Any,
 ) -> Task:
     """A dense random model, of these choices of `TransformerConfig`: every edge has an effect."""
-    config = TransformerConfig(2, 2, 8, 3, 12, n_ctx=5, d_vocab=6, d_vocab_out=4, **choices)
+    config = TransformerConfig(n_layers, 2, 8, 3, 12, n_ctx=5, d_vocab=6, d_vocab_out=4, **choices)
     model = Transformer(config, dtype=torch.float64).initialise(seed).requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     clean, corrupted = torch.randint(1, 6, (2, n_pairs, 5), generator=generator)

@@ -1,4 +1,4 @@
-"""What components do one by one: heads, neurons and nodes, whole or at single positions."""
+"""What components do, one by one: patched, by their gradients, directly, and what they copy."""
 
 import lazy_loader
 

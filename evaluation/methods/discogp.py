@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -61,7 +59,7 @@ def discogp(
     half as many.
     """
     noise, n_edges = noise_for(task, seed), task.graph.n_edges
-    reverse = replace(task, clean=task.corrupted, corrupted=task.clean)
+    reverse = task.reversed
     pairs = torch.arange(task.n_pairs, device=task.clean.device)
     logits = (START + SPREAD * noise.normal(n_edges)).requires_grad_()
 
