@@ -264,7 +264,8 @@ class Transformer(nn.Module):
             pattern = pattern.detach()
         elif rules.temperature != 1:
             pattern = tempered(pattern, scores, rules.temperature, 0)
-        return pattern.movedim(0, -1)
+        keys_last: Tensor = pattern.movedim(0, -1)
+        return keys_last
 
     def mlp(
         self,

@@ -126,12 +126,8 @@ def attention_output(
             raise TaskError(
                 f"expected tokens at {name} that an output says, got one that none says"
             )
-        found, _ = direct_effects(
-            task.model,
-            task.clean,
-            task.clean_run.outputs,
-            lambda logits, answers=answers: logits[rows, at, answers],
-        )
+        logit_of = _LogitsAt(rows, at, answers)
+        found, _ = direct_effects(task.model, task.clean, task.clean_run.outputs, logit_of)
         seen = looked.between(at, where)
         pair, node = np.indices(tuple(seen.shape)).reshape(2, -1)
         frame = about.iloc[node].reset_index(drop=True)
@@ -141,6 +137,18 @@ def attention_output(
     both = pd.concat(frames, ignore_index=True)
     both.attrs["task"] = task.name
     return both
+
+
+@dataclass(frozen=True, eq=False)
+class _LogitsAt:
+    """One logit of each pair."""
+
+    rows: Int[Tensor, " pair"]
+    position: Int[Tensor, " pair"]
+    output: Int[Tensor, " pair"]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits[self.rows, self.position, self.output]
 
 
 def chosen_heads(task: Task, only: Sequence[str] | None) -> tuple[Node, ...]:

@@ -1,8 +1,8 @@
-"""Insides of models beside the primitive: attention patterns, what heads make of a value, logits."""
+"""What a model has beside the primitive: attention patterns, what heads make of a value, logits."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -94,7 +94,7 @@ class HookedInsides:
     """Of anything with HookedTransformer's hooks and names: a twin, or a bridge."""
 
     def __init__(self, hooked: HookedTwin | TransformerBridge) -> None:
-        self.hooked = hooked
+        self.hooked: Any = hooked
 
     def patterns(
         self, tokens: Int[Tensor, "batch seq"], layer: int

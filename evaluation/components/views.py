@@ -27,7 +27,7 @@ Way = Literal["noise", "denoise"]
 
 VIEWS: tuple[View, ...] = get_args(View)
 OF_HEADS: tuple[View, ...] = VIEWS[:-1]
-READS: Mapping[View, tuple[Letter, ...]] = {
+READS: Mapping[str, tuple[Letter, ...]] = {
     "q": ("q",),
     "k": ("k",),
     "v": ("v",),
@@ -37,7 +37,7 @@ READS: Mapping[View, tuple[Letter, ...]] = {
 ROUNDING = 1e-9
 
 
-def edges_of_view(graph: Graph, node: Node, view: View) -> Bool[np.ndarray, " edge"]:
+def edges_of_view(graph: Graph, node: Node, view: str) -> Bool[np.ndarray, " edge"]:
     """The edges that are masked to patch a view of a head, or of an MLP."""
     found = np.zeros(graph.n_edges, dtype=bool)
     if view in READS:
@@ -79,9 +79,9 @@ def nodes_of_views(
         kind = "mlp" if view == "mlp" else "head"
         if view in views:
             found += [(view, n) for n in known if n.kind == kind and (nodes is None or n in nodes)]
-    for view in views:
-        if view not in VIEWS:
-            raise UnknownNameError("view", view, VIEWS)
+    for name in views:
+        if name not in VIEWS:
+            raise UnknownNameError("view", name, VIEWS)
     if not found:
         raise TaskError(f"expected heads or MLPs with {', '.join(views)}, got none in the model")
     return found
