@@ -78,12 +78,16 @@ def projection(graph: Graph, granularity: Granularity) -> Projection:
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Labels over a graph's edges and, where known, what each carries and what they do together."""
+    """Labels over a graph's edges and, where known, what each carries and what they do together.
+
+    Nodes may have roles: what they are for, in words; see `knowncircuits.roles`.
+    """
 
     graph: Graph
     labels: Int8[np.ndarray, " edge"]
     carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # edge: variables
     sets: SetTruth | None = None  # on the pairs of a task
+    roles: Mapping[str, str] = field(default_factory=dict)  # by node, of those that have one
 
     def __post_init__(self) -> None:
         expect(self.graph, Graph, "graph")
@@ -97,6 +101,10 @@ class Circuit:
             raise GraphError(f"expected labels -1, 0 or 1, got {sorted(wrong)}")
         for edge in self.carries:
             self.graph.index(edge)
+        if strange := set(self.roles) - set(self.graph.nodes):
+            raise GraphError(
+                f"expected roles of nodes of {self.graph.summary()}, got {min(strange)!r}"
+            )
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -105,6 +113,7 @@ class Circuit:
             and np.array_equal(self.labels, other.labels)
             and dict(self.carries) == dict(other.carries)
             and self.sets == other.sets
+            and dict(self.roles) == dict(other.roles)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -168,7 +177,8 @@ class Circuit:
             if carried:
                 carries[edge] = tuple(carried)
         sets = self.sets and self.sets.renamed(_of_input, str)
-        return Circuit(graph, labels, carries, sets)
+        roles = {node: role for node, role in self.roles.items() if node in graph.nodes}
+        return Circuit(graph, labels, carries, sets, roles)
 
 
 def _of_input(edge: str) -> str:

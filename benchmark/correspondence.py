@@ -120,7 +120,12 @@ class Correspondence:
             self.low.edges[i]: self.high.carries[self.high.graph.edges[self.image[i]]]
             for i in np.flatnonzero(has_image)
         }
-        return Circuit(self.low, labels, carries)
+        roles = {
+            str(self.nodes[node]): role
+            for node, role in self.high.roles.items()
+            if node in self.nodes
+        }
+        return Circuit(self.low, labels, carries, roles=roles)
 
     @property
     def inside(self) -> Bool[np.ndarray, " low_edge"]:

@@ -4,8 +4,8 @@
      "nodes": {"m0": {"in_graph": true}, ...},
      "edges": {"m0->logits": {"score": 0.1, "in_graph": true}, ...}}
 
-What we add, `label` and `carries` of an edge and fields beside these three (`sets`, what edges do
-together), their readers pass over; what others add is kept as it is.
+What we add, `label` and `carries` of an edge, `role` of a node and fields beside these three
+(`sets`, what edges do together), their readers pass over; what others add is kept as it is.
 """
 
 from __future__ import annotations
@@ -63,7 +63,13 @@ class GraphFile:
         }
         sets = self.document.get("sets")
         parsed = None if sets is None else parse_sets(sets, self.graph.edge_index, "the file")
-        return Circuit(self.graph, np.array(labels, dtype=np.int8), carries, parsed)
+        nodes = self.document["nodes"]  # of others maybe only whether each is in
+        roles = {
+            str(node): entry["role"]
+            for node in self.graph.nodes
+            if isinstance(entry := nodes.get(node), dict) and "role" in entry
+        }
+        return Circuit(self.graph, np.array(labels, dtype=np.int8), carries, parsed, roles)
 
     def _edge(self, name: str) -> Mapping[str, Any]:
         entry: Mapping[str, Any] = self.document["edges"][name]
@@ -108,9 +114,14 @@ def graph_file(
         "parallel_attn_mlp": False,
         "d_model": d_model,
     }
-    nodes = {node: {"in_graph": node in members} for node in graph.nodes}
-    if circuit is not None and circuit.sets is not None:
-        fields["sets"] = circuit.sets.to_dict()
+    nodes: dict[str, dict[str, Any]] = {
+        node: {"in_graph": node in members} for node in graph.nodes
+    }
+    if circuit is not None:
+        for node, role in circuit.roles.items():
+            nodes[node]["role"] = role
+        if circuit.sets is not None:
+            fields["sets"] = circuit.sets.to_dict()
     return GraphFile(graph, {"cfg": cfg, "nodes": nodes, "edges": edges, **fields})
 
 
@@ -149,6 +160,8 @@ def parse_graph(document: Any, path: str) -> GraphFile:
     inputs = ("input",) if "input" in nodes else ("embed", "pos") if "pos" in nodes else ("embed",)
     graph = Graph(cfg["n_layers"], cfg["n_heads"], mlp="m0" in nodes, inputs=inputs)
     _check_edges(graph, edges, path)
+    for node, entry in nodes.items():
+        _check_role(node, entry, path)
     for edge, entry in edges.items():
         _check_entry(edge, entry, path)
     if "sets" in document:
@@ -180,6 +193,13 @@ def _check_entry(edge: str, entry: Mapping[str, Any], path: str) -> None:
         raise ResultError(f"{path}: expected in, out or undetermined, got {_short(label)}")
     if not isinstance(carries, list) or not all(isinstance(name, str) for name in carries):
         raise ResultError(f"{path}: expected names of variables for {edge}, got {_short(carries)}")
+
+
+def _check_role(node: str, entry: Any, path: str) -> None:
+    """Raise ResultError for a node's role that is no word."""
+    role = entry.get("role", "") if isinstance(entry, dict) else ""
+    if not isinstance(role, str):
+        raise ResultError(f"{path}: expected the role of {_short(node)} in words, got {_short(role)}")
 
 
 def _short(value: Any) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from knowncircuits.cases.contrast import Contrast
 from knowncircuits.cases.sampling import (
+    Codes,
     Dataset,
     Sampler,
+    Satisfy,
     draw_inputs,
     enumerate_inputs,
     gather,
+    in_split,
     most_inputs,
     share_out,
 )
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     import torch
 
     from knowncircuits.compiler.compiled import Compiled
+
+# Names of transformations with their parameters.
+Wiring = tuple[tuple[str, Mapping[str, Any]], ...]
 
 N_PAIRS = 100
 N_TRIED = 1000  # inputs, over all lengths, to see on which a program is defined
@@ -62,8 +68,12 @@ class Case:
     # The property in which clean and corrupted inputs differ, where pairs have a direction.
     contrast: Contrast | None = None
     # Transformations, with their parameters, that its compiled model is wired by.
-    wiring: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    wiring: Wiring = ()
     n_pairs: int = N_PAIRS  # of its tasks, where nothing else is said
+    # Ways of its own to corrupt inputs, by name, beside those that all cases have.
+    corruptions: Mapping[str, Satisfy] = field(default_factory=dict)
+    # By variable of the program: what the node is for that computes it; see `knowncircuits.roles`.
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = self.only_lengths
@@ -90,9 +100,11 @@ class Case:
             self.vocabulary(pad=pad),
             causal=self.causal,
             dtype=dtype or torch.float64,
-            inputs=self.inputs,
+            inputs=self.meant,
         )
-        return replace(compiled, name=self.name, case=self)
+        roles = {str(compiled.variables[name].node): role for name, role in self.roles.items()}
+        circuit = replace(compiled.circuit, roles=roles)
+        return replace(compiled, circuit=circuit, name=self.name, case=self)
 
     def interpret(self, inputs: Sequence[Sequence[Value]]) -> list[list[Value]]:
         """What the program says, on inputs of one length.
@@ -219,16 +231,29 @@ class Case:
         vocabulary = self.vocabulary(pad=len(chosen) > 1)
         return gather(vocabulary, parts, rng.permutation(n), chosen[-1])
 
+    def allows(self, codes: Codes, split: str | None = None) -> Bool[np.ndarray, " n"]:
+        """Which of some inputs it is meant for, and are of a split."""
+        allowed = in_split(codes, len(self.vocab), split)
+        if self.meant is not None:
+            allowed[allowed] = self.meant.holds(codes[allowed])
+        return allowed
+
     def n_inputs(self, length: int | None = None) -> int:
-        """How many inputs there are of a length."""
-        return int(len(self.vocab) ** self._length(length))
+        """How many inputs there are of a length; of a case whose inputs are listed, of these."""
+        listed = self.listed(self._length(length))
+        return int(len(self.vocab) ** self._length(length)) if listed is None else len(listed)
 
     def enumerate(self, length: int | None = None) -> Int[np.ndarray, "n length"]:
-        """Every input of a length, as indices into the alphabet.
+        """Every input of a length, as indices into the alphabet; see `n_inputs`.
 
         Raises InputError where there are too many to list.
         """
-        return enumerate_inputs(len(self.vocab), self._length(length))
+        listed = self.listed(self._length(length))
+        return enumerate_inputs(len(self.vocab), self._length(length)) if listed is None else listed
+
+    def listed(self, length: int) -> Int[np.ndarray, "n length"] | None:
+        """The inputs of a length, where those that it is meant for are listed."""
+        return None if self.meant is None else self.meant.of_length(length)
 
     def _length(self, length: int | None) -> int:
         length = self.max_len if length is None else length

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.directed import DIRECTIONS, directed_inputs
-from knowncircuits.cases.sampling import Codes, in_split
+from knowncircuits.cases.sampling import Codes, Satisfy, in_split
 from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.rasp.columns import NONE, Batch, Column
 from knowncircuits.rasp.expressions import SOp
@@ -89,6 +89,7 @@ def draw_pairs(
             them; and of these one that replaces the fewest tokens.
             `on-off`: both are made of one input that the case draws, the clean one to have the
             property that the case names, and the corrupted one to lack it; `off-on`: the reverse.
+            One of the case's own, `case.corruptions`: what that makes of the clean input.
         length: by default the greatest.
         split: `train` or `test`, for clean and corrupted inputs; see `Case.draw`.
 
@@ -104,14 +105,17 @@ def draw_pairs(
         if corruption == direction:
             return Pairs(*directed_inputs(case, n, seed, direction, length=length, split=split))
     kind, _, name = corruption.partition(":")
-    if corruption not in ("resample", "minimal") and not (kind == "variable" and name):
-        raise UnknownNameError("corruption", corruption, CORRUPTIONS)
+    own = case.corruptions.get(corruption)
+    if own is None and corruption not in ("resample", "minimal") and not (kind == "variable" and name):
+        raise UnknownNameError("corruption", corruption, (*CORRUPTIONS, *case.corruptions))
 
     def draw(n: int, seed: int) -> Codes:
         return case.draw(n, seed, length, split=split)
 
     if corruption == "resample":
         return resample(draw, n, seed)
+    if own is not None:
+        return _corrupted(case, own, draw, n, seed, split)
     search = _Search(case, draw, n, seed, split)
     return search.minimal() if corruption == "minimal" else search.variable(name)
 
@@ -126,6 +130,28 @@ def resample(draw: Draw, n: int, seed: int) -> Pairs:
             break
         corrupted[equal] = draw(int(equal.sum()), attempt)
     return Pairs(clean, corrupted)
+
+
+def _corrupted(
+    case: Case, corrupt: Satisfy, draw: Draw, n: int, seed: int, split: str | None
+) -> Pairs:
+    """Clean inputs and what one of the case's own corruptions makes of each.
+
+    Inputs that it leaves as they are, or takes out of the split or of what the case is meant for,
+    are drawn anew.
+    """
+    first, own, *seeds = np.random.SeedSequence(seed).generate_state(ATTEMPTS + 2).tolist()
+    rng, clean = np.random.default_rng(own), draw(n, first)
+    corrupted, left = clean.copy(), np.arange(n)
+    for attempt in seeds:
+        corrupted[left] = corrupt(rng, clean[left], len(case.vocab))
+        good = (corrupted[left] != clean[left]).any(1)
+        good &= case.allows(corrupted[left], split)
+        left = left[~good]
+        if not len(left):
+            return Pairs(clean, corrupted)
+        clean[left] = draw(len(left), attempt)
+    raise TaskError(f"expected {n} pairs of {case.name}, found none for {len(left)} of them")
 
 
 def output_changes(
@@ -157,7 +183,7 @@ class _Search:
 
     def minimal(self) -> Pairs:
         """See `draw_pairs`."""
-        for candidates in self._small_changes():
+        for candidates in map(self._meant, self._small_changes()):
             self._settle(candidates, self._output_changes(candidates))
             if not len(self.left):
                 return Pairs(self.clean, self.corrupted)
@@ -179,6 +205,7 @@ class _Search:
             several = [self._random_changes(size) for size in sizes]
             singles = self._single_changes(attempt * 2 * STEP, 2 * STEP)
             candidates = np.concatenate([singles, *several, self._drawn(STEP, seed)], axis=1)
+            candidates = self._meant(candidates)
             changed, effects = self._variable_changes(target, others, candidates)
             n_replaced = (candidates != self.clean[self.left, None]).sum(-1)
             pairs, chosen = self._settle(candidates, changed, effects * (length + 1) + n_replaced)
@@ -219,6 +246,18 @@ class _Search:
         """For each pair n inputs as the case draws them."""
         shape = (len(self.left), n, self.clean.shape[1])
         return self.draw(shape[0] * n, seed).reshape(shape)
+
+    def _meant(self, candidates: Candidates) -> Candidates:
+        """With the clean input, which changes nothing, in place of what the case is not meant for.
+
+        The program may say nothing of such inputs, not even that.
+        """
+        meant = self.case.meant
+        if meant is None:
+            return candidates
+        holds = meant.holds(candidates.reshape(-1, candidates.shape[-1]))
+        holds = holds.reshape(candidates.shape[:2])
+        return np.where(holds[..., None], candidates, self.clean[self.left, None])
 
     def _output_changes(self, candidates: Candidates) -> Good:
         inputs = np.concatenate([self.clean[self.left, None], candidates], axis=1)

@@ -24,6 +24,8 @@ ATOL = 0.05  # numbers as near as this are one answer
 FEW = 2**14
 # Of each kind of input so many are drawn, and fewer where selections would have more cells.
 PER_KIND, CELLS = 2**11, 2**21
+# A skewed input is chosen among so many, where inputs are listed.
+AMONG = 64
 # How often inputs of rare answers are changed a little, in search of still rarer ones.
 ROUNDS = 3
 # A split with fewer inputs, of a length or of an answer, is no sample to speak of: then all inputs
@@ -70,6 +72,9 @@ def broad_pool(case: Case, length: int, seed: int, atol: float = ATOL) -> Pool:
     answer.
     """
     rng, n_tokens = np.random.default_rng([seed, length]), len(case.vocab)
+    listed = case.listed(length)
+    if listed is not None and len(listed) <= FEW:
+        return _pool(case, listed, atol)
     if most_inputs(n_tokens, length, None) <= FEW:
         return _pool(case, _meant(case, enumerate_inputs(n_tokens, length)), atol)
     n = max(1, min(PER_KIND, CELLS // length**2))
@@ -88,6 +93,23 @@ def draw_skewed(
     draws = rng.random((n, length))
     codes = (draws[:, :, None] >= cumulative[:, None, :]).sum(-1)
     return np.asarray(np.minimum(codes, n_tokens - 1))  # the weights' sum is rounded
+
+
+def choose_skewed(
+    rng: np.random.Generator, listed: Codes, n: int, n_tokens: int, *, alpha: float
+) -> Codes:
+    """As `draw_skewed`, among listed inputs: of so many at random, the likeliest by its weights."""
+    chosen = np.empty(n, dtype=np.int64)
+    for start in range(0, n, PER_KIND):  # so that memory is bounded
+        size = min(PER_KIND, n - start)
+        weights = np.log(rng.dirichlet(np.full(n_tokens, alpha), size) + np.finfo(float).tiny)
+        tried = rng.integers(len(listed), size=(size, AMONG))
+        likely = np.take_along_axis(
+            weights[:, None, :], listed[tried].reshape(size, 1, -1), axis=2
+        ).reshape(*tried.shape, -1)
+        best = likely.sum(-1).argmax(1)
+        chosen[start : start + size] = tried[np.arange(size), best]
+    return np.asarray(listed[chosen])
 
 
 def mutate(rng: np.random.Generator, codes: Codes, n_tokens: int) -> Codes:

@@ -8,6 +8,7 @@ from knowncircuits.cases import (
     comparisons,
     counting,
     elementwise,
+    ioi,
     positions,
     properties,
     sorting,
@@ -33,15 +34,19 @@ FAMILIES = (
 
 CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in family.CASES}
 
+# Cases whose nodes have roles.
+COMPONENTS: dict[str, Case] = {case.name: case for case in ioi.CASES}
+
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
-# hard: the levels of experiments, cases apart that are in no other suite, `all` included.
-SUITES = ("all", "interpbench", "structural", "degenerate", "hard")
+# hard, the levels of experiments, and components, for component analysis, are cases apart, which
+# are in no other suite, `all` included.
+SUITES = ("all", "interpbench", "structural", "degenerate", "hard", "components")
 
 
 @takes(name=str)
 def load_case(name: str) -> Case:
     """The case of a name; raises UnknownNameError, with the close names, if there is none."""
-    known = {**CASES, **hard_cases()}
+    known = {**CASES, **hard_cases(), **COMPONENTS}
     if name not in known:
         raise UnknownNameError("case", str(name), known)
     return known[name]
@@ -55,11 +60,11 @@ def list_cases(
 
     The suite `interpbench` is of the cases that have InterpBench's numbers; `structural` and
     `degenerate` are by the stored difficulty of the cases. `hard` is of other cases, those of the
-    experiments, each of which is a family.
+    experiments, each of which is a family; and so is `components`, of cases whose nodes have roles.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)
-    cases = hard_cases() if suite == "hard" else CASES
+    cases = {"hard": hard_cases(), "components": COMPONENTS}.get(suite, CASES)
     families = {case.family for case in cases.values()}
     if family is not None and family not in families:
         raise UnknownNameError("family", family, families)
@@ -75,4 +80,4 @@ def list_cases(
 def _belongs(case: Case, suite: str) -> bool:
     if suite in ("structural", "degenerate"):
         return load_difficulty(case.name).degenerate == (suite == "degenerate")
-    return suite in ("all", "hard") or case.interpbench_id is not None
+    return suite in ("all", "hard", "components") or case.interpbench_id is not None

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.directed import DIRECTIONS, directed_inputs
-from knowncircuits.cases.pools import ATOL, FEWEST, broad_pool, draw_skewed
+from knowncircuits.cases.pools import ATOL, FEWEST, broad_pool, choose_skewed, draw_skewed
 from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import InputError, UnknownNameError
 
@@ -46,6 +46,9 @@ def strata_of(case: Case) -> tuple[str, ...]:
     """The strata of a case: one of each kind at its greatest length, and one for each other length.
 
     Of a case that names a property, its directions are kinds, too.
+
+    Of a case whose inputs are listed, as a grammar's are, all are among these: skewed ones are those
+    of many in which few different tokens are as frequent as can be.
 
     sampler: as the case draws inputs. balanced: each answer that can occur is as frequent. skewed:
     few different tokens. minimal: base and source differ in one token. on-off: base has the
@@ -169,21 +172,18 @@ class _Drawing:
 
     def _skewed(self, n: int) -> Codes:
         """Where too few such inputs are meant, the rest are balanced ones."""
+        listed = self.case.listed(self.length)
+        if listed is not None:
+            mine = listed[in_split(listed, len(self.case.vocab), self.split)]
+            return choose_skewed(self.rng, mine, n, len(self.case.vocab), alpha=ALPHA)
         found = np.empty((0, self.length), dtype=np.int64)
         for _ in range(ROUNDS):
             n_tokens = len(self.case.vocab)
             drawn = draw_skewed(self.rng, 2 * n + 64, self.length, n_tokens, alpha=ALPHA)
-            found = np.concatenate([found, drawn[self._allowed(drawn)]])
+            found = np.concatenate([found, drawn[self.case.allows(drawn, self.split)]])
             if len(found) >= n:
                 return found[:n]
         return np.concatenate([found, self._side(BALANCED, n - len(found))])
-
-    def _allowed(self, codes: Codes) -> Bool[np.ndarray, " n"]:
-        """Which inputs the case is meant for and are of the split, if it suffices."""
-        allowed, meant = in_split(codes, len(self.case.vocab), self.split), self.case.meant
-        if meant is not None:
-            allowed[allowed] = meant.holds(codes[allowed])
-        return allowed
 
     def _changed(self, base: Codes) -> Codes:
         """Each base input with one token replaced; two or three, or all, where that will not do."""
@@ -195,7 +195,8 @@ class _Drawing:
             shifts = self.rng.integers(1, max(2, len(self.case.vocab)), size=(*shape, size))
             old = np.take_along_axis(changed, places, axis=2)
             np.put_along_axis(changed, places, (old + shifts) % len(self.case.vocab), axis=2)
-            allowed = self._allowed(changed.reshape(-1, self.length)).reshape(shape)
+            every = changed.reshape(-1, self.length)
+            allowed = self.case.allows(every, self.split).reshape(shape)
             done = allowed.any(1)
             source[left[done]] = changed[done, allowed[done].argmax(1)]
             left = left[~done]

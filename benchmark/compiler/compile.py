@@ -27,7 +27,7 @@ def compile_program(
     causal: bool = False,
     dtype: torch.dtype = torch.float64,
     check_inputs: bool = True,
-    inputs: MeantInputs | None = None,
+    inputs: MeantInputs | Meant | None = None,
 ) -> Compiled:
     """Compile a program to a transformer with a known circuit, after tracr (Lindner et al., 2023).
 
@@ -50,7 +50,7 @@ def compile_program(
         CompileError: with every reason why the program cannot be compiled.
         InputError: for `inputs` that are not of the vocabulary.
     """
-    meant = None if inputs is None else Meant(inputs, vocabulary)
+    meant = None if inputs is None else Meant.of(inputs, vocabulary)
     flat, domains = analyse(
         program, vocabulary, causal=causal, meant=meant, check_inputs=check_inputs
     )

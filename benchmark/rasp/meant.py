@@ -42,6 +42,18 @@ class Meant:
             by_length.setdefault(len(xs), []).append(xs)
         self.listed = {n: vocabulary.encode(by_length[n])[:, 1:] - 1 for n in sorted(by_length)}
 
+    @classmethod
+    def of(cls, inputs: MeantInputs | Meant, vocabulary: Vocabulary) -> Meant:
+        """As a new one, if it is not one of these tokens already: long lists are kept."""
+        if isinstance(inputs, Meant):
+            if inputs.vocabulary.tokens == vocabulary.tokens:
+                return inputs
+            raise InputError(
+                f"expected inputs of {list(vocabulary.tokens)}, got some of "
+                f"{list(inputs.vocabulary.tokens)}"
+            )
+        return cls(inputs, vocabulary)
+
     def __contains__(self, tokens: Sequence[Value]) -> bool:
         return bool(self._holds(tuple(tokens)))
 
@@ -63,12 +75,18 @@ class Meant:
         """Those of some inputs that are meant."""
         return np.asarray(codes[self.holds(codes)])
 
+    def of_length(self, length: int) -> Codes | None:
+        """All of a length, where they are listed; None where a predicate says which they are."""
+        if self.listed is None:
+            return None
+        return self.listed.get(length, np.empty((0, length), dtype=np.int64))
+
     def draw(
         self, rng: np.random.Generator, n: int, length: int
     ) -> Int[np.ndarray, "fewer length"]:
         """Random ones of a length, all equally likely; fewer or none where few are met with."""
-        if self.listed is not None:
-            listed = self.listed.get(length, np.empty((0, length), dtype=np.int64))
+        listed = self.of_length(length)
+        if listed is not None:
             return listed[rng.integers(len(listed), size=n)] if len(listed) else listed
         found = np.empty((0, length), dtype=np.int64)
         for _ in range(ROUNDS):

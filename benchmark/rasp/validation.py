@@ -32,7 +32,7 @@ def validate(
     vocabulary: Vocabulary,
     *,
     causal: bool = False,
-    inputs: MeantInputs | None = None,
+    inputs: MeantInputs | Meant | None = None,
 ) -> list[str]:
     """The reasons why a program cannot be compiled to what it means; empty where there is none.
 
@@ -45,7 +45,7 @@ def validate(
 
     Raises InputError for `inputs` that are not of the vocabulary.
     """
-    meant = None if inputs is None else Meant(inputs, vocabulary)
+    meant = None if inputs is None else Meant.of(inputs, vocabulary)
     try:
         analyse(program, vocabulary, causal=causal, meant=meant)
     except CompileError as error:

@@ -30,7 +30,7 @@ def circuit_text(circuit: Circuit) -> str:
     """The circuit as lines, destination by destination, with what each edge carries.
 
     Edges that carry constants alone are marked `?`, and those that matter in company only `+`;
-    what is out is only counted.
+    what is out is only counted. Nodes that have a role are listed with it at the end.
     """
     company = circuit.sets.company if circuit.sets else ()
     into: dict[Destination, list[Edge]] = {}
@@ -50,6 +50,9 @@ def circuit_text(circuit: Circuit) -> str:
         f"{circuit.graph.n_edges} edges: {counts[Label.IN]} in (<-), "
         f"{counts[Label.UNDETERMINED]} undetermined (<? where read), {counts[Label.OUT]} out"
     )
+    if circuit.roles:
+        width = max(map(len, circuit.roles))
+        lines += ["", *(f"{node:{width}}  {role}" for node, role in circuit.roles.items())]
     if circuit.sets:
         lines += _sets_lines(circuit.sets)
     return "\n".join(lines)
@@ -140,7 +143,8 @@ def draw_edges(
                     ],
                 },
             },
-            hovertemplate="%{text}<extra></extra>",
+            hovertext=[_with_role(node, circuit) for node in places],
+            hovertemplate="%{hovertext}<extra></extra>",
             showlegend=False,
         )
     )
@@ -154,6 +158,11 @@ def draw_edges(
         yaxis={"visible": False},
         legend={"orientation": "h", "y": -0.02},
     )
+
+
+def _with_role(node: str, circuit: Circuit) -> str:
+    role = circuit.roles.get(node)
+    return f"{node}: {role}" if role else str(node)
 
 
 def save_circuit(circuit: Circuit, path: Path, *, title: str = "", d_model: int = 0) -> None:

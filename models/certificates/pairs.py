@@ -65,8 +65,11 @@ def certificate_pairs(compiled: Compiled, n_pairs: int, seed: int) -> Certificat
 
 def _every_input(compiled: Compiled, length: int) -> Codes:
     """All inputs of a length that the program is meant for."""
-    every = enumerate_inputs(len(compiled.vocabulary.tokens), length)
     meant = compiled.case.meant
+    listed = None if meant is None else meant.of_length(length)
+    if listed is not None:
+        return listed
+    every = enumerate_inputs(len(compiled.vocabulary.tokens), length)
     return every if meant is None else meant.among(every)
 
 

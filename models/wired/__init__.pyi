@@ -4,6 +4,7 @@ from .copies import split as split
 from .dimensions import squeeze as squeeze
 from .enumeration import distance as distance, edge_effects as edge_effects
 from .hosts import host as host
+from .movers import back_up as back_up, oppose as oppose
 from .norms import normalise as normalise
 from .recipes import (
     TRANSFORMATIONS as TRANSFORMATIONS,

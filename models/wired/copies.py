@@ -36,7 +36,7 @@ def split(
     if len(shares) != len(over) or not all(shares) or not math.isclose(sum(shares), 1):
         raise ModelError(f"expected {len(over)} shares other than 0 that add up to 1, got {shares}")
     old, places = Node(head), [Node(place) for place in over]
-    _check_places(wired, old, places)
+    check_places(wired, old, places)
     config = wired.model.config
     model = grown(
         wired.model,
@@ -59,10 +59,13 @@ def split(
         images.update({renamed(edge, old, place): of for place in copies})
     varies = set(map(str, places)) if old in wired.varying else set()
     varying = (wired.varying - {str(old)}) | varies
-    return replace(wired, model=new, images=images, varying=varying)
+    roles = dict(wired.roles)
+    if old in roles:
+        roles |= dict.fromkeys(map(str, places), roles.pop(old))
+    return replace(wired, model=new, images=images, varying=varying, roles=roles)
 
 
-def _check_places(wired: Wired, head: Node, places: Sequence[Node]) -> None:
+def check_places(wired: Wired, head: Node, places: Sequence[Node]) -> None:
     """Raise ModelError for places where a copy of the head cannot be."""
     edges = [Edge(edge) for edge in wired.images]
     circuit = {node for edge in edges for node in edge.ends}

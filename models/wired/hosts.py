@@ -101,7 +101,8 @@ def host(
     with torch.no_grad():
         guest.fill(model, seed)
         guest.even(model)
-    return replace(wired, model=model, images=images, varying=frozenset(varying))
+    roles = {str(places[node]): role for node, role in wired.roles.items()}
+    return replace(wired, model=model, images=images, varying=frozenset(varying), roles=roles)
 
 
 @dataclass(frozen=True)

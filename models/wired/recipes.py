@@ -14,6 +14,7 @@ from knowncircuits.models.wired.confined import confine
 from knowncircuits.models.wired.copies import split
 from knowncircuits.models.wired.dimensions import squeeze
 from knowncircuits.models.wired.hosts import host
+from knowncircuits.models.wired.movers import back_up, oppose
 from knowncircuits.models.wired.norms import normalise
 from knowncircuits.models.wired.sharpness import sharpen
 from knowncircuits.models.wired.strengths import scale
@@ -23,7 +24,10 @@ from knowncircuits.models.wired.wired import Step, Wired
 
 TRANSFORMATIONS: Mapping[str, Transformation[...]] = {
     each.name: each
-    for each in (confine, host, move, normalise, rotate, scale, sharpen, split, squeeze)
+    for each in (
+        *(back_up, confine, host, move, normalise),
+        *(oppose, rotate, scale, sharpen, split, squeeze),
+    )
 }
 
 

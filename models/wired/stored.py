@@ -45,6 +45,7 @@ class StoredWired(BaseModel):
     images: dict[str, tuple[str, ...]]
     varying: tuple[str, ...]
     weights: str  # their hash
+    roles: dict[str, str] = {}  # older folders have none
 
 
 SCHEMA = TypeAdapter(StoredWired)
@@ -67,6 +68,7 @@ def save_wired(wired: Wired, folder: str | Path) -> None:
         "images": dict(wired.images),
         "varying": sorted(wired.varying),
         "weights": weights_hash(model),
+        "roles": dict(wired.roles),
     }
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with whole_folder(Path(folder), FILES.__contains__) as new:
@@ -109,6 +111,7 @@ def load_wired(folder: str | Path) -> Wired:
             stored.images,
             frozenset(stored.varying),
             tuple(Step(**dict(step)) for step in stored.recipe),
+            stored.roles,
         )
         _ = wired.circuit  # of edges that there are
     except (GraphError, ModelError, ResultError) as error:

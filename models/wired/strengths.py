@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -68,13 +69,18 @@ def _scale_edge(model: Transformer, edge: Edge, factor: float) -> None:
     matrix += (factor - 1) * (only @ matrix)
 
 
-def projector(model: Transformer, source: str) -> Float[Tensor, "d_model d_model"]:
+def projector(
+    model: Transformer, source: str, sources: Sequence[str] | None = None
+) -> Float[Tensor, "d_model d_model"]:
     """Takes, as x @ projector, from a sum of what sources write the part that is this one's.
+
+    By default the sum is of all sources.
 
     Raises ModelError where other sources write along its directions.
     """
     own = _basis(written(model, source))
-    others = _basis(torch.cat([written(model, s) for s in model.graph.sources if s != source]))
+    every = model.graph.sources if sources is None else sources
+    others = _basis(torch.cat([written(model, s) for s in every if s != source]))
     both = torch.cat([own, others])
     if len(_basis(both)) < len(both):
         raise ModelError(

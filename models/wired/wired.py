@@ -48,6 +48,7 @@ class Wired:
     images: Mapping[str, tuple[str, ...]]
     varying: frozenset[str]  # nodes that write something that differs between inputs
     recipe: tuple[Step, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)  # by node; see `knowncircuits.roles`
 
     @classmethod
     @takes(compiled=Compiled)
@@ -55,7 +56,8 @@ class Wired:
         """The compiled model as it is."""
         images = {str(edge): (str(edge),) for edge in compiled.circuit.carries}
         varying = {str(v.node) for v in compiled.variables.values() if v.varies}
-        return cls(compiled.model, compiled, images, frozenset(varying))
+        roles = compiled.circuit.roles
+        return cls(compiled.model, compiled, images, frozenset(varying), roles=roles)
 
     @cached_property
     def circuit(self) -> Circuit:
@@ -75,7 +77,7 @@ class Wired:
             if images:
                 carried = (variable for image in images for variable in high.carries[image])
                 carries[edge] = tuple(dict.fromkeys(carried))
-        return Circuit(graph, labels, carries)
+        return Circuit(graph, labels, carries, roles=self.roles)
 
     @property
     def case(self) -> Case:
