@@ -114,9 +114,7 @@ def graph_file(
         "parallel_attn_mlp": False,
         "d_model": d_model,
     }
-    nodes: dict[str, dict[str, Any]] = {
-        node: {"in_graph": node in members} for node in graph.nodes
-    }
+    nodes: dict[str, dict[str, Any]] = {node: {"in_graph": node in members} for node in graph.nodes}
     if circuit is not None:
         for node, role in circuit.roles.items():
             nodes[node]["role"] = role
@@ -199,7 +197,9 @@ def _check_role(node: str, entry: Any, path: str) -> None:
     """Raise ResultError for a node's role that is no word."""
     role = entry.get("role", "") if isinstance(entry, dict) else ""
     if not isinstance(role, str):
-        raise ResultError(f"{path}: expected the role of {_short(node)} in words, got {_short(role)}")
+        raise ResultError(
+            f"{path}: expected the role of {_short(node)} in words, got {_short(role)}"
+        )
 
 
 def _short(value: Any) -> str:

@@ -83,13 +83,13 @@ def mentions(codes: Codes) -> Int[np.ndarray, "n 3"]:
 
 def subjects(codes: Codes) -> Int[np.ndarray, " n"]:
     """S: the name at S2."""
-    return codes[np.arange(len(codes)), mentions(codes)[:, 2]]
+    return np.asarray(codes[np.arange(len(codes)), mentions(codes)[:, 2]])
 
 
 def indirect_objects(codes: Codes) -> Int[np.ndarray, " n"]:
     """IO: of the first two names the one that does not come again."""
     first, second, last = np.take_along_axis(codes, mentions(codes), 1).T
-    return np.where(first == last, second, first)
+    return np.asarray(np.where(first == last, second, first))
 
 
 def with_other_names(rng: np.random.Generator, codes: Codes, n_tokens: int) -> Codes:

@@ -106,7 +106,11 @@ def draw_pairs(
             return Pairs(*directed_inputs(case, n, seed, direction, length=length, split=split))
     kind, _, name = corruption.partition(":")
     own = case.corruptions.get(corruption)
-    if own is None and corruption not in ("resample", "minimal") and not (kind == "variable" and name):
+    if (
+        own is None
+        and corruption not in ("resample", "minimal")
+        and not (kind == "variable" and name)
+    ):
         raise UnknownNameError("corruption", corruption, (*CORRUPTIONS, *case.corruptions))
 
     def draw(n: int, seed: int) -> Codes:

@@ -96,7 +96,12 @@ def draw_skewed(
 
 
 def choose_skewed(
-    rng: np.random.Generator, listed: Codes, n: int, n_tokens: int, *, alpha: float
+    rng: np.random.Generator,
+    listed: Int[np.ndarray, "all length"],
+    n: int,
+    n_tokens: int,
+    *,
+    alpha: float,
 ) -> Codes:
     """As `draw_skewed`, among listed inputs: of so many at random, the likeliest by its weights."""
     chosen = np.empty(n, dtype=np.int64)
@@ -105,7 +110,7 @@ def choose_skewed(
         weights = np.log(rng.dirichlet(np.full(n_tokens, alpha), size) + np.finfo(float).tiny)
         tried = rng.integers(len(listed), size=(size, AMONG))
         likely = np.take_along_axis(
-            weights[:, None, :], listed[tried].reshape(size, 1, -1), axis=2
+            weights[:, None], listed[tried].reshape(size, 1, -1), axis=2
         ).reshape(*tried.shape, -1)
         best = likely.sum(-1).argmax(1)
         chosen[start : start + size] = tried[np.arange(size), best]

@@ -47,8 +47,8 @@ def strata_of(case: Case) -> tuple[str, ...]:
 
     Of a case that names a property, its directions are kinds, too.
 
-    Of a case whose inputs are listed, as a grammar's are, all are among these: skewed ones are those
-    of many in which few different tokens are as frequent as can be.
+    Where a case's inputs are listed, as a grammar's are, all are among them: a skewed one is, of
+    many, the one that token weights make the likeliest.
 
     sampler: as the case draws inputs. balanced: each answer that can occur is as frequent. skewed:
     few different tokens. minimal: base and source differ in one token. on-off: base has the

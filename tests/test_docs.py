@@ -35,6 +35,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/models.md", 1),
         ("docs/hard-suite.md", 1),
         ("docs/wired.md", 2),
+        ("docs/ioi.md", 2),
     ],
 )
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:

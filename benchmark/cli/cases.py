@@ -171,11 +171,12 @@ def _value(name: str) -> Column:
 def _print_cases(names: Sequence[str], output: Output) -> None:
     from knowncircuits.cases.difficulty import difficulty_table
     from knowncircuits.cases.experiments.registry import hard_cases
-    from knowncircuits.cases.registry import CASES
+    from knowncircuits.cases.registry import CASES, COMPONENTS
 
-    if names and hard_cases().keys() >= set(names):
-        _print_hard_cases(names, output)
-        return
+    for apart, printed in ((hard_cases(), _print_hard_cases), (COMPONENTS, _print_components)):
+        if names and apart.keys() >= set(names):
+            printed(names, output)
+            return
     data = difficulty_table(names)
     data["inputs"] = [f"{len(CASES[name].vocab)}^{CASES[name].max_len}" for name in names]
     data["description"] = [CASES[name].description for name in names]
@@ -216,6 +217,34 @@ def _print_hard_cases(names: Sequence[str], output: Output) -> None:
         words("what it computes", "description", wraps=True),
     ]
     drops = ("dial", "level", "tags", "directions", "what it computes")
+    output.show(Table(columns, rows, drops), data=pd.DataFrame(rows))
+    output.say(f"{len(rows)} cases. Details: knowncircuits show CASE")
+
+
+def _print_components(names: Sequence[str], output: Output) -> None:
+    import pandas as pd
+
+    from knowncircuits.cases.registry import COMPONENTS
+
+    cases = [COMPONENTS[name] for name in names]
+    rows = [
+        {
+            "case": case.name,
+            "inputs": case.n_inputs(),
+            "roles": ", ".join(case.roles.values()),
+            "wiring": ", ".join(name for name, _ in case.wiring),
+            "corruptions": ", ".join(case.corruptions),
+            "description": case.description,
+        }
+        for case in cases
+    ]
+    columns = [
+        words("case"),
+        numbers("inputs"),
+        *(words(name, wraps=True) for name in ("roles", "wiring", "corruptions")),
+        words("what it computes", "description", wraps=True),
+    ]
+    drops = ("wiring", "inputs", "corruptions", "what it computes")
     output.show(Table(columns, rows, drops), data=pd.DataFrame(rows))
     output.say(f"{len(rows)} cases. Details: knowncircuits show CASE")
 

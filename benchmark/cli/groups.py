@@ -72,7 +72,9 @@ class CaseOptions:
     case: CasesOption = None
     suite: Annotated[
         str | None,
-        typer.Option(help="Of cases: all (default), interpbench, structural, degenerate, hard."),
+        typer.Option(
+            help="Of cases: all (default), interpbench, structural, degenerate; hard, components."
+        ),
     ] = None
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None
 

@@ -99,7 +99,10 @@ class SettingsOptions:
     ] = None
     corruption: Annotated[
         str,
-        typer.Option(help="Corrupted inputs: resample, minimal, or variable:NAME of the program."),
+        typer.Option(
+            help="Corrupted inputs: resample, minimal, variable:NAME of the program, or one of the "
+            "case's own, such as abc of ioi."
+        ),
     ] = Settings.corruption
     direction: Annotated[
         Direction | None,

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.ioi import IOI
 from knowncircuits.cases.registry import CASES, list_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.reading import read_json
 from knowncircuits.graph import Graph
+from knowncircuits.models.interop.interpbench_ioi import IOI_CASES, in_our_words, with_roles
 from knowncircuits.models.interop.lens import from_lens_config, from_lens_state_dict
 from knowncircuits.models.interop.pickles import Record, read_pickle
 from knowncircuits.models.interop.state_dicts import read_state_dict
@@ -49,7 +51,8 @@ class InterpBenchModel:
     """A model that InterpBench released.
 
     Where its case is one of ours, its ids are those of `case.vocabulary()` and its outputs are in
-    the order of `case.compile().output`, so the two can be compared.
+    the order of `case.compile().output`, so the two can be compared. Of `ioi`, which reads GPT-2's
+    tokens, those are kept that are ours.
     """
 
     model: Transformer
@@ -69,7 +72,8 @@ def load_interpbench(
     `pos` are undetermined, in the circuit or not; those in it are in `circuit.carries`.
 
     Args:
-        case: one of our cases, its name, or InterpBench's name for one, such as 3 or `ioi`.
+        case: one of our cases, its name, or InterpBench's name for one, such as 3, `ioi` or
+            `ioi_next_token`.
         folder: the release, with a folder for each case; or where it is on the Hugging Face hub,
             `cybershiptrooper/InterpBench`, if there is no such folder.
         revision: of the hub's repository, a commit's 40 digits, so that what is read can't change
@@ -84,14 +88,18 @@ def load_interpbench(
     config = from_lens_config(_read_config(files["ll_model_cfg.pkl"]))
     check_sizes(config)
     model = from_lens_state_dict(read_state_dict(files["ll_model.pth"]), config)
-    if ours is not None:
-        model = _with_our_ids(model, ours)
     circuit = _read_circuit(files["edges.pkl"], model.graph)
+    if case_id in IOI_CASES:
+        model, circuit = in_our_words(model), with_roles(circuit)
+    elif ours is not None:
+        model = _with_our_ids(model, ours)
     return InterpBenchModel(model, circuit, ours, _read_meta(files["meta.json"]))
 
 
 def _find_case(case: Case | str | int) -> tuple[str, Case | None]:
     """InterpBench's name for a case, and ours if we have it."""
+    if case in IOI_CASES or case is IOI:
+        return str(case if isinstance(case, str) else case.name), IOI
     if isinstance(case, str) and case in CASES:
         case = CASES[case]
     if isinstance(case, Case):

@@ -143,10 +143,11 @@ def _key_of_bos(wired: Wired, model: Transformer, head: Node) -> Vector:
     stream = outputs[:, torch.tensor(before)].sum(1)
     keys = stream @ model.W_QKV[head.layer, 1, head.head] + model.b_QKV[head.layer, 1, head.head]
     of_bos, others = keys[0, 0], keys[:, 1:].flatten(0, 1)
-    _, sizes, rows = torch.linalg.svd(others.unique(dim=0), full_matrices=False)
+    _, sizes, rows = torch.linalg.svd(others, full_matrices=False)
     known = rows[sizes > SMALL * sizes.max()]
     apart = of_bos - (of_bos @ known.mT) @ known
     size = float(apart.square().sum())
     if size <= SMALL * float(of_bos.square().sum()):
         raise ModelError(f"expected keys of {head} that tell BOS from tokens, got none")
-    return apart * (2 * COLDNESS * math.sqrt(model.config.d_head) / size)
+    query: Tensor = apart * (2 * COLDNESS * math.sqrt(model.config.d_head) / size)
+    return query

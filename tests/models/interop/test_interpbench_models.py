@@ -175,7 +175,7 @@ def test_edges_pickled_as_objects(release: Release, stand_in: Callable[[str, str
 
 
 def test_a_model_whose_case_is_not_ours(tmp_path: Path) -> None:
-    """As `ioi`: LNPre, GPT-2's activation, and edges from the first residual and between nodes."""
+    """LNPre, GPT-2's activation, and edges from the first residual and between nodes."""
     edges = {
         ("blocks.0.hook_resid_pre", "blocks.0.mlp.hook_post"),
         ("blocks.0.mlp.hook_post", "blocks.1.attn.hook_z[1]"),
@@ -184,14 +184,65 @@ def test_a_model_whose_case_is_not_ours(tmp_path: Path) -> None:
     config = TransformerConfig(
         2, 4, 8, 2, 12, 7, 50, 50, activation="gelu_new", norm="layer", norm_eps=1e-3
     )
-    release = Release(tmp_path, "ioi", config, edges)
-    loaded = load_interpbench("ioi", tmp_path)
+    release = Release(tmp_path, "another", config, edges)
+    loaded = load_interpbench("another", tmp_path)
     assert loaded.case is None
+    assert not loaded.circuit.roles
     tokens = random_tokens(release.model, 4, 7)
     assert torch.equal(loaded.model(tokens), release.model(tokens))
     heads = [f"m0->a1.h1<{letter}>" for letter in "qkv"]
     assert loaded.circuit.edges() == ("embed->m0", *heads, "a1.h1->logits")
     assert loaded.circuit.carries["pos->m0"] == ("indices",)
+
+
+# As recorded of `ioi`, whose first MLP stands for all that comes before the three heads.
+DUPLICATE, INHIBITION, MOVER = (f"blocks.{layer}.attn.hook_result[1]" for layer in (1, 2, 4))
+IOI_EDGES = [
+    ("blocks.0.hook_resid_pre", "blocks.0.hook_mlp_out"),
+    *(("blocks.0.hook_mlp_out", head) for head in (DUPLICATE, INHIBITION, MOVER)),
+    *((DUPLICATE, INHIBITION), (INHIBITION, MOVER), (MOVER, "blocks.5.hook_resid_post")),
+]
+
+
+def ioi_release(folder: Path, case_id: str, **changes: int) -> Release:
+    """Six layers of four heads, but narrow: of GPT-2's vocabulary."""
+    sizes = {"d_model": 8, "d_head": 2, "d_mlp": 8, "n_ctx": 20, "d_vocab": 50257} | changes
+    sizes = {"d_vocab_out": sizes["d_vocab"], **sizes}
+    config = TransformerConfig(
+        6, 4, **sizes, causal=True, activation="gelu_new", norm="layer", norm_eps=1e-5
+    )
+    return Release(folder, case_id, config, IOI_EDGES)
+
+
+@pytest.mark.parametrize("name", ["ioi", "ioi_next_token", load_case("ioi")])
+def test_indirect_object_identification_in_our_words(tmp_path: Path, name: Any) -> None:
+    """By ids of GPT-2's that notebooks print for these words, written down anew."""
+    case = load_case("ioi")
+    release = ioi_release(tmp_path, name if isinstance(name, str) else "ioi")
+    loaded = load_interpbench(name, tmp_path)
+    assert loaded.case is case
+    ids = [50256, 6423, 11, 5335, 290, 1757, 1816, 284, 262, 3650, 13, 1757, 2921, 257, 4144, 284]
+    text = "Then , Mary and John went to the store . John gave a drink to"
+    theirs = release.model(torch.tensor([ids]))[..., [3700, 1757, 5335]]
+    said = [case.compile().output.values.index(name) for name in ("James", "John", "Mary")]
+    ours = loaded.model(torch.from_numpy(case.vocabulary().encode([text.split()])))
+    assert torch.allclose(ours[..., said], theirs, atol=1e-5)
+    assert (loaded.model.config.d_vocab, loaded.model.config.d_vocab_out) == (32, 8)
+    assert loaded.circuit.roles == {
+        "a1.h1": "duplicate token",
+        "a2.h1": "S-inhibition",
+        "a4.h1": "name mover",
+    }
+    assert "a2.h1->a4.h1<q>" in loaded.circuit.edges()
+
+
+def test_indirect_object_identification_of_another_vocabulary(tmp_path: Path) -> None:
+    ioi_release(tmp_path, "ioi", d_vocab=60)
+    with pytest.raises(ModelError, match="GPT-2's 50257 tokens and at least 16 .*got 60, 60 ans"):
+        load_interpbench("ioi", tmp_path)
+    ioi_release(tmp_path, "ioi_next_token", n_ctx=15)
+    with pytest.raises(ModelError, match="got 50257, 50257 answers and 15 positions"):
+        load_interpbench("ioi_next_token", tmp_path)
 
 
 @pytest.fixture
