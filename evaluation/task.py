@@ -282,10 +282,7 @@ def make_task(
     corruption = directed(corruption, direction)
     pairs = _draw_pairs(compiled, n_pairs, seed, corruption, split)
     clean, corrupted = compiled.to_ids(pairs.clean), compiled.to_ids(pairs.corrupted)
-    with torch.no_grad():
-        counts = compiled.defined(compiled.model.run(clean).logits)
-    if says_none(compiled, subject.model.config.d_vocab_out):
-        counts[:, 1:] = True
+    counts = counted(subject, clean)
     answers = None
     if labels is not None:
         names = compiled.vocabulary.tokens
@@ -302,6 +299,18 @@ def make_task(
     return Task(
         compiled.name, subject.model, clean, corrupted, counts, metric, ablation, answers, said
     )
+
+
+def counted(
+    subject: Compiled | Trained | Wired, clean: Int[Tensor, "pair pos"]
+) -> Bool[Tensor, "pair pos"]:
+    """The positions at which the program says something of these inputs, or the model says None."""
+    compiled = subject if isinstance(subject, Compiled) else subject.compiled
+    with torch.no_grad():
+        counts: Tensor = compiled.defined(compiled.model.run(clean).logits)
+    if says_none(compiled, subject.model.config.d_vocab_out):
+        counts[:, 1:] = True
+    return counts
 
 
 def default_pairs(subject: Compiled | Trained | Wired) -> int:

@@ -1,32 +1,112 @@
-"""The command that draws scores or a circuit as a Sankey diagram."""
+"""The command that draws scores, a circuit or a run as Sankey diagrams."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from knowncircuits.cases.choices import Direction
+from knowncircuits.cli.groups import grouped
 from knowncircuits.cli.layout import Column, Table, words
 from knowncircuits.cli.options import (
     CompiledOption,
     FormatOption,
+    ModelOption,
     ThemeOption,
     VariantOption,
     ZooOption,
     load_chosen,
     save_option,
+    seed_option,
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
+from knowncircuits.evaluation.choices import MetricName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import plotly.graph_objects as go
+
     from knowncircuits.circuit import Circuit
-    from knowncircuits.models.choices import ZooVersion
+
+Shown = Literal["circuit", "exact", "eap", "activations"]
+PER_POSITION = ("exact", "eap", "activations")
 
 
+@dataclass(frozen=True)
+class DrawingOptions:
+    """How diagrams are laid out, and how much of them is shown."""
+
+    threshold: Annotated[
+        float | None, typer.Option(help="Draw edges whose score, or its size, is at least this.")
+    ] = None
+    edges: Annotated[
+        int | None,
+        typer.Option(min=0, help="Draw the highest so many; 30 where there is no threshold."),
+    ] = None
+    vertical: Annotated[
+        bool, typer.Option("--vertical", help="Inputs at the bottom, not left.")
+    ] = False
+    aligned: Annotated[
+        bool,
+        typer.Option("--aligned", help="A column for every layer, not only where there are nodes."),
+    ] = False
+    all_positions: Annotated[
+        bool, typer.Option("--all-positions", help="Those too that have nothing to draw.")
+    ] = False
+    theme: ThemeOption = "default"
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What all diagrams take."""
+        names = ("vertical", "aligned", "all_positions", "theme")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is shown of a case's model at each position of one pair of inputs."""
+
+    show: Annotated[
+        Shown,
+        typer.Option(
+            help="Of a case: its circuit; or, at each position of one input, effects of edges "
+            "(exact, or eap), or how much is read along them (activations)."
+        ),
+    ] = "circuit"
+    tokens: Annotated[
+        str | None, typer.Option(help="The clean input, as 'a b x'; by default a pair is drawn.")
+    ] = None
+    corrupted: Annotated[str | None, typer.Option(help="The corrupted input.")] = None
+    patch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EDGE",
+            help="Reads the corrupted input, with activations; outside for all edges outside the "
+            "circuit; may be repeated.",
+        ),
+    ] = None
+    seed: Annotated[int, seed_option("Of a pair that is drawn.")] = 0
+    direction: Annotated[Direction | None, typer.Option(help="Of a pair that is drawn.")] = None
+    metric: Annotated[
+        MetricName | None, typer.Option(help="Of effects; default: KL, or L2 for numbers.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        given = [self.tokens, self.corrupted, self.direction, self.metric, self.seed or None]
+        if self.show == "circuit" and any(value is not None for value in given):
+            raise InputError(
+                "expected --show exact, eap or activations for a pair of inputs, got none of them"
+            )
+        if self.patch and self.show != "activations":
+            raise InputError(f"expected --show activations with --patch, got {self.show}")
+
+
+@grouped
 def sankey(
     subject: Annotated[
         str,
@@ -35,51 +115,67 @@ def sankey(
             help="A .json of scores or of a circuit, ours or EAP-IG's; or a case, for its truth.",
         ),
     ],
-    threshold: Annotated[
-        float | None, typer.Option(help="Draw edges whose score, or its size, is at least this.")
-    ] = None,
-    edges: Annotated[
-        int | None,
-        typer.Option(min=0, help="Draw the highest so many; 30 where there is no threshold."),
-    ] = None,
+    *,
     truth: Annotated[
         bool, typer.Option("--truth", help="Tell true and false positives and misses apart.")
     ] = False,
-    vertical: Annotated[
-        bool, typer.Option("--vertical", help="Inputs at the bottom, not left.")
-    ] = False,
+    run: RunOptions,
+    drawing: DrawingOptions,
     variant: VariantOption = None,
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
+    model: ModelOption = None,
     save: Annotated[list[Path] | None, save_option(".html, .png, .pdf or .svg")] = None,
-    theme: ThemeOption = "default",
     form: FormatOption = "table",
 ) -> None:
-    """Draw scores, or a true circuit, as ribbons from inputs to logits; lists what is drawn.
+    """Draw scores, a true circuit or a run as ribbons from inputs to logits; lists what is drawn.
 
     Ribbons are as wide as scores are large, blue where they are positive and red where negative.
+    With --show, a diagram for each position of one input.
     """
     from knowncircuits.evaluation.figures.pictures import check_targets, save_figure
-    from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_edges
 
     check_targets(save or ())
-    shown, circuit, title = _read(subject, truth, variant, zoo, compiled)
-    drawn = shown_edges(shown, threshold=threshold, n_edges=edges)
     to = Output(form)
-    to.say(f"{title}: {len(drawn)} edges")
-    _print_edges(drawn, shown, circuit, to)
-    figure = circuit_sankey(
-        shown,
-        circuit,
-        threshold=threshold,
-        n_edges=edges,
-        vertical=vertical,
-        theme=theme,
-        title=title,
-    )
+    if Path(subject).suffix == ".json":
+        if compiled or variant or zoo or model or run.show != "circuit":
+            raise InputError(
+                "expected --compiled, --variant, --zoo, --model and --show with a case, got a file"
+            )
+        figure = _draw_file(Path(subject), truth, drawing, to)
+    else:
+        loaded, name = load_chosen(subject, variant, zoo, compiled=compiled, model=model)
+        if run.show != "circuit":
+            figure = _draw_run(loaded, name, truth, run, drawing, to)
+        elif truth:
+            raise InputError(f"expected a file of scores for --truth, got the case {subject}")
+        else:
+            figure = _draw(loaded, None, f"The circuit of {name}", drawing, to)
     for path in save or ():
         save_figure(figure, path)
         to.say(f"wrote {path}")
+
+
+def _draw_file(path: Path, truth: bool, drawing: DrawingOptions, to: Output) -> go.Figure:
+    from knowncircuits.evaluation.scoring.stored import read_scores
+
+    stored = read_scores(path)
+    if truth and stored.truth is None:
+        raise InputError(f"{path}: expected labels of edges for --truth, got a file without them")
+    title = f"Scores of {stored.scores.method}{stored.where}"
+    return _draw(stored.scores, stored.truth if truth else None, title, drawing, to)
+
+
+def _draw(
+    shown: Any, circuit: Circuit | None, title: str, drawing: DrawingOptions, to: Output
+) -> go.Figure:
+    from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_edges
+
+    chosen = {"threshold": drawing.threshold, "n_edges": drawing.edges}
+    drawn = shown_edges(shown, **chosen)
+    to.say(f"{title}: {len(drawn)} edges")
+    _print_edges(drawn, shown, circuit, to)
+    return circuit_sankey(shown, circuit, **chosen, **drawing.layout, title=title)
 
 
 def _print_edges(
@@ -106,22 +202,68 @@ def _print_edges(
     to.show(Table(columns, rows), data=pd.DataFrame(rows, columns=[c.name for c in columns]))
 
 
-def _read(
-    subject: str, truth: bool, variant: str | None, zoo: ZooVersion | None, compiled: bool
-) -> tuple[Any, Circuit | None, str]:
-    """What is drawn, the truth that it is compared with, and a title."""
-    path = Path(subject)
-    if path.suffix != ".json":
-        if truth:
-            raise InputError(f"expected a file of scores for --truth, got the case {subject}")
-        model, name = load_chosen(subject, variant, zoo, compiled=compiled)
-        return model, None, f"The circuit of {name}"
-    if compiled or variant or zoo:
-        raise InputError("expected --compiled, --variant and --zoo with a case, got a file")
-    from knowncircuits.evaluation.scoring.stored import read_scores
+def _draw_run(
+    subject: Any, name: str, truth: bool, run: RunOptions, drawing: DrawingOptions, to: Output
+) -> go.Figure:
+    """Effects of edges, or what is read along them, at each position of one pair."""
+    import pandas as pd
 
-    stored = read_scores(path)
-    if truth and stored.truth is None:
-        raise InputError(f"{path}: expected labels of edges for --truth, got a file without them")
-    title = f"Scores of {stored.scores.method}{stored.where}"
-    return stored.scores, stored.truth if truth else None, title
+    from knowncircuits.evaluation.components.by_position import edge_effects_by_position
+    from knowncircuits.evaluation.components.pair import one_pair
+    from knowncircuits.evaluation.figures.activations import activation_rows, activation_sankey
+    from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_at_positions
+
+    tokens, corrupted = (
+        None if text is None else text.split() for text in (run.tokens, run.corrupted)
+    )
+    task, names = one_pair(
+        subject, tokens, corrupted, seed=run.seed, metric=run.metric, direction=run.direction
+    )
+    about: dict[str, Any] = {**drawing.layout, "positions": names}
+    if run.show == "activations":
+        if truth or drawing.threshold is not None:
+            raise InputError("expected --show exact or eap for --truth and --threshold")
+        mask = _mask(subject.circuit, run.patch or ())
+        title = f"What is read in {name}"
+        reads = (task.model, task.clean, task.alternative, mask)
+        figure = activation_sankey(
+            *reads, circuit=subject.circuit, n_edges=drawing.edges, title=title, **about
+        )
+        rows = activation_rows(*reads, circuit=subject.circuit, n_edges=drawing.edges)
+        column = "length"
+    else:
+        values = edge_effects_by_position(task, run.show)
+        title = f"Effects of edges in {name}, {run.show}"
+        chosen = {"threshold": drawing.threshold, "n_edges": drawing.edges}
+        circuit = subject.circuit if truth else None
+        figure = circuit_sankey(values, circuit, graph=task.graph, title=title, **chosen, **about)
+        rows = shown_at_positions(values, task.graph, **chosen)
+        column = "score"
+    to.say(f"{title}: {len(rows)} edges at positions of {' '.join(names)}")
+    shown = [
+        {"edge": edge, "position": position, "token": names[position], column: value}
+        for edge, position, value in rows
+    ]
+    columns = [
+        words("edge"),
+        Column("position", lambda row: str(row["position"])),
+        words("token"),
+        Column(column, lambda row: f"{row[column]:.4g}"),
+    ]
+    to.show(Table(columns, shown), data=pd.DataFrame(shown, columns=[c.name for c in columns]))
+    return figure
+
+
+def _mask(circuit: Circuit, edges: Sequence[str]) -> Any:
+    """The primitive's mask [1, edge] of the edges that read the corrupted input."""
+    import torch
+
+    from knowncircuits.circuit import Label
+
+    mask = torch.zeros(1, circuit.graph.n_edges)
+    for edge in edges:
+        if edge == "outside":
+            mask[0, torch.from_numpy(circuit.labels == Label.OUT)] = 1
+        else:
+            mask[0, circuit.graph.index(edge)] = 1
+    return mask

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from knowncircuits.evaluation.figures import theme as look
-from knowncircuits.evaluation.figures.kinds import MEMBERS, MISSED, SIGNS, STYLES, Ribbon, paint
+from knowncircuits.evaluation.figures.kinds import (
+    MEMBERS,
+    MISSED,
+    OF_RUNS,
+    SIGNS,
+    STYLES,
+    Ribbon,
+    paint,
+)
 from knowncircuits.evaluation.figures.ribbons import Layout, Sizes, arrange
 from knowncircuits.graph import Graph
 from knowncircuits.names import Node
@@ -22,6 +30,7 @@ THIN = 5.0  # pixels up to which a dashed ribbon is a dashed line
 LEAST_WIDTH = 760  # of the page, in pixels
 TOP, SIDE, BOTTOM = 122, 24, 20  # beside the diagrams
 BETWEEN = 60  # the diagrams of two positions
+LETTER = 7.5  # of a position's name, at most
 LAYERS, NAMES = 26, 26  # for the names of layers, and of positions
 BAND = "#f6f6f4"
 
@@ -48,9 +57,10 @@ def draw_diagrams(
     theme: str,
     *,
     vertical: bool,
-    named: bool,
+    names: Mapping[int, str],
+    aligned: bool = False,
 ) -> go.Figure:
-    """A diagram for each position that has ribbons, all in the same columns.
+    """A diagram for each position that is named or has ribbons, all in the same columns.
 
     Args:
         graph: of the edges.
@@ -59,7 +69,9 @@ def draw_diagrams(
         small: the line under it.
         theme: a name.
         vertical: inputs at the bottom, not left.
-        named: whether each diagram has the name of its position beside it.
+        names: of positions, beside their diagrams, with those that have no ribbons; none where
+            there is one diagram alone.
+        aligned: a column for every layer of the graph, not for those alone that have a node.
     """
     import plotly.graph_objects as go
 
@@ -67,24 +79,27 @@ def draw_diagrams(
     if len(ribbons) > MANY:
         sizes = replace(sizes, lane_gap=1.0)
     ends = [node for ribbon in ribbons for node in ribbon.edge.ends]
-    columns = sorted({node.depth for node in (*ends, graph.nodes[0], graph.nodes[-1])})
+    shown = graph.nodes if aligned else (*ends, graph.nodes[0], graph.nodes[-1])
+    columns = sorted({node.depth for node in shown})
     figure, offset = go.Figure(), 0.0
-    for position in sorted({ribbon.position for ribbon in ribbons}):
+    for position in sorted({ribbon.position for ribbon in ribbons} | set(names)):
         some = [ribbon for ribbon in ribbons if ribbon.position == position]
         layout = arrange(graph, {r.edge: r.width for r in some}, columns, sizes)
         frame = Frame(vertical, offset)
         for ribbon in sorted(some, key=lambda r: (r.kind == "true", -r.width)):  # thin ones on top
             figure.add_trace(_draw_ribbon(ribbon, layout, frame, theme))
-        for trace in _draw_nodes(some, layout, frame):
+        for trace in _draw_nodes(some, layout, frame) if some else ():
             figure.add_trace(trace)
-        if named:
-            _name(figure, frame, "BOS" if position == 0 else f"position {position}")
-        offset += layout.extent + BETWEEN
+        name = names.get(position, "")
+        if name:
+            _name(figure, frame, name if some else f"{name} <i>(nothing)</i>")
+        room = LETTER * (len(name) + len(" (nothing)") * (not some)) * vertical
+        offset += max(layout.extent, room) + BETWEEN
     _add_layers(figure, columns, sizes, offset - BETWEEN, vertical)
     _add_legend(figure, ribbons, theme)
     length = len(columns) * (sizes.thickness + sizes.gap) - sizes.gap
     extent = offset - BETWEEN
-    return _fit(figure, length, extent, title, small, vertical=vertical, named=named)
+    return _fit(figure, length, extent, title, small, vertical=vertical, named=bool(names))
 
 
 def draw_nothing(title: str, small: str) -> go.Figure:
@@ -102,7 +117,7 @@ def _draw_ribbon(ribbon: Ribbon, layout: Layout, frame: Frame, theme: str) -> go
 
     line, half, style = layout.lines[ribbon.edge], ribbon.width / 2, STYLES[ribbon.kind]
     along, across = [a for a, _ in line], [b for _, b in line]
-    colour = MISSED if ribbon.kind == "missed" else SIGNS[theme][int(ribbon.value < 0)]
+    colour = ribbon.colour(theme)
     drawn = paint(ribbon.kind, colour)
     if ribbon.width < THIN and style.dash != "solid":
         stroke = {"color": colour, "width": ribbon.width, "dash": style.dash}
@@ -110,12 +125,11 @@ def _draw_ribbon(ribbon: Ribbon, layout: Layout, frame: Frame, theme: str) -> go
     else:
         across = [*(b - half for b in across), *(b + half for b in across[::-1])]
         along = [*along, *along[::-1]]
-    score = "" if ribbon.kind in MEMBERS else f"score {ribbon.value:.4g}"
     return go.Scatter(
         **frame.points(along, across),
         **drawn,
         name=ribbon.edge,
-        text="<br>".join(filter(None, (f"<b>{ribbon.edge}</b>", score, style.words))),
+        text="<br>".join(filter(None, (f"<b>{ribbon.edge}</b>", ribbon.amount, style.words))),
         hoverinfo="text",
         showlegend=False,
     )
@@ -157,7 +171,9 @@ def _draw_nodes(ribbons: Sequence[Ribbon], layout: Layout, frame: Frame) -> list
 
 
 def _sums(node: Node, ribbons: Sequence[Ribbon]) -> str:
-    """A node's name with what goes in, by destination, and out."""
+    """A node's name with what goes in, by destination, and out; lengths do not add up."""
+    if any(ribbon.kind in OF_RUNS for ribbon in ribbons):
+        return f"<b>{node}</b>"
     into: dict[str, float] = {}
     out = 0.0
     for ribbon in ribbons:
@@ -176,6 +192,7 @@ def _name(figure: go.Figure, frame: Frame, name: str) -> None:
         y=y,
         text=f"<b>{name}</b>",
         showarrow=False,
+        align="left",
         xanchor="left",
         yanchor="top" if frame.vertical else "bottom",
         yshift=-12 if frame.vertical else 8,
@@ -210,7 +227,7 @@ def _add_layers(
 
 def _add_legend(figure: go.Figure, ribbons: Sequence[Ribbon], theme: str) -> None:
     """What colours and patterns mean, with how many edges there are of each."""
-    signs = [r.value < 0 for r in ribbons if r.kind not in ("missed", *MEMBERS)]
+    signs = [r.value < 0 for r in ribbons if r.kind not in ("missed", *MEMBERS, *OF_RUNS)]
     for negative, word in ((False, "positive"), (True, "negative")):
         if negative in signs:
             colour = SIGNS[theme][int(negative)]
@@ -218,7 +235,8 @@ def _add_legend(figure: go.Figure, ribbons: Sequence[Ribbon], theme: str) -> Non
     for kind, style in STYLES.items():
         n = sum(ribbon.kind == kind for ribbon in ribbons)
         if n and style.name:
-            _add_entry(figure, f"{style.name} ({n})", paint(kind, MISSED))
+            grey = MISSED if kind != "patched" else SIGNS[theme][1]
+            _add_entry(figure, f"{style.name} ({n})", paint(kind, grey))
 
 
 def _add_entry(figure: go.Figure, name: str, painted: dict[str, Any]) -> None:

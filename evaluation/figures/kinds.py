@@ -11,8 +11,19 @@ from knowncircuits.names import Edge
 SIGNS = {"default": ("#2468b0", "#c23b3b"), "colourblind": ("#0072B2", "#D55E00")}
 MISSED = "#666666"
 
-Kind = Literal["score", "member", "company", "true", "false", "undetermined", "missed"]
+Kind = Literal[
+    "score",
+    "member",
+    "company",
+    "true",
+    "false",
+    "undetermined",
+    "missed",
+    "activation",
+    "patched",
+]
 MEMBERS: tuple[Kind, ...] = ("member", "company")  # of a circuit, which have no score
+OF_RUNS: tuple[Kind, ...] = ("activation", "patched")  # how much is read, which has no sign
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ STYLES: dict[Kind, Style] = {
     "missed": Style(
         "missed", "missed: in the circuit, but not among these edges", "", "3px,3px", 0
     ),
+    "activation": Style("", ""),
+    "patched": Style("reads the other input", "reads the other input", "x", "7px,3px", 0.12),
 }
 
 
@@ -50,6 +63,22 @@ class Ribbon:
     value: float
     kind: Kind
     width: float  # pixels
+    mask: float = 0.0  # how far it reads another input, of a run
+
+    @property
+    def amount(self) -> str:
+        """Its value in words, for hovering; members of a circuit have none."""
+        if self.kind in MEMBERS:
+            return ""
+        if self.kind not in OF_RUNS:
+            return f"score {self.value:.4g}"
+        return f"length {self.value:.4g}" + (f", mask {self.mask:.3g}" if self.mask else "")
+
+    def colour(self, theme: str) -> str:
+        """Blue or red by the sign of a score; red of what is patched in."""
+        if self.kind == "missed":
+            return MISSED
+        return SIGNS[theme][int(self.value < 0 or self.kind == "patched")]
 
 
 def paint(kind: Kind, colour: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,35 @@ def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -
         write_text(path, _page(figure))
     else:
         write_bytes(path, _picture(figure, path, resolution))
+
+
+@dataclass(frozen=True, eq=False)
+class InNotebook:
+    """A figure that a notebook shows without a network, nbformat or a renderer of plotly's."""
+
+    figure: go.Figure
+
+    def _repr_html_(self) -> str:
+        """The whole page in a frame, as large as the figure; some 5 MB."""
+        layout = self.figure.layout
+        width, height = layout.width or WIDTH, layout.height or WIDTH * 2 // 3
+        return (
+            f'<iframe srcdoc="{escape(_page(self.figure))}" width="{width}" height="{height}" '
+            'style="border: 0; max-width: 100%"></iframe>'
+        )
+
+
+def in_notebook(figure: go.Figure) -> InNotebook:
+    """Show a figure as the last expression of a notebook's cell, offline; see `InNotebook`.
+
+    A figure of plotly's shows itself where nbformat is there, most often by a script from the web.
+
+    Raises ArgumentError for what is no figure.
+    """
+    import plotly.graph_objects as go
+
+    expect(figure, go.Figure, "figure")
+    return InNotebook(figure)
 
 
 def check_ending(path: Path, known: Iterable[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +51,9 @@ def circuit_sankey(
     threshold: float | None = None,
     n_edges: int | None = None,
     vertical: bool = False,
+    positions: Sequence[str] = (),
+    all_positions: bool = False,
+    aligned: bool = False,
     theme: str = "default",
     title: str = "",
 ) -> go.Figure:
@@ -70,6 +75,10 @@ def circuit_sankey(
             threshold either. Of a circuit, all that are in. Edges whose score is 0,
             without a threshold at the resolution of `score`, are never drawn.
         vertical: inputs at the bottom and logits at the top, not left and right.
+        positions: what the positions of an array [edge, pos] are called, such as tokens.
+        all_positions: those too that have nothing to draw.
+        aligned: a column for every layer, so that diagrams of different edges line up; by default
+            only for those with a node.
         theme: `default` or `colourblind`.
         title: by default it names the method, or says that it is a circuit.
 
@@ -84,15 +93,34 @@ def circuit_sankey(
         raise GraphError(f"expected a truth of {graph.summary()}, got {truth.graph.summary()}")
     scored = isinstance(shown, Scores | np.ndarray)
     company = () if scored else _company(circuit_of(shown))
-    chosen = _choose(ranking, values, threshold, n_edges, default=N_EDGES if scored else None)
+    chosen = choose(ranking, values, threshold, n_edges, default=N_EDGES if scored else None)
     ribbons = _ribbons(graph, values, chosen, truth, "score" if scored else "member")
     ribbons = [replace(r, kind="company") if r.edge in company else r for r in ribbons]
     title = title or name
     small = _summary(graph, values, ranking, chosen, threshold, truth)
+    names = named_positions(ribbons, values.shape[1], positions, all_positions=all_positions)
     if not ribbons:
         return draw_nothing(title, small)
-    positions = values.shape[1] > 1
-    return draw_diagrams(graph, ribbons, title, small, theme, vertical=vertical, named=positions)
+    return draw_diagrams(
+        graph, ribbons, title, small, theme, vertical=vertical, names=names, aligned=aligned
+    )
+
+
+def named_positions(
+    ribbons: Sequence[Ribbon], n: int, labels: Sequence[str], *, all_positions: bool
+) -> dict[int, str]:
+    """What the diagrams of n positions are called, by their labels; of those that are drawn.
+
+    None where there is one diagram without a label. Raises GraphError for another number of labels.
+    """
+    if labels and len(labels) != n:
+        raise GraphError(f"expected names of {n} positions, got {len(labels)}")
+    if labels:
+        names = {i: f"{i}: {escape(str(label))}" for i, label in enumerate(labels)}
+    else:
+        names = {i: f"position {i}" if i else "BOS" for i in range(n)} if n > 1 else {}
+    drawn = {ribbon.position for ribbon in ribbons}
+    return {i: name for i, name in names.items() if all_positions or i in drawn}
 
 
 def shown_edges(
@@ -104,9 +132,21 @@ def shown_edges(
     """The edges that `circuit_sankey` draws, the highest first, with their scores."""
     graph, values, ranking, _ = _read(shown, None)
     default = N_EDGES if isinstance(shown, Scores) else None
-    chosen = _choose(ranking, values, threshold, n_edges, default=default)
+    chosen = choose(ranking, values, threshold, n_edges, default=default)
     order = np.argsort(-ranking[:, 0], kind="stable")
     return [(graph.edges[i], float(values[i, 0])) for i in order if chosen[i, 0]]
+
+
+def shown_at_positions(
+    values: Values, graph: Graph, *, threshold: float | None = None, n_edges: int | None = None
+) -> list[tuple[str, int, float]]:
+    """The edges at positions that `circuit_sankey` draws of an array, the highest first."""
+    chosen = choose(np.abs(values), values, threshold, n_edges, default=N_EDGES)
+    found = [
+        (graph.edges[edge], position, float(values[edge, position]))
+        for edge, position in np.argwhere(chosen).tolist()
+    ]
+    return sorted(found, key=lambda row: -abs(row[2]))
 
 
 def _company(circuit: Circuit) -> tuple[str, ...]:
@@ -138,7 +178,7 @@ def _read(
     return graph, values.astype(float), np.abs(values).astype(float), "Scores"
 
 
-def _choose(
+def choose(
     ranking: Values,
     values: Values,
     threshold: float | None,
@@ -168,7 +208,7 @@ def _ribbons(
     truth: Circuit | None,
     kind: Kind,
 ) -> list[Ribbon]:
-    unit = _unit(graph, values * chosen)
+    unit = pixels_per_unit(graph, values * chosen)
     thinnest = THINNEST if chosen.sum() <= MANY else THINNEST_OF_MANY
     ribbons = []
     for place, position in np.argwhere(chosen).tolist():
@@ -184,7 +224,7 @@ def _ribbons(
     return ribbons
 
 
-def _unit(graph: Graph, values: Values) -> float:
+def pixels_per_unit(graph: Graph, values: Values) -> float:
     """Pixels for a score of 1: no ribbon and no node may grow too large."""
     sizes = np.abs(values)
     flows = np.zeros((2, len(graph.nodes), sizes.shape[1]))  # out of nodes, and into them

@@ -29,10 +29,10 @@ def mask_gradients(
     task: Task,
     tokens: Int[Tensor, "row pos"],
     alternative: Float[Tensor, "row source pos d_model"],
-    mask: Float[Tensor, "#row edge"],
+    mask: Float[Tensor, "#row edge *pos"],
     pairs: Int[Tensor, " row"],
     rules: BackwardRules = PLAIN,
-) -> Float[Tensor, "#row edge"]:
+) -> Float[Tensor, "#row edge *pos"]:
     """The gradient of the metric, at this mask; of its sum over rows if they share one mask."""
     mask = mask.detach().requires_grad_()
     logits = task.model.run(tokens, alternative, mask, rules).logits

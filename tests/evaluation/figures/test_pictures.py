@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 
-from knowncircuits.errors import ResultError
-from knowncircuits.evaluation.figures.pictures import save_figure
+from knowncircuits.errors import ArgumentError, ResultError
+from knowncircuits.evaluation.figures.pictures import in_notebook, save_figure
 
 FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4])).update_layout(title="<b>a & b</b><br>small")
 
@@ -37,6 +38,19 @@ def test_a_page_holds_all_that_it_needs(tmp_path: Path) -> None:
     assert "<script src=" not in page
     assert '"showSendToCloud": false' in page
     assert page == (tmp_path / "b.html").read_text()  # the same page for the same figure
+
+
+def test_a_notebook_shows_the_page_without_a_network() -> None:
+    shown = in_notebook(go.Figure(FIGURE).update_layout(width=300, height=200))._repr_html_()
+    assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    frame = shown.rpartition('" width=')
+    assert frame[2].startswith('"300" height="200"')
+    page = unescape(frame[0].removeprefix('<iframe srcdoc="'))
+    assert '"' not in frame[0].removeprefix('<iframe srcdoc="')
+    assert "<script src=" not in page
+    assert "<title>a &amp; b</title>" in page
+    with pytest.raises(ArgumentError, match="expected figure to be Figure, got dict"):
+        in_notebook({})
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])

@@ -8,21 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, circuit_from_edges
+from knowncircuits.cli import app
 from knowncircuits.errors import GraphError, UnknownNameError
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.evaluation.figures import circuit_sankey, save_figure
+from knowncircuits.evaluation.figures.activations import (
+    N_EDGES,
+    activation_rows,
+    activation_sankey,
+)
 from knowncircuits.evaluation.figures.diagram import HORIZONTAL, VERTICAL
 from knowncircuits.evaluation.figures.kinds import SIGNS, STYLES
 from knowncircuits.evaluation.figures.ribbons import Layout, arrange
-from knowncircuits.evaluation.figures.sankey import shown_edges
+from knowncircuits.evaluation.figures.sankey import shown_at_positions, shown_edges
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.graph import Graph
 from knowncircuits.names import Node
+from strategies import random_task
 
 GRAPH = Graph(2, 2)
 VALUES = {
@@ -167,6 +176,92 @@ def test_a_diagram_for_each_position(vertical: bool) -> None:
             place = getattr(trace, axis)
             low, high = getattr(figure.layout, f"{axis}axis").range
             assert place[0] is None or low <= min(place) <= max(place) <= high
+
+
+def test_positions_have_names_and_may_be_empty() -> None:
+    values = np.zeros((GRAPH.n_edges, 3))
+    values[:, 1] = scores().values
+    figure = circuit_sankey(values, graph=GRAPH, positions=["BOS", "<a>", "b"])
+    names = [a.text for a in figure.layout.annotations if "layer" not in a.text]
+    assert names == ["<b>1: &lt;a&gt;</b>"]
+    for vertical in (False, True):
+        figure = circuit_sankey(values, graph=GRAPH, all_positions=True, vertical=vertical)
+        notes = [a for a in figure.layout.annotations if "layer" not in a.text]
+        assert [a.text for a in notes] == [
+            "<b>BOS <i>(nothing)</i></b>",
+            "<b>position 1</b>",
+            "<b>position 2 <i>(nothing)</i></b>",
+        ]
+        places = [a.x if vertical else -a.y for a in notes]
+        assert places == sorted(set(places))
+    with pytest.raises(GraphError, match="expected names of 3 positions, got 2"):
+        circuit_sankey(values, graph=GRAPH, positions=["a", "b"])
+    assert shown_at_positions(values, GRAPH, n_edges=1) == [("embed->a0.h0<q>", 1, -3.0)]
+
+
+def test_a_column_for_every_layer() -> None:
+    """Compact, diagrams of different edges have different columns; aligned, the same."""
+    short, long = (
+        circuit_from_edges(GRAPH, edges) for edges in (["embed->logits"], ["m0->a1.h0<v>"])
+    )
+    for aligned in (False, True):
+        widths = [circuit_sankey(each, aligned=aligned).layout.width for each in (short, long)]
+        bands = [
+            [a.text for a in circuit_sankey(each, aligned=aligned).layout.annotations]
+            for each in (short, long)
+        ]
+        assert (bands[0] == bands[1]) == aligned
+        assert (bands[0] == ["layer 0", "layer 1"]) == aligned
+        assert widths[0] == widths[1] or not aligned
+
+
+def test_a_run_shows_what_is_patched() -> None:
+    task = random_task(n_pairs=1)
+    truth = circuit_from_edges(task.graph, ["embed->m0", "m1->logits"])
+    mask = torch.zeros(1, task.graph.n_edges, 5)
+    mask[0, task.graph.index("m0->m1"), 2] = 0.5
+    figure = activation_sankey(task.model, task.clean, task.alternative, mask, circuit=truth)
+    drawn = {trace.name for trace in figure.data if trace.name and "->" in trace.name}
+    assert drawn == {"embed->m0", "m1->logits", "m0->m1"}
+    patched = [trace for trace in figure.data if trace.name == "m0->m1"]
+    assert len(patched) == 1  # at one position
+    assert ", mask 0.5<br>reads the other input" in patched[0].text
+    assert legend(figure) == ["reads the other input (1)"]
+    rows = activation_rows(task.model, task.clean, task.alternative, mask, circuit=truth)
+    assert len(rows) == 2 * 5 + 1
+    lengths = [length for _, _, length in rows]
+    assert lengths == sorted(lengths, reverse=True)
+    written = task.clean_run.outputs[0, 0].norm(dim=-1)
+    found = {position: length for edge, position, length in rows if edge == "embed->m0"}
+    assert [found[i] for i in range(5)] == pytest.approx(written.tolist())
+    everything = activation_rows(task.model, task.clean)
+    assert len(everything) == N_EDGES
+    with pytest.raises(GraphError, match="expected a circuit of 2 layers"):
+        activation_sankey(task.model, task.clean, circuit=circuit_from_edges(Graph(1, 1), []))
+
+
+def test_the_command_at_positions(tmp_path: Path) -> None:
+    case = ["sankey", "fraction_of_x", "--compiled"]
+    pair = ["--tokens", "a x b x", "--corrupted", "x a b b"]
+    run = CliRunner().invoke
+    target = tmp_path / "run.html"
+    patch = ["--show", "activations", "--patch", "m0->a1.h0<v>", "--save", str(target)]
+    done = run(app, [*case, *pair, *patch, "--format", "csv"])
+    assert done.exit_code == 0, done.output
+    assert "a1.h0->logits,2,x,0.5" in done.output
+    assert "1: a" in target.read_text()
+    done = run(app, [*case, *pair, "--show", "exact", "--truth", "--aligned", "--all-positions"])
+    assert done.exit_code == 0, done.output
+    assert "edges at positions of BOS a x b x" in done.output
+    for wrong, message in (
+        ([*case, *pair], "expected --show exact, eap or activations"),
+        ([*case, "--show", "exact", "--patch", "m0->logits"], "--show activations with --patch"),
+        ([*case, "--show", "activations", "--truth"], "--show exact or eap for --truth"),
+        (["sankey", "none.json", "--show", "exact"], "with a case, got a file"),
+    ):
+        failed = run(app, wrong)
+        assert failed.exit_code != 0
+        assert message in str(failed.exception)
 
 
 def test_nothing_to_draw() -> None:
