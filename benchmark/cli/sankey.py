@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from knowncircuits.circuit import Circuit
 
 Shown = Literal["circuit", "exact", "eap", "activations"]
-PER_POSITION = ("exact", "eap", "activations")
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,11 @@ class DrawingOptions:
         bool, typer.Option("--all-positions", help="Those too that have nothing to draw.")
     ] = False
     theme: ThemeOption = "default"
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Which edges are drawn of scores."""
+        return {"threshold": self.threshold, "n_edges": self.edges}
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -171,11 +175,10 @@ def _draw(
 ) -> go.Figure:
     from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_edges
 
-    chosen = {"threshold": drawing.threshold, "n_edges": drawing.edges}
-    drawn = shown_edges(shown, **chosen)
+    drawn = shown_edges(shown, **drawing.chosen)
     to.say(f"{title}: {len(drawn)} edges")
     _print_edges(drawn, shown, circuit, to)
-    return circuit_sankey(shown, circuit, **chosen, **drawing.layout, title=title)
+    return circuit_sankey(shown, circuit, **drawing.chosen, **drawing.layout, title=title)
 
 
 def _print_edges(
@@ -208,7 +211,7 @@ def _draw_run(
     """Effects of edges, or what is read along them, at each position of one pair."""
     import pandas as pd
 
-    from knowncircuits.evaluation.components.by_position import edge_effects_by_position
+    from knowncircuits.evaluation.components.by_position import EdgesBy, edge_effects_by_position
     from knowncircuits.evaluation.components.pair import one_pair
     from knowncircuits.evaluation.figures.activations import activation_rows, activation_sankey
     from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_at_positions
@@ -232,10 +235,10 @@ def _draw_run(
         rows = activation_rows(*reads, circuit=subject.circuit, n_edges=drawing.edges)
         column = "length"
     else:
-        values = edge_effects_by_position(task, run.show)
-        title = f"Effects of edges in {name}, {run.show}"
-        chosen = {"threshold": drawing.threshold, "n_edges": drawing.edges}
-        circuit = subject.circuit if truth else None
+        by: EdgesBy = "eap" if run.show == "eap" else "exact"
+        values = edge_effects_by_position(task, by)
+        title = f"Effects of edges in {name}, {by}"
+        chosen, circuit = drawing.chosen, subject.circuit if truth else None
         figure = circuit_sankey(values, circuit, graph=task.graph, title=title, **chosen, **about)
         rows = shown_at_positions(values, task.graph, **chosen)
         column = "score"

@@ -58,4 +58,5 @@ def test_scores_have_a_resolution_wherever_they_are_ranked() -> None:
         "radar",
         "substitutes",
         "faithfulness",
+        "agreement",
     }

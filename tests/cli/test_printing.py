@@ -33,6 +33,8 @@ COMMANDS = {
     "faithfulness": "faithfulness {run}/results",
     "sankey": "sankey {run}/results/eap/histogram/seed0/0.json --truth",
     "sankey of a case": "sankey histogram --zoo 1",
+    "sankey at positions": "sankey fraction_of_x --zoo 1 --show eap --edges 5",
+    "agreement": "agreement fraction_of_x --zoo 1 --pairs 3 --level head",
     "methods": "methods",
     "cases": "cases",
     "cases check": "cases check --family brackets --pairs 20",
