@@ -32,6 +32,15 @@ from .evaluation.components.path import path_patch as path_patch
 from .evaluation.components.roles import score_nodes as score_nodes
 from .evaluation.effects.causal import causal_effects as causal_effects
 from .evaluation.methods.discovery import discover as discover, methods as methods
+from .evaluation.modalities.back_patching import back_patch as back_patch
+from .evaluation.modalities.case_prompts import modality_prompts as modality_prompts
+from .evaluation.modalities.circuits import node_circuit as node_circuit
+from .evaluation.modalities.interchange import (
+    interchange_faithfulness as interchange_faithfulness,
+)
+from .evaluation.modalities.overlap import circuit_overlap as circuit_overlap
+from .evaluation.modalities.positions import position_classes as position_classes
+from .evaluation.modalities.prompts import Prompts as Prompts
 from .evaluation.scoring.scores import score as score
 from .evaluation.task import Task as Task, make_task as make_task
 from .exchange import (

@@ -17,6 +17,7 @@ from knowncircuits.cases import (
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.cases.experiments.registry import hard_cases
+from knowncircuits.cases.modalities import modality_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import UnknownNameError
 
@@ -38,15 +39,16 @@ CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in fam
 COMPONENTS: dict[str, Case] = {case.name: case for case in ioi.CASES}
 
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
-# hard, the levels of experiments, and components, for component analysis, are cases apart, which
-# are in no other suite, `all` included.
-SUITES = ("all", "interpbench", "structural", "degenerate", "hard", "components")
+# hard, the levels of experiments, components, for component analysis, and modalities, one question
+# asked of data in two modalities, are cases apart, which are in no other suite, `all` included.
+APART = {"hard": hard_cases, "components": lambda: COMPONENTS, "modalities": modality_cases}
+SUITES = ("all", "interpbench", "structural", "degenerate", *APART)
 
 
 @takes(name=str)
 def load_case(name: str) -> Case:
     """The case of a name; raises UnknownNameError, with the close names, if there is none."""
-    known = {**CASES, **hard_cases(), **COMPONENTS}
+    known = {**CASES, **hard_cases(), **COMPONENTS, **modality_cases()}
     if name not in known:
         raise UnknownNameError("case", str(name), known)
     return known[name]
@@ -60,11 +62,12 @@ def list_cases(
 
     The suite `interpbench` is of the cases that have InterpBench's numbers; `structural` and
     `degenerate` are by the stored difficulty of the cases. `hard` is of other cases, those of the
-    experiments, each of which is a family; and so is `components`, of cases whose nodes have roles.
+    experiments, each of which is a family; so is `components`, of cases whose nodes have roles, and
+    `modalities`, of one question asked of data in two modalities.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)
-    cases = {"hard": hard_cases(), "components": COMPONENTS}.get(suite, CASES)
+    cases = APART[suite]() if suite in APART else CASES
     families = {case.family for case in cases.values()}
     if family is not None and family not in families:
         raise UnknownNameError("family", family, families)
@@ -80,4 +83,4 @@ def list_cases(
 def _belongs(case: Case, suite: str) -> bool:
     if suite in ("structural", "degenerate"):
         return load_difficulty(case.name).degenerate == (suite == "degenerate")
-    return suite in ("all", "hard", "components") or case.interpbench_id is not None
+    return suite != "interpbench" or case.interpbench_id is not None

@@ -6,6 +6,7 @@ from . import (
     figures as figures,
     hardness as hardness,
     methods as methods,
+    modalities as modalities,
     runs as runs,
     scoring as scoring,
     truth as truth,

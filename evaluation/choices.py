@@ -6,6 +6,8 @@ from typing import Literal
 
 MetricName = Literal["kl", "l2", "logit_diff", "prob_diff", "label_loss"]  # of a task
 Ablation = Literal["resample", "mean", "zero"]  # what patched edges of a task read
+NodeMetric = Literal["logit_diff", "accuracy"]  # of circuits of heads and neurons
+PositionClass = Literal["data", "query", "generation"]  # of a prompt
 RankBy = Literal["absolute", "signed"]  # what makes an edge high
 
 # A share of the largest score, by default: scores that it does not tell apart are ties. Below it
@@ -19,6 +21,8 @@ Ablated = Literal["node", "head", "edge"]  # one at a time, for its causal effec
 EffectMetric = Literal["flips", "kl"]  # how the effect of an ablation is measured
 
 FigureName = Literal["curves", "heatmap", "circuit"]  # of effects
+# Of two modalities.
+ModalityFigure = Literal["circuits", "overlap", "interchange", "back-patching", "similarity"]
 FigureFormat = Literal["html", "png", "svg", "pdf"]
 ThemeName = Literal["default", "colourblind"]
 

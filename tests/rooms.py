@@ -46,6 +46,7 @@ ROOMS = (
     "evaluation.effects",
     "evaluation.faithfulness",
     "evaluation.components",
+    "evaluation.modalities",
     "evaluation.figures",
     "evaluation.comparison",
     "evaluation.catalogue",

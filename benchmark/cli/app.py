@@ -18,6 +18,7 @@ from knowncircuits.cli import (
     hardness,
     leaderboard,
     maintenance,
+    modalities,
     models,
     radar,
     sankey,
@@ -55,6 +56,7 @@ for command in (
     wiring.wire,
     effects.effects,
     effects.realism,
+    modalities.modalities,
     submitting.submit,
 ):
     app.command()(command)

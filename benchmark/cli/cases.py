@@ -171,9 +171,14 @@ def _value(name: str) -> Column:
 def _print_cases(names: Sequence[str], output: Output) -> None:
     from knowncircuits.cases.difficulty import difficulty_table
     from knowncircuits.cases.experiments.registry import hard_cases
+    from knowncircuits.cases.modalities import modality_cases
     from knowncircuits.cases.registry import CASES, COMPONENTS
 
-    for apart, printed in ((hard_cases(), _print_hard_cases), (COMPONENTS, _print_components)):
+    for apart, printed in (
+        (hard_cases(), _print_hard_cases),
+        (COMPONENTS, _print_components),
+        (modality_cases(), _print_modality_cases),
+    ):
         if names and apart.keys() >= set(names):
             printed(names, output)
             return
@@ -247,6 +252,17 @@ def _print_components(names: Sequence[str], output: Output) -> None:
     drops = ("wiring", "inputs", "corruptions", "what it computes")
     output.show(Table(columns, rows, drops), data=pd.DataFrame(rows))
     output.say(f"{len(rows)} cases. Details: knowncircuits show CASE")
+
+
+def _print_modality_cases(names: Sequence[str], output: Output) -> None:
+    import pandas as pd
+
+    from knowncircuits.cases.modalities import modality_cases
+
+    rows = [{"case": name, "description": modality_cases()[name].description} for name in names]
+    columns = [words("case"), words("what it computes", "description", wraps=True)]
+    output.show(Table(columns, rows), data=pd.DataFrame(rows))
+    output.say(f"{len(rows)} cases. Details: knowncircuits show CASE; their study: modalities CASE")
 
 
 def _cases_table(rows: Sequence[Row]) -> Table:

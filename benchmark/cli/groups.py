@@ -73,7 +73,8 @@ class CaseOptions:
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Of cases: all (default), interpbench, structural, degenerate; hard, components."
+            help="Of cases: all (default), interpbench, structural, degenerate; hard, components, "
+            "modalities."
         ),
     ] = None
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None

@@ -22,8 +22,9 @@ def wire(
         list[str],
         typer.Argument(
             metavar="STEP...",
-            help="Transformations in their order: back_up, host, move, oppose, rotate, scale, "
-            "sharpen, split or squeeze, each with its parameters, as 'rotate seed=1'.",
+            help="Transformations in their order: back_up, delay, host, merge, move, oppose, "
+            "rotate, scale, sharpen, split or squeeze, each with its parameters, as "
+            "'rotate seed=1'.",
         ),
     ],
     output: Annotated[Path, output_option("Folder of the model.")],

@@ -19,7 +19,7 @@ from knowncircuits.evaluation.runs.results import COSTS, UNTRAINED, Result, is_o
 from knowncircuits.evaluation.scoring.set_scores import OF_SETS
 from knowncircuits.models.choices import ZooVersion
 
-SUITES = ("structural", "degenerate", "hard")
+SUITES = ("structural", "degenerate", "hard", "components", "modalities")
 OWN = "own"  # of users' own models, which are averaged with no shipped one
 ORDER = ["method", "case", "variant", "seed"]
 
@@ -52,7 +52,7 @@ class Summary:
 
 
 def summarise(table: pd.DataFrame) -> list[Summary]:
-    """The structural cases of a table, the degenerate and hard ones, and own models, where any.
+    """The structural cases of a table, those of each other suite, and own models, where any.
 
     Compiled and hosted models are suites of their own: no case is a mean over models of two kinds.
 

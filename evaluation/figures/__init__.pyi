@@ -4,6 +4,7 @@ from .circuit import circuit_effects_figure as circuit_effects_figure
 from .curves import effects_figure as effects_figure
 from .faithfulness import faithfulness_figure as faithfulness_figure
 from .heatmap import effects_heatmap as effects_heatmap
+from .modalities import modality_figure as modality_figure
 from .pictures import in_notebook as in_notebook, save_figure as save_figure
 from .sankey import circuit_sankey as circuit_sankey
 from .theme import THEMES as THEMES

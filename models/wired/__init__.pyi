@@ -1,9 +1,11 @@
 from .bases import rotate as rotate
 from .confined import confine as confine
 from .copies import split as split
+from .delay import delay as delay
 from .dimensions import squeeze as squeeze
 from .enumeration import distance as distance, edge_effects as edge_effects
 from .hosts import host as host
+from .merging import merge as merge
 from .movers import back_up as back_up, oppose as oppose
 from .norms import normalise as normalise
 from .recipes import (

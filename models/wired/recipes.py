@@ -12,8 +12,10 @@ from knowncircuits.errors import UnknownNameError
 from knowncircuits.models.wired.bases import rotate
 from knowncircuits.models.wired.confined import confine
 from knowncircuits.models.wired.copies import split
+from knowncircuits.models.wired.delay import delay
 from knowncircuits.models.wired.dimensions import squeeze
 from knowncircuits.models.wired.hosts import host
+from knowncircuits.models.wired.merging import merge
 from knowncircuits.models.wired.movers import back_up, oppose
 from knowncircuits.models.wired.norms import normalise
 from knowncircuits.models.wired.sharpness import sharpen
@@ -25,7 +27,7 @@ from knowncircuits.models.wired.wired import Step, Wired
 TRANSFORMATIONS: Mapping[str, Transformation[...]] = {
     each.name: each
     for each in (
-        *(back_up, confine, host, move, normalise),
+        *(back_up, confine, delay, host, merge, move, normalise),
         *(oppose, rotate, scale, sharpen, split, squeeze),
     )
 }

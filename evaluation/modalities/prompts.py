@@ -1,0 +1,139 @@
+"""Prompts of one modality with their right and wrong answers, and the model that is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformer_lens import HookedRootModule
+from transformer_lens.model_bridge import TransformerBridge
+
+from knowncircuits.checks.arguments import expect, takes
+from knowncircuits.errors import ModelError, TaskError
+from knowncircuits.evaluation.modalities.positions import PositionClasses
+from knowncircuits.evaluation.task import Task
+from knowncircuits.inference import ordinary
+from knowncircuits.models.interop.bridge import BridgedModel
+from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.transformer import Transformer
+
+Hooked: TypeAlias = HookedRootModule | TransformerBridge
+BATCH_SIZE = 64  # runs at a time
+
+Answers = Float[Tensor, "batch d_vocab_out"]  # logits at the position of the answer
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Pairs of clean and corrupted prompts of one length, and a hooked model.
+
+    The model is a hooked twin or any TransformerLens bridge, with grouped queries and parallel MLPs
+    too: what is looked at are its `hook_z`, `mlp.hook_post` and `hook_resid_post`.
+    """
+
+    name: str  # of the modality
+    model: Hooked
+    clean: Int[Tensor, "pair pos"]
+    corrupted: Int[Tensor, "pair pos"]
+    right: Int[Tensor, " pair"]  # ids of the answers to the clean prompts
+    wrong: Int[Tensor, " pair"]  # and to the corrupted ones
+    classes: PositionClasses
+
+    def __post_init__(self) -> None:
+        expect(self.model, HookedRootModule | TransformerBridge, "model")
+        for name in ("clean", "corrupted", "right", "wrong"):
+            expect(getattr(self, name), Tensor, name)
+            object.__setattr__(self, name, ordinary(getattr(self, name)))
+        shape = (len(self.right), self.classes.n_positions)
+        for name in ("clean", "corrupted"):
+            if getattr(self, name).shape != shape or not shape[0]:
+                raise TaskError(
+                    f"expected {name} prompts of shape {list(shape)}, as many as answers, got "
+                    f"{list(getattr(self, name).shape)}"
+                )
+        if self.wrong.shape != self.right.shape or (self.wrong == self.right).any():
+            raise TaskError("expected a wrong answer for each prompt that differs from the right")
+
+    @classmethod
+    @takes(task=Task, classes=PositionClasses)
+    def of_task(cls, task: Task, classes: PositionClasses, name: str = "") -> Prompts:
+        """A task's pairs, with the model's own answers as labels: the clean run's is right.
+
+        Pairs in which both runs give the same answer are left out.
+
+        Raises TaskError where none is left, ModelError for a model without hooks.
+        """
+        last = classes.generation[-1]
+        right, wrong = (
+            run.logits[:, last].argmax(-1) for run in (task.clean_run, task.corrupted_run)
+        )
+        differ = right != wrong
+        if not differ.any():
+            raise TaskError("expected a pair with two answers, got the same one for both of each")
+        clean, corrupted = task.clean[differ], task.corrupted[differ]
+        model = hooked_model(task.model)
+        return cls(
+            name or task.name, model, clean, corrupted, right[differ], wrong[differ], classes
+        )
+
+    @property
+    def n_pairs(self) -> int:
+        """How many pairs there are."""
+        return len(self.clean)
+
+    def answered(self, logits: Answers, pairs: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Whether the right answer's logit is above all others; a tie is no answer."""
+        right = self.right[pairs][:, None]
+        others = logits.scatter(1, right, float("-inf"))
+        found: Tensor = logits.gather(1, right)[:, 0] > others.amax(1)
+        return found
+
+    def logit_diff(self, logits: Answers, pairs: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """The right answer's logit less the wrong one's."""
+        of_both = [logits.gather(1, ids[pairs][:, None])[:, 0] for ids in (self.right, self.wrong)]
+        return of_both[0] - of_both[1]
+
+    @cached_property
+    def answers(self) -> Bool[Tensor, " pair"]:
+        """Which clean prompts the model answers rightly."""
+        found = []
+        for pairs in torch.split(torch.arange(self.n_pairs, device=self.clean.device), BATCH_SIZE):
+            with torch.no_grad():
+                logits = self.model.run_with_hooks(self.clean[pairs], fwd_hooks=[])
+            found.append(self.answered(self.at_answer(logits), pairs))
+        return torch.cat(found)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of clean prompts that the model answers rightly."""
+        return float(self.answers.double().mean())
+
+    def at_answer(self, logits: Float[Tensor, "batch pos d_vocab_out"]) -> Answers:
+        """What the model says where the answer is read."""
+        return logits[:, self.classes.generation[-1]]
+
+    def right_only(self) -> Prompts:
+        """The prompts that are answered rightly, of which the study takes circuits.
+
+        Raises TaskError where there is none.
+        """
+        right = self.answers
+        if not right.any():
+            raise TaskError(f"expected {self.name} prompts that are answered rightly, got none")
+        names = ("clean", "corrupted", "right", "wrong")
+        return replace(self, **{name: getattr(self, name)[right] for name in names})
+
+
+def hooked_model(model: object) -> Hooked:
+    """The model with HookedTransformer's hooks; raises ModelError for one that has none."""
+    if isinstance(model, BridgedModel):
+        return model.bridge
+    if isinstance(model, Transformer):
+        return to_hooked(model)
+    if isinstance(model, HookedRootModule | TransformerBridge):
+        return model
+    raise ModelError(f"expected a Transformer or a bridge, got a {type(model).__name__}")
