@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from knowncircuits.cases import (
     arithmetic,
     brackets,
@@ -41,7 +43,11 @@ COMPONENTS: dict[str, Case] = {case.name: case for case in ioi.CASES}
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
 # hard, the levels of experiments, components, for component analysis, and modalities, one question
 # asked of data in two modalities, are cases apart, which are in no other suite, `all` included.
-APART = {"hard": hard_cases, "components": lambda: COMPONENTS, "modalities": modality_cases}
+APART: Mapping[str, Callable[[], Mapping[str, Case]]] = {
+    "hard": hard_cases,
+    "components": lambda: COMPONENTS,
+    "modalities": modality_cases,
+}
 SUITES = ("all", "interpbench", "structural", "degenerate", *APART)
 
 
