@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from knowncircuits.checks.arguments import takes
@@ -37,7 +38,7 @@ def component_gradients(
     per_position: bool = False,
     steps: int = 5,
     rule: Rule = "midpoint",
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> ComponentScores:
     """Score components by the metric's gradient in what they write, times how far that moves.
 
@@ -69,9 +70,9 @@ def component_gradients(
         The score of each component on each pair; positive where the metric grows, that is, where
         behaviour is lost.
 
-    Cost: for each pair, steps forward and backward passes for each component that moves (and
-    position), along `alone`; for each layer, along `layer`; or once, along `inputs`, with a
-    backward pass through the backward pass.
+    Cost: for each pair and step a forward and a backward pass, along `alone` for each component
+    that moves (and position), else for each layer's heads and each MLP; along `inputs` a second
+    forward pass.
 
     Raises:
         UnknownNameError: for another level or way.
@@ -150,55 +151,61 @@ class Way:
 
     def by_layer(self, per_position: bool) -> tuple[Effects, int, int]:
         """Of each component while all of its layer and kind move: see `cuts`."""
-        task, parts, steps = self.task, self.parts, len(self.points)
-        cut_sources = cuts(parts)[1]
-        n_rows = len(cut_sources) * task.n_pairs * steps
-        effects, clean = empty_effects(parts, per_position), task.clean_run.outputs
-        for rows in batches(n_rows, self.batch_size, clean.device):
-            # One cut after the other: then a batch's masks leave most layers unpatched.
-            cut = cut_sources[rows // (task.n_pairs * steps)]
-            pairs, step = rows // steps % task.n_pairs, rows % steps
+        clean = self.task.clean_run.outputs
+        effects, n_runs = empty_effects(self.parts, per_position), 0
+        for cut, pairs, step in self._rows():
             own = cut[:, :, None, None].to(clean.dtype)
-            moves = self.points[step, None, None, None] * own * parts.together(pairs)
-            alternative = (clean[pairs] + moves).requires_grad_()
-            mask = cut[:, self._source_of_edge].to(clean.dtype)
-            logits = task.model.run(task.clean[pairs], alternative, mask).logits
-            (gradients,) = torch.autograd.grad(task.measure(logits, pairs).sum(), alternative)
+            moves = self.points[step, None, None, None] * own * self.parts.together(pairs)
+            gradients = self._gradients(clean[pairs] + moves, cut, pairs)
             self._add(effects, gradients, pairs, step, per_position)
-        return effects, n_rows, n_rows
+            n_runs += len(pairs)
+        return effects, n_runs, n_runs
 
     def of_inputs(self, per_position: bool) -> tuple[Effects, int, int]:
-        """Of each component while the embeddings move, and all else with them."""
-        task, steps = self.task, len(self.points)
-        n_rows = task.n_pairs * steps
-        effects = empty_effects(self.parts, per_position)
-        for rows in batches(n_rows, self.batch_size, effects.device):
-            pairs, step = rows // steps, rows % steps
-            gradients = self._input_gradients(pairs, self.points[step])
-            self._add(effects, gradients, pairs, step, per_position)
-        return effects, n_rows, 2 * n_rows
+        """Of each component while the embeddings move, and all else with them.
 
-    def _input_gradients(
-        self, pairs: Rows, shares: Float[Tensor, " row"]
-    ) -> Float[Tensor, "row source pos d_model"]:
-        """The metric's gradient in what every source writes, at inputs so far on their way.
-
-        The inputs read the alternative, whose gradient is that of what they write. All other edges
-        read nothing of it, so how far they would is a mask whose gradient is linear in the
-        alternative; its own gradient, over all edges out of a source, is that of what it writes.
+        Its gradient is that of a run in which its layer reads what it writes there anyway.
         """
-        task, n_inputs = self.task, len(self.task.graph.inputs)
-        alternative = task.clean_run.outputs[pairs].clone()
-        moves = shares[:, None, None, None] * task.differences[pairs]
-        alternative[:, :n_inputs] += moves[:, :n_inputs]
-        alternative.requires_grad_()
-        of_inputs = self._source_of_edge < n_inputs
-        mask = of_inputs.to(alternative.dtype).expand(len(pairs), -1).clone().requires_grad_()
-        logits = task.model.run(task.clean[pairs], alternative, mask).logits
-        metric = task.measure(logits, pairs).sum()
-        inputs, edges = torch.autograd.grad(metric, (alternative, mask), create_graph=True)
-        (others,) = torch.autograd.grad(edges[:, ~of_inputs].sum(), alternative)
-        return torch.cat([inputs[:, :n_inputs].detach(), others[:, n_inputs:]], 1)
+        task, graph, clean = self.task, self.task.graph, self.task.clean_run.outputs
+        inputs = torch.arange(len(graph.sources), device=clean.device) < len(graph.inputs)
+        effects, n_runs = empty_effects(self.parts, per_position), 0
+        for cut, pairs, step in self._rows():
+            moves = self.points[step, None, None, None] * task.differences[pairs]
+            moved = torch.where(inputs[:, None, None], clean[pairs] + moves, clean[pairs])
+            mask = inputs[None, self._source_of_edge].to(clean.dtype)
+            with torch.no_grad():
+                written = task.model.run(task.clean[pairs], moved, mask).outputs
+            written = torch.where(inputs[:, None, None], moved, written)
+            gradients = self._gradients(written, cut | inputs, pairs)
+            gradients = gradients * cut[:, :, None, None].to(clean.dtype)
+            self._add(effects, gradients, pairs, step, per_position)
+            n_runs += len(pairs)
+        return effects, 2 * n_runs, n_runs
+
+    def _rows(self) -> Iterator[tuple[Bool[Tensor, "row source"], Rows, Rows]]:
+        """Sources of a cut, pair and step, for all of each, so many at a time.
+
+        One cut after the other: then a batch's masks leave most layers unpatched.
+        """
+        steps, n_pairs = len(self.points), self.task.n_pairs
+        cut_sources = cuts(self.parts)[1]
+        n_rows = len(cut_sources) * n_pairs * steps
+        for rows in batches(n_rows, self.batch_size, cut_sources.device):
+            yield cut_sources[rows // (n_pairs * steps)], rows // steps % n_pairs, rows % steps
+
+    def _gradients(
+        self,
+        written: Float[Tensor, "row source pos d_model"],
+        sources: Bool[Tensor, "row source"],
+        pairs: Rows,
+    ) -> Float[Tensor, "row source pos d_model"]:
+        """The metric's gradient in what these sources write, each row's where they write so."""
+        task = self.task
+        written = written.detach().requires_grad_()
+        mask = sources[:, self._source_of_edge].to(written.dtype)
+        logits = task.model.run(task.clean[pairs], written, mask).logits
+        (gradients,) = torch.autograd.grad(task.measure(logits, pairs).sum(), written)
+        return gradients
 
     def _add(
         self,

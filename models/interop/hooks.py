@@ -59,13 +59,18 @@ def run_patched(
 
         return hook_fn
 
-    def patch(edges: np.ndarray, alternative: Tensor, mask: Tensor) -> Hook:
-        reads = mask[:, torch.from_numpy(edges).to(mask.device)]
+    def patch(edges: np.ndarray, alternative: Tensor, mask: Tensor) -> Hook | None:
+        reads = mask[:, torch.from_numpy(edges).to(mask.device)]  # [batch, head, source, pos]
+        places = list(range(edges.shape[1]))
+        if not mask.requires_grad:  # of what is zero throughout nothing is read
+            places = reads.movedim(2, 0).flatten(1).any(1).nonzero().flatten().tolist()
+            reads = reads[:, :, places]
+        if not places:
+            return None
 
         def hook_fn(value: Tensor, hook: HookPoint) -> Tensor:
-            sources = graph.sources[: edges.shape[1]]
-            outputs = torch.stack([written[source] for source in sources], 1)
-            differences = alternative[:, : len(sources)] - outputs
+            outputs = torch.stack([written[graph.sources[place]] for place in places], 1)
+            differences = alternative[:, places] - outputs
             change = torch.einsum("bhsp,bspm->bphm", reads, differences)
             return value + (change if value.ndim == 4 else change.squeeze(2))
 
@@ -75,7 +80,8 @@ def run_patched(
     if alternative is not None and mask is not None:
         per_position = (mask if mask.ndim == 3 else mask[..., None]).to(alternative.dtype)
         for name, edges in destination_hooks(graph).items():
-            hooks.append((name, patch(edges, alternative, per_position)))
+            if (hook_fn := patch(edges, alternative, per_position)) is not None:
+                hooks.append((name, hook_fn))
     with backward_rules(hooked, graph, rules) as ruled:
         logits = hooked.run_with_hooks(tokens, fwd_hooks=[*ruled, *hooks])
     return Run(logits, [written[source] for source in graph.sources])

@@ -133,6 +133,18 @@ def test_effects_are_what_hooks_measure(level: Level, ablation: Ablation) -> Non
         assert at.by_pair[:, -1, position] == pytest.approx(wanted.numpy(), abs=1e-10)
 
 
+def test_heads_and_mlps_as_by_activation_patching() -> None:
+    """Which masks what leaves a head, and tells the logit difference that is left."""
+    task = random_task("logit_diff", n_pairs=3)
+    found = kc.component_effects(task, "node", per_position=True)
+    frame = kc.act_patch(task, ("z", "mlp"), per_position=True)
+    clean = frame.attrs["clean"]
+    for node, rows in frame.groupby("node"):
+        ours = found.values[found.components.index(str(node))]
+        assert ours == pytest.approx((clean - rows["value"]).to_numpy(), abs=1e-10)
+    assert frame["node"].nunique() == 6
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("per_position", [False, True])
 def test_alone_they_come_to_patching(level: Level, per_position: bool) -> None:
