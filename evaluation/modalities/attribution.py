@@ -33,7 +33,9 @@ def node_scores(
     in Faithfulness": token embeddings go in `steps` equal steps from the corrupted prompt's to the
     clean one's, which is the last. What a unit (a number of a head's `z`, a neuron) is worth to a
     pair is its mean gradient of the logit difference times (corrupted - clean). A node's score is
-    the mean over pairs of its absolute worth, of a head summed over its numbers.
+    the mean over pairs of its absolute worth, of a head summed over its numbers. Only hooks are
+    needed; `component_gradients` along `inputs` has signed scores of the sums, through the
+    primitive.
 
     Args:
         prompts: pairs with their right and wrong answers.

@@ -42,6 +42,8 @@ class Prompts:
     right: Int[Tensor, " pair"]  # ids of the answers to the clean prompts
     wrong: Int[Tensor, " pair"]  # and to the corrupted ones
     classes: PositionClasses
+    # Ids of the answers that are told apart, as in the study; by default every token's.
+    among: Int[Tensor, " choice"] | None = None
 
     def __post_init__(self) -> None:
         expect(self.model, HookedRootModule | TransformerBridge, "model")
@@ -57,20 +59,23 @@ class Prompts:
                 )
         if self.wrong.shape != self.right.shape or (self.wrong == self.right).any():
             raise TaskError("expected a wrong answer for each prompt that differs from the right")
+        if self.among is not None and not torch.isin(self.right, self.among).all():
+            raise TaskError(
+                f"expected right answers among {self.among.tolist()}, got "
+                f"{int(self.right[~torch.isin(self.right, self.among)][0])}"
+            )
 
     @classmethod
     @takes(task=Task, classes=PositionClasses)
     def of_task(cls, task: Task, classes: PositionClasses, name: str = "") -> Prompts:
-        """A task's pairs, with the model's own answers as labels: the clean run's is right.
+        """A task's pairs with its labels, or the model's own answers: the clean run's is right.
 
-        Pairs in which both runs give the same answer are left out.
+        Pairs of which both runs give the same answer are left out.
 
-        Raises TaskError where none is left, ModelError for a model without hooks.
+        Raises TaskError where none is left, and for several answers of a pair; ModelError for a
+        model without hooks.
         """
-        last = classes.generation[-1]
-        right, wrong = (
-            run.logits[:, last].argmax(-1) for run in (task.clean_run, task.corrupted_run)
-        )
+        right, wrong = _labels(task, classes.generation[-1])
         differ = right != wrong
         if not differ.any():
             raise TaskError("expected a pair with two answers, got the same one for both of each")
@@ -89,6 +94,8 @@ class Prompts:
         """Whether the right answer's logit is above all others; a tie is no answer."""
         right = self.right[pairs][:, None]
         others = logits.scatter(1, right, float("-inf"))
+        if self.among is not None:
+            others = others[:, self.among]
         found: Tensor = logits.gather(1, right)[:, 0] > others.amax(1)
         return found
 
@@ -126,6 +133,19 @@ class Prompts:
             raise TaskError(f"expected {self.name} prompts that are answered rightly, got none")
         names = ("clean", "corrupted", "right", "wrong")
         return replace(self, **{name: getattr(self, name)[right] for name in names})
+
+
+def _labels(task: Task, last: int) -> list[Int[Tensor, " pair"]]:
+    """The right and the wrong answer of each pair of a task."""
+    if task.labels is None:
+        return [run.logits[:, last].argmax(-1) for run in (task.clean_run, task.corrupted_run)]
+    labels = task.labels.right, task.labels.wrong
+    if any(answers.shape[1] > 1 for answers in labels):
+        raise TaskError(
+            "expected one right and one wrong answer of each pair, got up to "
+            f"{labels[0].shape[1]} and {labels[1].shape[1]}"
+        )
+    return [answers[:, 0] for answers in labels]
 
 
 def hooked_model(model: object) -> Hooked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from statistics import mean
@@ -26,6 +27,7 @@ from knowncircuits.errors import (
     TaskError,
     UnknownNameError,
 )
+from knowncircuits.evaluation.answers import Answers
 from knowncircuits.evaluation.components import component_gradients
 from knowncircuits.evaluation.modalities import (
     NodeCircuit,
@@ -432,6 +434,14 @@ class TestPrompts:
         assert torch.equal(made.wrong, text.wrong)
         again = Prompts.of_task(task, text.classes, "words")
         assert again.name == "words"
+        labels = Answers(text.wrong, text.right)
+        told = replace(task, metric="logit_diff", labels=labels)
+        swapped = Prompts.of_task(told, text.classes)
+        assert torch.equal(swapped.right, text.wrong)
+        assert swapped.accuracy < 1
+        two = Answers(torch.stack([text.right, text.right], 1), text.wrong)
+        with pytest.raises(TaskError, match="one right and one wrong answer of each pair"):
+            Prompts.of_task(replace(told, labels=two), text.classes)
         with pytest.raises(ArgumentError, match="expected task to be Task"):
             Prompts.of_task(text, text.classes)  # type: ignore[arg-type]
 
@@ -444,6 +454,18 @@ class TestPrompts:
             Prompts("a", text.model, *pairs, text.right, text.wrong, image.classes)
         with pytest.raises(ArgumentError, match="expected model to be"):
             Prompts("a", None, *pairs, text.right, text.wrong, text.classes)  # type: ignore[arg-type]
+
+    def test_answers_among_some(self, natural: Natural, no_shape_checks: None) -> None:
+        text, _ = natural("gpt2")
+        wrong = replace(text, right=text.wrong, wrong=text.right)
+        among = torch.cat([wrong.right, torch.tensor([0])]).unique()
+        with torch.no_grad():
+            said = text.model(text.clean)[:, -1][:, among].argmax(-1)
+        some = replace(wrong, among=among)
+        assert some.answers.tolist() == (among[said] == wrong.right).tolist()
+        assert replace(wrong, among=torch.arange(11)).accuracy == wrong.accuracy
+        with pytest.raises(TaskError, match=r"right answers among \[99\], got"):
+            replace(text, among=torch.tensor([99]))
 
     def test_of_a_case(self, subjects: Callable[[str], Wired]) -> None:
         found = kc.modality_prompts(subjects("shared"), 20, seed=1)
