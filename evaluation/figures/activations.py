@@ -61,8 +61,8 @@ def activation_sankey(
         alternative: what patched edges read; see `Transformer.run`.
         mask: how far each edge does, perhaps at each position.
         circuit: draws its edges and the patched ones alone; by default all are drawn.
-        n_edges: at most so many edges at positions, those along which most is read; by default
-            N_EDGES.
+        n_edges: at most so many edges at positions, true ones first, then those along which most
+            is read; by default N_EDGES.
         vertical: inputs at the bottom and logits at the top, not left and right.
         positions: what positions are called, such as the tokens.
         all_positions: those too that have nothing to draw.
@@ -76,8 +76,8 @@ def activation_sankey(
         UnknownNameError: for another theme.
     """
     look.load_theme(theme)
-    lengths, masks = _drawable(model, tokens, alternative, mask, circuit)
-    chosen = choose(lengths, lengths, None, n_edges, default=N_EDGES)
+    lengths, masks, ranking = _drawable(model, tokens, alternative, mask, circuit)
+    chosen = choose(ranking, lengths, None, n_edges, default=N_EDGES)
     unit = pixels_per_unit(model.graph, lengths * chosen)
     thinnest = THINNEST if chosen.sum() <= MANY else THINNEST_OF_MANY
     ribbons = [
@@ -115,8 +115,8 @@ def activation_rows(
     n_edges: int | None = None,
 ) -> list[tuple[str, int, float]]:
     """The edges, positions and lengths that `activation_sankey` draws, the longest first."""
-    lengths, _ = _drawable(model, tokens, alternative, mask, circuit)
-    chosen = choose(lengths, lengths, None, n_edges, default=N_EDGES)
+    lengths, _, ranking = _drawable(model, tokens, alternative, mask, circuit)
+    chosen = choose(ranking, lengths, None, n_edges, default=N_EDGES)
     found = [
         (model.graph.edges[edge], position, float(lengths[edge, position]))
         for edge, position in np.argwhere(chosen).tolist()
@@ -130,12 +130,17 @@ def _drawable(
     alternative: Alternative | None,
     mask: Mask | None,
     circuit: Circuit | None,
-) -> tuple[Lengths, Lengths]:
-    """What is read along the edges that may be drawn, 0 of others, and how far it is patched in."""
+) -> tuple[Lengths, Lengths, Lengths]:
+    """What is read along the edges that may be drawn, 0 of others; masks; what comes first.
+
+    That are true edges, so that many patched ones do not crowd them out, and then the longest.
+    """
     lengths, masks = edge_activations(model, tokens, alternative, mask)
     if circuit is None:
-        return lengths, masks
+        return lengths, masks, lengths
     graph = model.graph
     if circuit.graph != graph:
         raise GraphError(f"expected a circuit of {graph.summary()}, got {circuit.graph.summary()}")
-    return lengths * (true_circuit(circuit)[:, None] | (masks > 0)), masks
+    true = true_circuit(circuit)[:, None]
+    lengths = lengths * (true | (masks > 0))
+    return lengths, masks, lengths + lengths.max() * (true & (lengths > 0))

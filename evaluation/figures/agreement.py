@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 3  # of scatters at most; four are two by two
 SIDE, ACROSS, BELOW = 270, 76, 96  # pixels of a scatter, and between two
-LEFT, TOP, BOTTOM = 84, 150, 64
+LEFT, BOTTOM = 84, 64
+TOP, LEGEND = 108, 42  # above, and for the legend where there is one
 MARGIN = 0.08  # of the range, around the points
 WORDS = {"edge": "edges", "position": "nodes at positions"}
 
@@ -66,18 +67,19 @@ def agreement_figure(
         figure.update_yaxes(title={"text": method, "standoff": 4, "font": {"size": 12}}, **place)
     figure.update_xaxes(zerolinecolor=look.PALE, gridcolor="#f2f2f2", nticks=5)
     figure.update_yaxes(zerolinecolor=look.PALE, gridcolor="#f2f2f2", nticks=5)
+    top = TOP + LEGEND * agreement.known
     what = WORDS.get(agreement.level, f"{agreement.level}s")
     return look.dress(
         figure,
         title or f"Scores of {what} in {agreement.task}",
         f"{len(agreement.scores)} {what}, {agreement.metric}; dashed: equal scores",
-        height=height + TOP + BOTTOM,
+        height=height + top + BOTTOM,
         legend_at=68,
         width=max(width + LEFT + 30, 560),
         margin={
             "l": LEFT,
             "r": max(30, 560 - width - LEFT),
-            "t": TOP,
+            "t": top,
             "b": BOTTOM,
         },
         showlegend=agreement.known,

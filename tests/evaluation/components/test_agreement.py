@@ -47,6 +47,23 @@ def test_gates(gate: str) -> None:
     assert np.isnan(pairs.loc[("exact", "gradient"), "sign"]) == (gate == "or")
 
 
+@pytest.mark.parametrize(("gate", "alone"), [("gate_and_3", 2), ("gate_or_3", 0)])
+def test_compiled_gates_of_three_flags(gate: str, alone: float) -> None:
+    """The whole effect is 2: patched one by one the flags have it each, or none; jointly a third.
+
+    A midpoint on each side of a unit's kink errs by half a step's share of the effect.
+    """
+    compiled = kc.load_case(gate).compile()
+    task = kc.make_task(compiled, 4, metric="logit_diff", direction="on-off")
+    found = agreement(task, ["exact", ("ig-layer", {"steps": 100})], "head", truth=compiled.circuit)
+    flags = found.scores.query("status == 'in'")
+    assert flags["item"].tolist() == ["a1.h0", "a1.h1", "a1.h2"]
+    assert flags["exact"].tolist() == pytest.approx([alone] * 3)
+    assert flags["ig-layer steps=100"].tolist() == pytest.approx([2 / 3] * 3, abs=0.01)
+    residual = found.completeness.query("cut == 'a1'").set_index("method")["residual"]
+    assert residual["exact"] == pytest.approx(3 * alone - 2)
+
+
 @pytest.fixture(scope="module")
 def trained() -> Trained:
     return kc.load_model("fraction_of_x")

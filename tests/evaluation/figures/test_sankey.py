@@ -234,6 +234,12 @@ def test_a_run_shows_what_is_patched() -> None:
     written = task.clean_run.outputs[0, 0].norm(dim=-1)
     found = {position: length for edge, position, length in rows if edge == "embed->m0"}
     assert [found[i] for i in range(5)] == pytest.approx(written.tolist())
+    all_patched = torch.ones(1, task.graph.n_edges)
+    all_patched[0, task.graph.index("embed->m0")] = 0
+    first = activation_rows(
+        task.model, task.clean, task.alternative, all_patched, circuit=truth, n_edges=10
+    )
+    assert {edge for edge, _, _ in first} == {"embed->m0", "m1->logits"}  # before others
     everything = activation_rows(task.model, task.clean)
     assert len(everything) == N_EDGES
     with pytest.raises(GraphError, match="expected a circuit of 2 layers"):
