@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from knowncircuits.compiler.compiled import Compiled
 
+Labelling = Callable[[Sequence[Value]], Value]
 # Names of transformations with their parameters.
 Wiring = tuple[tuple[str, Mapping[str, Any]], ...]
 
@@ -72,6 +73,8 @@ class Case:
     n_pairs: int = N_PAIRS  # of its tasks, where nothing else is said
     # Ways of its own to corrupt inputs, by name, beside those that all cases have.
     corruptions: Mapping[str, Satisfy] = field(default_factory=dict)
+    # The right and the wrong answer to an input, where the task is to prefer one to the other.
+    labels: tuple[Labelling, Labelling] | None = None
     # By variable of the program: what the node is for that computes it; see `knowncircuits.roles`.
     roles: Mapping[str, str] = field(default_factory=dict)
 

@@ -13,6 +13,7 @@ one place, which the S-inhibition head knows it by.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from knowncircuits import rasp
 from knowncircuits.cases.case import Case, Wiring
 from knowncircuits.cases.grammar import Grammar
 from knowncircuits.cases.sampling import Codes
+from knowncircuits.rasp.values import Value
 from knowncircuits.roles import DUPLICATE_TOKEN, NAME_MOVER, S_INHIBITION
 
 NAMES = ("Mary", "John", "James", "Sarah", "Michael", "Emily", "Paul", "Laura")
@@ -92,6 +94,16 @@ def indirect_objects(codes: Codes) -> Int[np.ndarray, " n"]:
     return np.asarray(np.where(first == last, second, first))
 
 
+def subject(sentence: Sequence[Value]) -> Value:
+    """S of one prompt, in words."""
+    return [word for word in sentence if word in NAMES][-1]
+
+
+def indirect_object(sentence: Sequence[Value]) -> Value:
+    """IO of one prompt, in words."""
+    return next(word for word in sentence if word in NAMES and word != subject(sentence))
+
+
 def with_other_names(rng: np.random.Generator, codes: Codes, n_tokens: int) -> Codes:
     """ABC: three names in place of the two, none of them there before, and each once."""
     rows = np.arange(len(codes))
@@ -131,6 +143,7 @@ IOI = Case(
     inputs=EVERY,
     only_lengths=(END + 1,),
     corruptions=CORRUPTIONS,
+    labels=(indirect_object, subject),
     roles=ROLES,
 )
 CASES = (

@@ -267,8 +267,9 @@ def make_task(
         labels: the right and the wrong answers, whose logits' difference is then the metric, by
             default; `prob_diff` takes them too. Each is a value of the program, a set of such,
             whose logits are averaged and whose probabilities are added, a list of one or the other
-            for each pair, or a function of a pair's clean tokens that returns one. By default the
-            model's own answers to the clean and to the corrupted input.
+            for each pair, or a function of a pair's clean tokens that returns one. By default those
+            that the case names, as `ioi` does, if the metric takes labels; else the model's own
+            answers to the clean and to the corrupted input.
 
     Raises:
         TaskError: if no such pairs can be drawn, for a direction beside another corruption, for
@@ -282,7 +283,9 @@ def make_task(
     corruption = directed(corruption, direction)
     pairs = _draw_pairs(compiled, n_pairs, seed, corruption, split)
     clean, corrupted = compiled.to_ids(pairs.clean), compiled.to_ids(pairs.corrupted)
-    counts = counted(subject, clean)
+    if labels is None and isinstance(compiled.case, Case) and metric in OF_LABELS:
+        labels = compiled.case.labels
+    counts = counted(subject, clean, labelled=labels is not None)
     answers = None
     if labels is not None:
         names = compiled.vocabulary.tokens
@@ -302,13 +305,16 @@ def make_task(
 
 
 def counted(
-    subject: Compiled | Trained | Wired, clean: Int[Tensor, "pair pos"]
+    subject: Compiled | Trained | Wired, clean: Int[Tensor, "pair pos"], *, labelled: bool = False
 ) -> Bool[Tensor, "pair pos"]:
-    """The positions at which the program says something of these inputs, or the model says None."""
+    """The positions at which the program says something of these inputs, or the model says None.
+
+    Where the program says None no label is right: of a task with labels these do not count.
+    """
     compiled = subject if isinstance(subject, Compiled) else subject.compiled
     with torch.no_grad():
         counts: Tensor = compiled.defined(compiled.model.run(clean).logits)
-    if says_none(compiled, subject.model.config.d_vocab_out):
+    if not labelled and says_none(compiled, subject.model.config.d_vocab_out):
         counts[:, 1:] = True
     return counts
 

@@ -36,7 +36,7 @@ def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
         )
     of_trained = trained.training.get("config", {})
     settings = {name: value for name, value in of_trained.items() if name in names}
-    settings |= {**changes, "objective": "behaviour"}
+    settings |= {**TrainingConfig.following("behaviour"), **changes, "objective": "behaviour"}
     return TrainingConfig(**fit_all(settings, TrainingConfig, ModelError))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ from knowncircuits.models.training.objectives import Term
 
 # Pairs on which edges that are not inside must pass before training ends early.
 ENDING = 1_000
+
+# Objectives under which sets of edges read another input, so that outside nodes can have work.
+OF_SETS = ("edges", "guided")
 
 Schedule = Literal["cosine", "constant"]
 OptimizerName = Literal["muon", "adam"]
@@ -82,16 +85,22 @@ class TrainingConfig:
         """Make every value what its annotation says; raises ModelError for one that cannot be."""
         for name, value in fit_all(vars(self), TrainingConfig, ModelError).items():
             object.__setattr__(self, name, value)
-        if self.busy and self.objective not in ("edges", "guided"):
+        if self.busy and self.objective not in OF_SETS:
             raise ModelError(
                 f"expected busy nodes of objective edges or guided, got {self.objective}"
             )
-        if self.again and self.objective not in ("edges", "guided"):
+        if self.again and self.objective not in OF_SETS:
             raise ModelError(
                 f"expected pairs again of objective edges or guided, got {self.objective}"
             )
         if any(a >= b for a, b in pairwise((0, *self.restarts))):
             raise ModelError(f"expected restarts at rising steps above 0, got {self.restarts}")
+
+    @staticmethod
+    def following(objective: ObjectiveName) -> dict[str, Any]:
+        """The objective with what others than those of sets of edges must do without."""
+        without = {} if objective in OF_SETS else {"busy": 0.0, "again": 0.0}
+        return {"objective": objective, **without}
 
     def weight(self, term: Term) -> float:
         """That of a term of the loss: the setting `behaviour_weight` for `behaviour`."""

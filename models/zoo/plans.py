@@ -74,7 +74,7 @@ class Plan:
         """By another objective: `nodes` with InterpBench's published settings, `SIIT`."""
         if objective == "nodes":
             return replace(self, config=SIIT)
-        return self.changed({"objective": objective})
+        return self.changed(TrainingConfig.following(objective))
 
     def changed(self, settings: Mapping[str, Any]) -> Plan:
         """With other settings: `TrainingConfig`'s, those of `SIZES`, or `start`.

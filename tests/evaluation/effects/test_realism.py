@@ -134,3 +134,11 @@ def test_models_of_other_places_are_not_compared(trained: Trained) -> None:
     moved = dataclasses.replace(trained, placed=placed)
     with pytest.raises(ModelError, match="expected models of one graph and placement"):
         realism(trained, moved)
+
+
+def test_a_model_with_busy_nodes_has_a_natural_partner() -> None:
+    """Nodes that have work in zoo 2 have none where sets of edges read no other input."""
+    trained = load_model("sign", zoo=2)
+    assert trained.training["config"]["busy"]
+    config = natural_config(trained)
+    assert (config.objective, config.busy, config.again) == ("behaviour", 0, 0)
