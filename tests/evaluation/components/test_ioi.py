@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -209,3 +211,25 @@ def test_the_compiled_models_task_has_an_answer_to_lose(corruption: str) -> None
     task = task_of(plain(), corruption)
     lost = {"abc": 0, "s2-io": -1, "swap": 1}[corruption]
     assert float(task.value(task.corrupted_run.logits, every(task)).mean()) == pytest.approx(lost)
+
+
+@pytest.mark.long
+def test_the_table_of_the_docs(root: Path) -> None:
+    """Tools by role and corruption, as the page computes them."""
+    page = (root / "docs" / "ioi.md").read_text()
+    (code,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    namespace: dict[str, pd.DataFrame] = {}
+    exec(code, namespace)
+    found = namespace["table"].round(2)
+    heads = next(line for line in page.splitlines() if line.startswith("| tool |"))
+    roles = [head.strip() for head in heads.split("|")[3:-1]]
+    n = 0
+    for line in page.splitlines():
+        if not re.match(r"\| `(act|path|direct|copy|backup)", line) or line.count("|") != 9:
+            continue
+        tool, corruptions, *cells = (cell.strip(" `") for cell in line.split("|")[1:-1])
+        for role, cell in zip(roles, cells, strict=True):
+            for corruption, said in zip(corruptions.split(" / "), cell.split(" / "), strict=True):
+                assert found.loc[(tool, corruption), role] == pytest.approx(float(said)), line
+                n += 1
+    assert n == found.size
