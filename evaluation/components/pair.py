@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from knowncircuits.cases.case import Case
 from knowncircuits.cases.choices import Direction
 from knowncircuits.checks.arguments import takes
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import TaskError
+from knowncircuits.evaluation.answers import encode_answers
 from knowncircuits.evaluation.task import Task, counted, make_task
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
@@ -49,10 +51,12 @@ def one_pair(
             raise TaskError(
                 f"expected a corrupted input of {len(clean)} tokens, got {len(corrupted)}"
             )
-        ids, others = (
-            compiled.encode([[names.get(token, token) for token in tokens]])
-            for tokens in (clean, corrupted)
-        )
-        task = replace(task, clean=ids, corrupted=others, counts=counted(subject, ids))
+        given = [[names.get(token, token) for token in tokens] for tokens in (clean, corrupted)]
+        ids, others = (compiled.encode([tokens]) for tokens in given)
+        labels = None
+        if task.labels is not None and isinstance(compiled.case, Case) and compiled.case.labels:
+            labels = encode_answers(compiled, given[:1], compiled.case.labels)
+        counts = counted(subject, ids, labelled=labels is not None)
+        task = replace(task, clean=ids, corrupted=others, counts=counts, labels=labels)
     texts = [*names]
     return task, ("BOS", *(texts[i - 1] for i in task.clean[0, 1:].tolist()))

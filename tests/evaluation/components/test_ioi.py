@@ -23,6 +23,7 @@ from knowncircuits.evaluation.components import (
     path_patch,
     score_nodes,
 )
+from knowncircuits.evaluation.components.pair import one_pair
 from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.models.wired import TRANSFORMATIONS, Wired
 
@@ -211,6 +212,14 @@ def test_the_compiled_models_task_has_an_answer_to_lose(corruption: str) -> None
     task = task_of(plain(), corruption)
     lost = {"abc": 0, "s2-io": -1, "swap": 1}[corruption]
     assert float(task.value(task.corrupted_run.logits, every(task)).mean()) == pytest.approx(lost)
+
+
+def test_a_pair_of_ones_own_has_its_own_labels() -> None:
+    prompt = "Then , {} and {} went to the store . {} gave a ring to"
+    clean, other = (prompt.format("Paul", "Emily", name).split() for name in ("Emily", "Paul"))
+    task, _ = one_pair(plain(), clean, other, metric="logit_diff")
+    assert float(task.value(task.clean_run.logits, every(task))) == pytest.approx(1)
+    assert float(task.value(task.corrupted_run.logits, every(task))) == pytest.approx(-1)
 
 
 @pytest.mark.long
