@@ -36,7 +36,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/hard-suite.md", 1),
         ("docs/wired.md", 2),
         ("docs/ioi.md", 2),
-        ("docs/modalities.md", 6),
+        ("docs/modalities.md", 7),
     ],
 )
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:

@@ -10,7 +10,14 @@ import typer
 
 from knowncircuits.cli.groups import FileOptions, grouped
 from knowncircuits.cli.layout import Table, frame_table, indexed_table, number_text, numbers, words
-from knowncircuits.cli.options import CaseArgument, FormatOption, pairs_option, seed_option, to_path
+from knowncircuits.cli.options import (
+    CaseArgument,
+    FormatOption,
+    check_one_kind,
+    pairs_option,
+    seed_option,
+    to_path,
+)
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
@@ -19,8 +26,10 @@ from knowncircuits.evaluation.choices import ModalityFigure, NodeMetric
 if TYPE_CHECKING:
     import pandas as pd
 
+    from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.evaluation.modalities.back_patching import BackPatching
     from knowncircuits.evaluation.modalities.study import ModalityStudy
+    from knowncircuits.models.wired.wired import Wired
 
 
 @grouped
@@ -42,6 +51,9 @@ def modalities(
         Path | None,
         typer.Option("--model", parser=to_path, help="Your own wired model: a folder."),
     ] = None,
+    hosted: Annotated[
+        bool, typer.Option("--hosted", help="The model in a larger, busy one; see `score`.")
+    ] = False,
     figure: Annotated[ModalityFigure, typer.Option(help="What is drawn.")] = "overlap",
     files: FileOptions,
     form: FormatOption = "table",
@@ -56,10 +68,16 @@ def modalities(
     from knowncircuits.evaluation.figures.modalities import modality_figure, modality_table
     from knowncircuits.evaluation.modalities.case_prompts import modality_prompts
     from knowncircuits.evaluation.modalities.study import study_modalities
+    from knowncircuits.models.wired.recipes import hosted as in_host
     from knowncircuits.models.wired.recipes import model_of
 
     chosen, known = _odd_numbers(windows), load_modality_case(case)
-    subject = model_of(known) if model is None else load_wired_of(case, model)
+    check_one_kind(False, model is not None, trained=False, hosted=hosted)
+    subject: Compiled | Wired
+    if model is not None:
+        subject = load_wired_of(case, model)
+    else:
+        subject = in_host(known) if hosted else model_of(known)
     files.check()
     with show_progress("modalities"):
         first, second = modality_prompts(subject, pairs, seed).values()
@@ -118,7 +136,7 @@ def _tables(study: ModalityStudy) -> list[Table]:
         )
     wide = study.similarity.pivot(index=["prompts", "class"], columns="layer", values="similarity")
     title = "similarity of the residual stream to the nearest unembedding, by layer"
-    return [*tables, indexed_table(wide, title)]
+    return [*tables, indexed_table(wide, title, _score_text)]
 
 
 def _loops(found: BackPatching) -> pd.DataFrame:
@@ -132,9 +150,14 @@ def _summary_table(frame: pd.DataFrame) -> Table:
     whole = {"heads", "neurons"}
     columns = [
         words("prompts"),
-        *(numbers(n, form=_whole_text if n in whole else number_text) for n in names),
+        *(numbers(n, form=_whole_text if n in whole else _score_text) for n in names),
     ]
     return Table(columns, frame.to_dict("records"), names[::-1], "circuits of each modality")
+
+
+def _score_text(value: float | None) -> str:
+    """Three digits, and no -0.000 of what is 0 to rounding."""
+    return number_text(None if value is None else round(value, 3) + 0.0)
 
 
 def _whole_text(value: float) -> str:
@@ -145,7 +168,7 @@ def _overlap_table(frame: pd.DataFrame) -> Table:
     columns = [
         *(words(name) for name in ("direction", "class", "kind")),
         *(numbers(name) for name in ("mapped", "other", "nodes")),
-        *(numbers(name, form=number_text) for name in ("overlap", "baseline", "normalised")),
+        *(numbers(name, form=_score_text) for name in ("overlap", "baseline", "normalised")),
     ]
     title = "overlap of the circuits, mapped to the other's positions"
     return Table(columns, frame.to_dict("records"), ("nodes", "other", "mapped"), title)
@@ -155,7 +178,7 @@ def _interchange_table(frame: pd.DataFrame) -> Table:
     values = ("faithfulness", "skyline", "base", "normalised")
     columns = [
         *(words(name) for name in ("prompts", "replaced", "by")),
-        *(numbers(name, form=number_text) for name in values),
+        *(numbers(name, form=_score_text) for name in values),
     ]
     title = "faithfulness with a class of positions out of another circuit"
     return Table(columns, frame.to_dict("records"), ("base", "skyline"), title)

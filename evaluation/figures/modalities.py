@@ -103,6 +103,7 @@ def _curves(curves: pd.DataFrame, title: str) -> go.Figure:
                 "%{customdata[1]} heads, %{customdata[2]} neurons<br>f = %{y:.3f}<extra></extra>",
             )
         )
+    figure.update_layout(showlegend=True)
     figure.update_xaxes(
         type="log",
         title="heads and neurons at positions in the circuit, % of all",

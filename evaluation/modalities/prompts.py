@@ -91,12 +91,15 @@ class Prompts:
         return len(self.clean)
 
     def answered(self, logits: Answers, pairs: Int[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-        """Whether the right answer's logit is above all others; a tie is no answer."""
+        """Whether the right answer's logit is above all others; a tie is no answer.
+
+        Logits that rounding alone tells apart are tied: a model that has nothing to say says that.
+        """
         right = self.right[pairs][:, None]
         others = logits.scatter(1, right, float("-inf"))
         if self.among is not None:
             others = others[:, self.among]
-        found: Tensor = logits.gather(1, right)[:, 0] > others.amax(1)
+        found: Tensor = logits.gather(1, right)[:, 0] - others.amax(1) > rounding(logits.dtype)
         return found
 
     def logit_diff(self, logits: Answers, pairs: Int[Tensor, " batch"]) -> Float[Tensor, " batch"]:
@@ -146,6 +149,11 @@ def _labels(task: Task, last: int) -> list[Int[Tensor, " pair"]]:
             f"{labels[0].shape[1]} and {labels[1].shape[1]}"
         )
     return [answers[:, 0] for answers in labels]
+
+
+def rounding(dtype: torch.dtype) -> float:
+    """By how much logits may differ and say the same."""
+    return 1e-9 if dtype == torch.float64 else 1e-4
 
 
 def hooked_model(model: object) -> Hooked:

@@ -23,7 +23,9 @@ from knowncircuits.evaluation.modalities import (
     study_modalities,
     unembedding_similarity,
 )
-from knowncircuits.models.wired import Wired
+from knowncircuits.models.wired import Wired, hosted
+from knowncircuits.names import Node
+from parts import some_long
 
 Studies = Callable[[str], ModalityStudy]
 Subjects = Callable[[str], Wired]
@@ -164,6 +166,34 @@ class TestLate:
             image.right_only()
         with pytest.raises(TaskError, match="expected the logit_diff of image prompts to fall"):
             node_faithfulness(image, [kc.node_circuit(image)])
+
+
+@pytest.mark.parametrize("variant", some_long(("disjoint", "late", "shared"), "shared"))
+def test_a_busy_host_changes_nothing(variant: str) -> None:
+    """Two layers and two heads more, which are loud and read by each other, in a drawn basis.
+
+    In that basis the logits of patches that are decoded too late are 0 to rounding, not exactly.
+    """
+    wired = hosted(kc.load_case(f"modalities_{variant}"))
+    prompts = kc.modality_prompts(wired, 20)
+    study = study_modalities(*prompts.values(), shares=(0.27,), windows=(1,))
+    assert study.summary["accuracy"].tolist() == [1, variant != "late"]
+    there = {Node(node).layer for node in wired.circuit.inside_nodes if Node(node).kind == "head"}
+    for circuit in study.circuits.values():
+        assert (circuit.n_heads, circuit.n_neurons) == (2, 15)
+        assert set(np.argwhere(circuit.heads)[:, 0].tolist()) == there
+    f = study.summary["faithfulness"].dropna()
+    assert f.tolist() == pytest.approx([1] * len(f), abs=1e-9)
+    if variant == "late":
+        last = max(there)  # where the fetching head is, and behind it the late MLP
+        found, back = study.back_patching.accuracy[0], study.back_patching.computed[0]
+        late = np.arange(len(back)) >= last
+        assert (found[late][back[late]] == 1).all()
+        assert (found[~late][back[~late]] == 0).all()
+    else:
+        assert study.interchange is not None
+        data = float(variant == "shared")
+        assert values(study.interchange, prompts="text", by="image") == pytest.approx([data, 1, 1])
 
 
 def test_the_curve_and_its_first_share(studies: Studies) -> None:
