@@ -68,7 +68,7 @@ class Suffixes:
         """The logits of runs whose stream changes behind a layer's heads, or behind its MLP.
 
         Args:
-            change: by how much, at the positions from `first` on.
+            change: by how much, at the positions from `first` on: at some of them, or at all.
             pairs: the pair of each row.
             layer: the layer.
             behind: its `attention` or its `mlp`.
@@ -76,23 +76,40 @@ class Suffixes:
             read: logits are those of the positions from here on, but not of those before `first`.
         """
         model, c = self.model, self.model.config
-        stream = self._behind[behind][layer][pairs, first:] + change
-        read = max(read - first, 0)
-        if layer == c.n_layers - 1:  # nobody reads what it writes elsewhere
-            stream, read = stream[:, read:], 0
+        stop = first + change.shape[1]  # positions from here on are as in the unpatched run, so far
+        stream = self._behind[behind][layer][pairs, first:stop] + change
         if behind == "attention" and c.d_mlp:
             stream = stream + model.mlp(stream, layer)
         for later in range(layer + 1, c.n_layers):
-            q, k, v = model.qkv(stream, None, later, first=first)
-            if first:
-                k, v = (
-                    torch.cat([own[pairs, :, :first], new], 2)
-                    for own, new in zip(self.qkv[later][1:], (k, v), strict=True)
-                )
-            if later == c.n_layers - 1:
-                q, stream, read = q[:, :, read:], stream[:, read:], 0
+            q, k, v = self._qkv_around(stream, pairs, later, first, stop)
+            stream, stop = self._whole(stream, pairs, later, stop), self.outputs.shape[2]
+            if later == c.n_layers - 1 and first < read:  # nobody reads what it writes before
+                q, stream = q[:, :, read - first :], stream[:, read - first :]
+                first = read
             z = model.mixed(q, k, v).transpose(1, 2).flatten(2)
             stream = stream + (z @ model.W_O[later].flatten(0, 1) + model.b_O[later])
             if c.d_mlp:
                 stream = stream + model.mlp(stream, later)
-        return model.unembed(stream[:, read:])
+        stream = self._whole(stream, pairs, c.n_layers, stop)
+        return model.unembed(stream[:, max(read - first, 0) :])
+
+    def _qkv_around(
+        self, stream: Tensor, pairs: Tensor, layer: int, first: int, stop: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries from `first` on, keys and values; anew where the stream is given."""
+        q, k, v = self.model.qkv(stream, None, layer, first=first)
+        own_q, own_k, own_v = self.qkv[layer]
+        if stop < self.outputs.shape[2]:
+            q = torch.cat([q, own_q[pairs, :, stop:]], 2)
+        if q.shape[2] < self.outputs.shape[2] or stop < self.outputs.shape[2]:
+            k, v = (
+                torch.cat([own[pairs, :, :first], new, own[pairs, :, stop:]], 2)
+                for own, new in ((own_k, k), (own_v, v))
+            )
+        return q, k, v
+
+    def _whole(self, stream: Tensor, pairs: Tensor, layer: int, stop: int) -> Tensor:
+        """The stream before a layer, with the positions from `stop` on that have not changed."""
+        if stop == self.outputs.shape[2]:
+            return stream
+        return torch.cat([stream, self.before[layer][pairs, stop:]], 1)

@@ -32,3 +32,8 @@ Along = Literal["clean", "corrupted", "inputs", "layer", "alone"]
 
 # Of scores that are compared: edges, or components, or nodes at each position.
 AgreementLevel = Literal["edge", "node", "head", "neuron", "position"]
+
+View = Literal["z", "q", "k", "v", "pattern", "mlp"]  # what of a component is patched
+Way = Literal["noise", "denoise"]  # which of two runs is patched with a part of the other
+ComponentTool = Literal["act", "path", "direct", "backup", "copy", "attention"]
+ComponentFigure = Literal["heads", "positions", "bars"]

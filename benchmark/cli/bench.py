@@ -55,6 +55,37 @@ def bench_effects(
     _show(table, form)
 
 
+@bench_app.command("components")
+def bench_components(
+    width: Annotated[
+        list[int] | None,
+        typer.Option(min=12, help="Of the residual stream; 768 is GPT-2's. May be repeated."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="z, q, k, v or pattern; may be repeated. Default: all."),
+    ] = None,
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=11, help="Only heads of this one; may be repeated."),
+    ] = None,
+    hooks: Annotated[int, typer.Option(min=2, help="How many patches are done by hooks.")] = 60,
+    form: FormatOption = "table",
+) -> None:
+    """All heads and positions of 12 layers and 12 heads, against one hook at a time."""
+    from knowncircuits.evaluation.bench.components_time import bench_components as bench
+    from knowncircuits.evaluation.components.views import OF_HEADS
+
+    with show_progress("components"):
+        table = bench(
+            tuple(width or [96]),
+            views=tuple(view or OF_HEADS),
+            layers=None if layer is None else tuple(layer),
+            n_hooked=hooks,
+        )
+    _show(table, form)
+
+
 @bench_app.command("sampling")
 def bench_sampling(form: FormatOption = "table") -> None:
     """Inputs with outputs in one batch, against a call of the program for each."""

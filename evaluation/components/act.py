@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from knowncircuits.checks.arguments import takes
+from knowncircuits.evaluation.choices import View
 from knowncircuits.evaluation.components.changes import Items, values_by_suffixes
 from knowncircuits.evaluation.components.sides import Sides
 from knowncircuits.evaluation.components.views import (
     OF_HEADS,
-    View,
     check_way,
     describe_node,
     edges_of_view,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, product
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from knowncircuits.evaluation.choices import View
 from knowncircuits.evaluation.components.sides import Sides
-from knowncircuits.evaluation.components.views import READS, View
+from knowncircuits.evaluation.components.views import READS
 from knowncircuits.names import QKV, Node
 from knowncircuits.suffixes import Behind, Suffixes
 from knowncircuits.transformer import Transformer
@@ -41,17 +42,17 @@ def values_by_suffixes(
     values = np.full((len(items), seq if per_position else 1), sides.unpatched)
     places: Sequence[int | None] = range(seq) if per_position else [None]
     groups = _groups(items)
-    for (layer, behind), place in reported(
-        [(group, place) for group in groups for place in places]
-    ):
-        first = place if place is not None and causal else 0
-        # Up to here the two runs may be the same, or nobody may look at what comes from here on.
-        if place is not None and causal and (place > last or not sides.moved[: place + 1].any()):
-            continue
-        mine = groups[layer, behind]
+    for (layer, behind, spreads), place in reported([*product(groups, places)]):
+        first, stop = 0, seq
+        if place is not None and causal:
+            # Up to here the two runs may be the same, or nobody may look at what comes later.
+            if place > last or not sides.moved[: place + 1].any():
+                continue
+            first, stop = place, seq if spreads else place + 1
+        mine = groups[layer, behind, spreads]
         size = _n_items(model, sides.tokens[:, first:].numel())
         for chunk in (mine[i : i + size] for i in range(0, len(mine), size)):
-            change = changes.of([items[i] for i in chunk], place, first)
+            change = changes.of([items[i] for i in chunk], place, first, stop)
             rows = sides.every.repeat(len(chunk))
             logits = changes.suffixes.logits(
                 change.flatten(0, 1), rows, layer, behind, first=first, read=read
@@ -63,12 +64,16 @@ def values_by_suffixes(
     return values
 
 
-def _groups(items: Items) -> dict[tuple[int, Behind], list[int]]:
-    """The items, by their places, of each layer's heads and of its MLP."""
-    groups: dict[tuple[int, Behind], list[int]] = {}
+def _groups(items: Items) -> dict[tuple[int, Behind, bool], list[int]]:
+    """The items, by their places, of each layer's heads and of its MLP.
+
+    Apart those whose patch at one position changes what a head writes at later ones: keys and
+    values.
+    """
+    groups: dict[tuple[int, Behind, bool], list[int]] = {}
     for i, (view, node) in enumerate(items):
         behind: Behind = "mlp" if view == "mlp" else "attention"
-        groups.setdefault((node.layer, behind), []).append(i)
+        groups.setdefault((node.layer, behind, view in ("k", "v")), []).append(i)
     return dict(sorted(groups.items()))
 
 
@@ -98,32 +103,32 @@ class _Changes:
         return found
 
     def of(
-        self, items: Items, place: int | None, first: int
+        self, items: Items, place: int | None, first: int, stop: int
     ) -> Float[Tensor, "item pair some d_model"]:
-        """At the positions from `first` on, of items in one layer, patched at a place or at all."""
+        """At positions `first` to `stop`, of items in one layer, patched at a place or at all."""
         return torch.cat(
             [
-                self._view(view, [node for _, node in same], place, first)
+                self._view(view, [node for _, node in same], place, slice(first, stop))
                 for view, same in groupby(items, key=lambda item: item[0])
             ]
         )
 
     def _view(
-        self, view: View, nodes: Sequence[Node], place: int | None, first: int
+        self, view: View, nodes: Sequence[Node], place: int | None, at: slice
     ) -> Float[Tensor, "node pair some d_model"]:
         sources = [self._sources[node] for node in nodes]
         if view in READS:
-            own = self.sides.base.outputs[:, sources, first:].transpose(0, 1)
-            change = self._written(view, nodes, place, first) - own
+            own = self.sides.base.outputs[:, sources, at].transpose(0, 1)
+            change = self._written(view, nodes, place, at) - own
         else:
-            change = self.sides.differences[:, sources, first:].transpose(0, 1)
-        if place is None or view in ("q", "k", "v"):
+            change = self.sides.differences[:, sources, at].transpose(0, 1)
+        if place is None or view in ("k", "v") or change.shape[2] == 1:
             return change
-        there = torch.arange(first, self.sides.tokens.shape[1], device=change.device) == place
+        there = torch.arange(at.start, at.stop, device=change.device) == place
         return change * there[:, None]
 
     def _written(
-        self, view: View, nodes: Sequence[Node], place: int | None, first: int
+        self, view: View, nodes: Sequence[Node], place: int | None, at: slice
     ) -> Float[Tensor, "node pair some d_model"]:
         """What heads write when they read the alternative; as patterns do, at every position."""
         layer, heads = nodes[0].layer, [node.head for node in nodes]
@@ -137,5 +142,7 @@ class _Changes:
                 qkv[i] = own[i].clone()
                 qkv[i][:, :, place] = other[i][:, :, place]
         q, k, v = qkv
-        z = self.model.mixed(q[:, :, first:], k, v)
+        if self.model.config.causal:  # later keys are hidden
+            k, v = k[:, :, : at.stop], v[:, :, : at.stop]
+        z = self.model.mixed(q[:, :, at], k, v)
         return torch.einsum("bhtk,hkd->hbtd", z, self.model.W_O[layer, heads])

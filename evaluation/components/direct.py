@@ -48,6 +48,8 @@ def direct_logits(task: Task) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     lead = float(leads.mean())
     frame.attrs |= {
+        "receivers": ["logits"],
+        "freeze_mlps": True,
         "lead": lead,
         "bias": lead - float(found.sum(1).mean()),
         "n_pairs": task.n_pairs,
@@ -97,6 +99,8 @@ def backup(task: Task, ablated: str | Sequence[str]) -> pd.DataFrame:
     frame = frame.assign(before=before.mean(0), after=after.mean(0))
     frame = frame.assign(change=frame["after"] - frame["before"])
     frame.attrs |= {
+        "receivers": ["logits"],
+        "freeze_mlps": True,
         "ablated": names,
         "before": float(lead_before.mean()),
         "after": float(lead_after.mean()),

@@ -82,7 +82,11 @@ def path_patch(
                 where = {"position": place} if per_position else {}
                 rows.append({**_describe(group), **where, "value": value})
     frame = normalised(pd.DataFrame(rows), task)
-    frame.attrs |= {"direction": direction, "receivers": list(receivers)}
+    frame.attrs |= {
+        "direction": direction,
+        "receivers": list(receivers),
+        "freeze_mlps": freeze_mlps,
+    }
     return frame
 
 

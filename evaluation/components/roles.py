@@ -11,12 +11,16 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.choices import RESOLUTION, RankBy
-from knowncircuits.evaluation.components.views import edges_of_view
+from knowncircuits.evaluation.components.views import READS, edges_of_view
 from knowncircuits.evaluation.scoring.ranking import at_resolution, auroc, average_precision
-from knowncircuits.names import Node
+from knowncircuits.names import Destination, Node
 
 # What frames of this room say of nodes, by what they rank them unless told otherwise.
 COLUMNS = ("lost", "attribution", "change", "positive", "effect", "score")
+
+# Which of its edges' labels a component has: the first that there is.
+OF_OUTPUTS = (Label.IN, Label.UNDETERMINED, Label.OUT)
+OF_READS = (Label.IN, Label.OUT, Label.UNDETERMINED)
 
 
 @takes(frame=pd.DataFrame)
@@ -79,9 +83,7 @@ def score_components(
 ) -> pd.DataFrame:
     """How well the numbers of a frame tell what is in a circuit from what is not, view by view.
 
-    A component is in where one of the edges that its view is a mask of is in, and undetermined,
-    which is left out, where none is but one is undetermined. What has no view is told by the edges
-    out of its node.
+    What a component is in the circuit see `labels_in`; what is undetermined is left out.
 
     Args: as of `score_nodes`.
 
@@ -96,22 +98,60 @@ def score_components(
     rows = []
     for view, numbers in _by_view(frame):
         ranked = _highest(numbers, column, rank_by)
-        labels = np.array(
-            [component_label(circuit, n, view.get("view", "z")) for n in ranked.index]
-        )
+        of_node = labels_in(circuit, frame, view.get("view", ""), ranked.index)
+        labels = np.array([of_node[node] for node in ranked.index])
         known = labels != Label.UNDETERMINED
         truth = labels[known] == Label.IN
         rows.append(view | _areas(truth, ranked.to_numpy()[known], resolution))
     return pd.DataFrame(rows)
 
 
-def component_label(circuit: Circuit, node: str, view: str) -> Label:
-    """Whether a view of a node is in a circuit; see `score_components`."""
-    if node not in circuit.graph.sources:
-        raise UnknownNameError("node", node, circuit.graph.sources)
-    edges = edges_of_view(circuit.graph, Node(node), view)
-    labels = set(circuit.labels[edges].tolist())
-    return next(x for x in (Label.IN, Label.UNDETERMINED, Label.OUT) if x in labels)
+def labels_in(
+    circuit: Circuit, frame: pd.DataFrame, view: str, nodes: Iterable[str]
+) -> dict[str, Label]:
+    """Whether what a frame tells of nodes is about the circuit.
+
+    What a node writes is in where one of the edges out of it is, and undetermined where none is but
+    one is undetermined, as in `kc.score`. What it reads is in where one of the edges that its view
+    is a mask of is, else out where one is out: undetermined edges only ever carry what is the same
+    in both runs, which to patch changes nothing. Where a frame is about paths to receivers, as
+    those of `path_patch` and `direct_logits` are, so is the label: a node is in where such a path
+    leads over edges that are in, through MLPs alone, or through nothing where they were frozen.
+
+    Raises UnknownNameError for a node that the circuit has not.
+    """
+    found = {}
+    for name in nodes:
+        parts = name.split("+")  # that were patched together
+        for part in parts:
+            if part not in circuit.graph.sources:
+                raise UnknownNameError("node", part, circuit.graph.sources)
+        if "receivers" in frame.attrs:
+            labels = {_label_of_paths(circuit, frame, Node(part)) for part in parts}
+        else:
+            edges = [edges_of_view(circuit.graph, Node(part), view or "z") for part in parts]
+            labels = {Label(x) for x in circuit.labels[np.any(edges, axis=0)].tolist()}
+        order = OF_READS if view in READS else OF_OUTPUTS
+        found[name] = next(label for label in order if label in labels)
+    return found
+
+
+def _label_of_paths(circuit: Circuit, frame: pd.DataFrame, sender: Node) -> Label:
+    """Of paths from a node to the receivers of a frame."""
+    graph, frozen = circuit.graph, frame.attrs.get("freeze_mlps", False)
+    names = {Destination(name) for name in frame.attrs["receivers"]}
+    receives = np.array([d in names or d.node in names for d in graph.destinations])
+    receives = receives[graph.destination_of_edge]
+    through = np.array([node.kind == "mlp" and not frozen for node in graph.nodes])
+    for least in (Label.IN, Label.UNDETERMINED):
+        usable = np.isin(circuit.labels, [Label.IN, least])
+        reached = np.array([node == sender for node in graph.nodes])
+        for _ in range(graph.n_layers + 1):  # an MLP at a time
+            leaves = usable & reached[graph.source_of_edge]
+            if (leaves & receives).any():
+                return least
+            reached[graph.target_of_edge[leaves]] |= through[graph.target_of_edge[leaves]]
+    return Label.OUT
 
 
 def _column(frame: pd.DataFrame, column: str | None) -> str:

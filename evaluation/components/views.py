@@ -11,19 +11,17 @@ says what the head would write under the whole pattern of the other run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
 from knowncircuits.errors import TaskError, UnknownNameError
+from knowncircuits.evaluation.choices import View, Way
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph
 from knowncircuits.names import Destination, Letter, Node
-
-View = Literal["z", "q", "k", "v", "pattern", "mlp"]
-Way = Literal["noise", "denoise"]
 
 VIEWS: tuple[View, ...] = get_args(View)
 OF_HEADS: tuple[View, ...] = VIEWS[:-1]

@@ -44,6 +44,8 @@ class Theme:
 
     status: Mapping[str, str]
     scale: tuple[str, ...]  # of effects from 0 to 1, from light to dark
+    below: tuple[str, ...]  # of numbers below 0, from light to dark, as far as they go
+    above: tuple[str, ...]  # of those above 0
 
 
 THEMES = {
@@ -55,11 +57,15 @@ THEMES = {
             "unknown": "#56616f",
         },
         ("#e9ebe4", "#c4e0bf", "#7cc3a2", "#2b9380", "#0b5d5e", "#06323f"),
+        ("#f4d3c9", "#dd8577", "#c23b3b", "#7d1a26"),
+        ("#cfdff0", "#7fa9d6", "#2468b0", "#123e75"),
     ),
     # Blue and vermilion are told apart with any kind of colour blindness.
     "colourblind": Theme(
         {"in": "#0072B2", "out": "#D55E00", "undetermined": "#999999", "unknown": "#333333"},
         ("#ebebeb", "#c1d6e8", "#80b1d5", "#3480b8", "#0a4f88", "#062747"),
+        ("#f9dcc9", "#eb9f70", "#D55E00", "#8a3d00"),
+        ("#cce1ef", "#77b1d8", "#0072B2", "#004a74"),
     ),
 }
 
@@ -129,6 +135,15 @@ def plotly_scale(theme: Theme) -> list[list[object]]:
     """The colours from 0 to 1 as plotly takes them."""
     steps = len(theme.scale) - 1
     return [[i / steps, colour] for i, colour in enumerate(theme.scale)]
+
+
+NEUTRAL = "#f5f5f2"  # of numbers that are 0
+
+
+def diverging_scale(theme: Theme) -> list[list[object]]:
+    """The colours from below to above 0, which is in the middle, as plotly takes them."""
+    colours = [*theme.below[::-1], NEUTRAL, *theme.above]
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
 
 
 def effect_text(frame: pd.DataFrame) -> str:

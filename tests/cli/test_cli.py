@@ -361,6 +361,30 @@ def test_effects(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_patch(tmp_path: Path) -> None:
+    """Every tool prints its table and, but for what heads copy, how it does against the circuit."""
+    few = ("--compiled", "--pairs", "5")
+
+    def printed(*arguments: str) -> str:
+        done = runner.invoke(app, ["patch", "sort_words_by_length", *few, *arguments])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    page, table = tmp_path / "patch.html", tmp_path / "patch.json"
+    text = printed("--view", "z", "--view", "v", "--save", str(page), "--save", str(table))
+    assert "against the known circuit" in text
+    assert {row["view"] for row in json.loads(table.read_text())} == {"z", "v"}
+    assert "<title>Activation patching of sort_words_by_length" in page.read_text()
+    assert "BOS" in printed("--view", "pattern", "--per-position", "--way", "denoise")
+    assert "recovered" in printed("--tool", "path", "--receiver", "logits", "--freeze-mlps")
+    assert "attribution" in printed("--tool", "direct")
+    assert "change" in printed("--tool", "backup", "--ablated", "a1.h0")
+    assert "against the known circuit" not in printed("--tool", "copy")
+    assert "query" in printed("--tool", "attention", "--node", "a1.h0")
+    for wrong in (["--tool", "backup"], ["--view", "x"], ["--tool", "path", "--receiver", "a9.h0"]):
+        assert runner.invoke(app, ["patch", "sort", *few, *wrong]).exit_code != 0
+
+
 def test_realism(tmp_path: Path) -> None:
     """The natural model is trained once, and used again if it is of the same settings."""
     folder, table = tmp_path / "natural", tmp_path / "table.csv"

@@ -3,6 +3,7 @@
 import pytest
 
 from knowncircuits.errors import UnknownNameError
+from knowncircuits.evaluation.bench.components_time import bench_components
 from knowncircuits.evaluation.bench.effects_time import bench_effects
 from knowncircuits.evaluation.bench.interval_coverage import (
     BOARDS,
@@ -49,6 +50,14 @@ def test_effects_are_what_hooks_find() -> None:
     assert row["largest_difference"] == 0
     assert row["plain_seconds_for_all"] == pytest.approx(row["plain_seconds"] * 30 / 20)
     assert row["ratio"] == pytest.approx(row["plain_seconds_for_all"] / row["seconds"])
+
+
+def test_heads_are_patched_as_hooks_patch_them() -> None:
+    table = bench_components(widths=(24,), layers=(10,), n_prompts=2, n_hooked=6)
+    (row,) = table.to_dict("records")
+    assert row["patches"] == 5 * 12 * 15
+    assert row["largest_difference"] < 1e-5
+    assert row["ratio"] == pytest.approx(row["hooked_seconds"] / row["call_seconds"])
 
 
 def test_what_methods_cost() -> None:

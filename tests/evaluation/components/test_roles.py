@@ -48,7 +48,9 @@ def test_views_and_positions() -> None:
 def test_a_circuit_is_seen_view_by_view() -> None:
     graph = Graph(2, 2)
     circuit = circuit_from_edges(
-        graph, ["a0.h0->a1.h1<q>", "a1.h1->logits"], ["pos->a1.h0<k>", "m0->logits"]
+        graph,
+        ["a0.h0->a1.h1<q>", "a1.h1->logits"],
+        ["pos->a0.h0<k>", "embed->a0.h0<k>", "m0->logits"],
     )
     frame = pd.DataFrame(
         [
@@ -60,11 +62,11 @@ def test_a_circuit_is_seen_view_by_view() -> None:
         ]
     )
     scored = score_components(frame, circuit).set_index("view")
-    assert scored["n"].tolist() == [4, 4, 3, 3]  # keys of a1.h0 are undetermined
+    assert scored["n"].tolist() == [4, 4, 3, 4]  # keys of a0.h0 are undetermined
     assert scored["n_true"].tolist() == [2, 1, 0, 1]
     assert scored["auroc"].tolist()[:2] == [1, 2 / 3]
     assert np.isnan(scored.loc["k", "auroc"])
-    assert scored.loc["pattern", "auroc"] == 0.5
+    assert scored.loc["pattern", "auroc"] == 2 / 3
     mlp = frame_of(m0=1.0, m1=0.0, a0_h0=2.0)
     assert score_components(mlp, circuit)["n"].tolist() == [2]
     assert circuit.label("m0->logits") == Label.UNDETERMINED
