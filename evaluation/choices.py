@@ -19,6 +19,7 @@ SizeBy = Literal["nominal", "actual"]  # which size stands for a circuit
 
 Ablated = Literal["node", "head", "edge"]  # one at a time, for its causal effect
 EffectMetric = Literal["flips", "kl"]  # how the effect of an ablation is measured
+MlpPlace = Literal["output", "post"]  # where an MLP is ablated: what it writes, or its hidden units
 
 FigureName = Literal["curves", "heatmap", "circuit"]  # of effects
 # Of two modalities.

@@ -27,7 +27,7 @@ from knowncircuits.cli.options import (
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
-from knowncircuits.evaluation.choices import Ablated, EffectMetric, FigureName
+from knowncircuits.evaluation.choices import Ablated, EffectMetric, FigureName, MlpPlace
 from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ AblationOption = Annotated[
     typer.Option(
         help="resample, mean, zero, self-inside, self-outside, resample-inside or "
         "resample-outside; may be repeated; default: resample."
+    ),
+]
+
+
+MlpOption = Annotated[
+    MlpPlace,
+    typer.Option(
+        "--mlp-at", help="Ablate what MLPs write, bias and all, or their hidden units (post)."
     ),
 ]
 
@@ -66,6 +74,7 @@ def effects(
     per_position: Annotated[
         bool, typer.Option("--per-position", help="At one position at a time.")
     ] = False,
+    mlp_at: MlpOption = "output",
     variant: VariantOption = None,
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
@@ -102,6 +111,7 @@ def effects(
                     seed=seed,
                     metric=metric,
                     per_position=per_position,
+                    mlp_at=mlp_at,
                     name=name,
                 )
             frames.append(frame)
@@ -136,6 +146,7 @@ def realism(
     inputs: Annotated[int, inputs_option("For effects, which take all their pairs.")] = 100,
     pairs: Annotated[int, pairs_option("For accuracies.")] = 1_000,
     seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
+    mlp_at: MlpOption = "post",
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
@@ -169,6 +180,7 @@ def realism(
             n_inputs=inputs,
             n_pairs=pairs,
             seed=seed,
+            mlp_at=mlp_at,
         )
     to.show(*_realism_tables(table), data=table)
     title = f"Causal effects in {case}, trained with its circuit and naturally"

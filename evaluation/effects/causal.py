@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from knowncircuits.errors import TaskError, UnknownNameError
-from knowncircuits.evaluation.choices import Ablated, EffectMetric
+from knowncircuits.evaluation.choices import Ablated, EffectMetric, MlpPlace
 from knowncircuits.evaluation.effects.ablations import load_ablation, node_statistics
 from knowncircuits.evaluation.effects.items import list_items, statuses
 from knowncircuits.evaluation.effects.subjects import Inputs, Model, Subject
@@ -56,6 +56,7 @@ def causal_effects(
     n_components: int = 1,
     centred: bool = True,
     legacy: bool = False,
+    mlp_at: str | None = None,
     atol: float = 0.05,
     name: str | None = None,
 ) -> pd.DataFrame:
@@ -98,7 +99,12 @@ def causal_effects(
         centred: whether directions are taken around the mean; see `node_statistics`.
         legacy: the four ablations as in InterpBench's notebook, which adds the sum of scalar
             coefficients to every dimension in place of their directions. This is a defect, offered
-            so that its plots can be reproduced (it has `n_components=2`).
+            so that its plots can be reproduced (it has `n_components=2`). MLPs are ablated at
+            `post` then, as there, unless `mlp_at` says otherwise.
+        mlp_at: what of an MLP is ablated, scaled, and has a mean and directions: its `output`, by
+            default, with its bias; or `post`, its hidden units (`mlp.hook_post`), which leave the
+            bias of the output as it is, as in InterpBench's study. What resampling and means do at
+            scale 1 is the same at both.
         atol: how far numbers may differ and be equal.
         name: what the column `model` says; by default the case's name.
 
@@ -113,13 +119,16 @@ def causal_effects(
         InputError: for fewer than two inputs, or of several lengths.
         TaskError: where no label differs, or for scales, atol or numbers that are none.
         UnknownNameError: for an ablation, granularity, metric, position, node or edge unknown.
-        ModelError: for something else than a model, or one without a vocabulary for its inputs.
+        ModelError: for something else than a model, one without a vocabulary for its inputs, or
+            `post` in one that shows no hidden units.
     """
     chosen = load_ablation(ablation)
+    where = mlp_at or ("post" if legacy else "output")
     for kind, got, known in (
         ("granularity", granularity, get_args(Ablated)),
         ("metric", metric, get_args(EffectMetric)),
         ("positions", positions or chosen.positions, POSITIONS),
+        ("mlp_at", where, get_args(MlpPlace)),
     ):
         if got not in known:
             raise UnknownNameError(kind, got, known)
@@ -130,10 +139,18 @@ def causal_effects(
     patched = list(range(1 if (positions or chosen.positions) == "after BOS" else 0, ids.shape[1]))
     rows = []
     with torch.no_grad():
-        sweep = Sweep(subject, ids, metric, n_pairs=n_pairs, seed=seed, atol=atol)
+        sweep = Sweep(
+            subject,
+            ids,
+            metric,
+            n_pairs=n_pairs,
+            seed=seed,
+            atol=atol,
+            mlp_at="post" if where == "post" else "output",
+        )
         statistics = {
             source: node_statistics(
-                sweep.outputs[:, source],
+                sweep.ablated(source),
                 sweep.counts,
                 n_components,
                 centred=centred,
@@ -154,7 +171,7 @@ def causal_effects(
     frame = pd.DataFrame(rows, columns=names)
     frame["status"] = frame["node"].map(statuses(subject.model.graph, subject.circuit, granularity))
     frame = frame.assign(model=name or subject.name, ablation=ablation, n=sweep.n)
-    frame.attrs |= {"metric": metric, "n_excluded": sweep.n_excluded}
+    frame.attrs |= {"metric": metric, "n_excluded": sweep.n_excluded, "mlp_at": where}
     return frame[[*COLUMNS, "position"] if per_position else list(COLUMNS)]
 
 

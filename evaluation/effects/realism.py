@@ -39,6 +39,7 @@ def realism(
     n_inputs: int = 100,
     n_pairs: int = 1_000,
     seed: int = 0,
+    mlp_at: str = "post",
 ) -> pd.DataFrame:
     """Compare a trained model with a natural one, in behaviour, weights and effects.
 
@@ -50,6 +51,7 @@ def realism(
         n_inputs: of `causal_effects`, which takes all their pairs.
         n_pairs: for accuracies.
         seed: of inputs and pairs.
+        mlp_at: of `causal_effects`; by default at the hidden units, as in InterpBench's study.
 
     Returns:
         Tidy rows: case, measure, of, status, ablation, scale, model (trained, natural or both) and
@@ -84,7 +86,13 @@ def realism(
             with part(f"effects in the {name} model: {kind}"):
                 frames.append(
                     causal_effects(
-                        model, ablation=kind, scales=scales, n_inputs=n_inputs, seed=seed, name=name
+                        model,
+                        ablation=kind,
+                        scales=scales,
+                        n_inputs=n_inputs,
+                        seed=seed,
+                        mlp_at=mlp_at,
+                        name=name,
                     )
                 )
     effects = pd.concat(frames, ignore_index=True)

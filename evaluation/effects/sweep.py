@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from knowncircuits.errors import TaskError
+from knowncircuits.errors import ModelError, TaskError
+from knowncircuits.evaluation.choices import MlpPlace
 from knowncircuits.evaluation.effects.ablations import NodeStatistics, Patch
 from knowncircuits.evaluation.effects.items import Item
 from knowncircuits.evaluation.effects.subjects import Subject, weigh_pairs
 from knowncircuits.patching import single_patches
+from knowncircuits.primitive import ShowsUnits
 
 NO_DENOMINATOR = 1e-9  # differences of divergences that are rounding
 
@@ -48,12 +50,14 @@ class Sweep:
         n_pairs: int | None,
         seed: int,
         atol: float,
+        mlp_at: MlpPlace = "output",
     ) -> None:
         """For the arguments and errors see `causal_effects`."""
         ids, self.counts = torch.unique(ids, dim=0, return_counts=True)
         self.clean = subject.model.run(ids)
         self.outputs = self.clean.outputs
         self.patches = single_patches(subject.model, ids, self.clean)
+        self._units = _mlp_units(subject, ids) if mlp_at == "post" else {}
         self.labels = subject.labels(ids, self.clean, atol)
         pairs = weigh_pairs(self.counts.cpu().numpy(), n_pairs, seed)
         base, source, weights = (
@@ -79,18 +83,32 @@ class Sweep:
         self.counted, self.shares = counted[used], shares[used]
         self.n = int(counted.sum())
 
+    def ablated(self, source: int) -> Float[Tensor, "input pos _"]:
+        """What of a source is ablated: what it writes, or of an MLP its hidden units."""
+        if source in self._units:
+            return self._units[source][0]
+        return self.outputs[:, source]
+
     def effects(
         self, item: Item, patch: PositionedPatch, from_source: bool, scales: Sequence[float]
     ) -> list[tuple[float, int]]:
         """For each scale the effect, and at how many positions the answer changes."""
-        written = self.outputs[:, item.source].contiguous()
+        written = self.ablated(item.source).contiguous()
+        outputs, weights = (
+            self.outputs[:, item.source],
+            self._units.get(item.source, (None, None))[1],
+        )
         base, other, counted, shares = self._fold(written[:, patch.positions], from_source)
         ks = torch.tensor([float(k) for k in scales], dtype=written.dtype, device=written.device)
 
         def values(rows: Tensor) -> Tensor:
             pairs, k = rows // len(ks), ks[rows % len(ks)]
             own, others = (written.index_select(0, x[pairs]) for x in (base, other))
-            return patch(own, others, k[:, None, None])
+            new = patch(own, others, k[:, None, None])
+            if weights is None:
+                return new
+            # Of what an MLP writes its bias stays as it is.
+            return outputs.index_select(0, base[pairs]) + (new - own) @ weights
 
         bases = base.repeat_interleave(len(ks))
         if item.edge is None:
@@ -111,7 +129,7 @@ class Sweep:
         return list(zip((total / self.n).tolist(), changed.tolist(), strict=True))
 
     def _fold(
-        self, written: Float[Tensor, "input pos d_model"], from_source: bool
+        self, written: Float[Tensor, "input pos _"], from_source: bool
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pairs of one base whose sources write the same are patched alike, and become one.
 
@@ -130,3 +148,24 @@ class Sweep:
             for x in (self.counted, self.shares)
         )
         return keys // n, keys % n, counted, shares
+
+
+def _mlp_units(
+    subject: Subject, ids: Int[Tensor, "input pos"]
+) -> dict[int, tuple[Float[Tensor, "input pos unit"], Float[Tensor, "unit d_model"]]]:
+    """Of each MLP, by its place among the sources, its hidden units and what each writes.
+
+    Raises ModelError for a model that does not show them.
+    """
+    model = subject.model
+    if not isinstance(model, ShowsUnits):
+        raise ModelError(
+            "expected a model that shows hidden units, to ablate MLPs there, got "
+            f"{type(model).__name__}"
+        )
+    units, weights = model.hidden_units(ids), model.unit_weights
+    return {
+        place: (units[:, node.layer], weights[node.layer])
+        for place, node in enumerate(model.graph.sources)
+        if node.kind == "mlp"
+    }

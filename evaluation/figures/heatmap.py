@@ -27,9 +27,10 @@ def effects_heatmap(
     theme: str = "default",
     title: str = "",
 ) -> go.Figure:
-    """The effect of each node at each position, inputs at the bottom.
+    """The effect of each node at each position, by status: nodes of the circuit at the top.
 
-    Beside a node's name is the sign of its status.
+    Among nodes of one status, inputs are at the bottom. Beside a node's name is the sign of its
+    status.
 
     Args:
         frame: of `causal_effects` with `per_position=True`.
@@ -50,7 +51,8 @@ def effects_heatmap(
     frame = look.at_scale(look.only(frame, "ablation", ablation), scale)
     if frame.duplicated(["node", "position"]).any():
         raise ResultError("expected one effect of each node at each position, got several")
-    nodes = list(frame["node"].unique())
+    status = frame.drop_duplicates("node").set_index("node")["status"]
+    nodes = sorted(status.index, key=lambda node: look.STATUSES.index(status[node]))
     words = frame.assign(
         number=[_number(effect) for effect in frame["effect"]],
         hover=[_hover(row) for row in frame.to_dict("records")],
@@ -59,7 +61,6 @@ def effects_heatmap(
         words.pivot(index="node", columns="position", values=what).loc[nodes]
         for what in ("effect", "number", "hover")
     )
-    status = frame.drop_duplicates("node").set_index("node")["status"]
     figure = go.Figure(
         go.Heatmap(
             z=effects.to_numpy(),

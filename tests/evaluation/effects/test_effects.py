@@ -196,6 +196,84 @@ def test_legacy_is_what_the_notebook_does() -> None:
         assert got["effect"][0] == pytest.approx(plain_effect(model, ids, node, value, "kl")[0])
 
 
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_mlps_ablated_at_their_hidden_units(ablation: str, legacy: bool, gated: bool) -> None:
+    """Against a hook on `mlp.hook_post`: directions are those of hidden units."""
+    model = random_model(replace(CONFIG, gated=gated), 3)
+    ids, scale = some_tokens(model, 12, 4, 0), 2.0
+    twin = to_hooked(model)
+    with torch.no_grad():
+        _, cache = twin.run_with_cache(ids)
+        units = cache["blocks.0.mlp.hook_post"]
+    if legacy:
+        parts = [PCA(n_components=2).fit(units[:, p].numpy()).components_ for p in range(4)]
+        sums = torch.from_numpy(np.stack([d.sum(0) for d in parts]))
+
+        def inside(x: Tensor) -> Tensor:
+            return (x * sums).sum(-1, keepdim=True)
+
+        def legacy_value(x: Tensor, c: Tensor) -> Tensor:
+            new = {
+                "self-inside": x + (scale - 1) * inside(x),
+                "self-outside": inside(x) + scale * (x - inside(x)),
+                "resample-inside": x - inside(x) + scale * inside(c),
+                "resample-outside": inside(x) + scale * (c - inside(c)),
+                "resample": scale * c,
+                "mean": scale * units.mean(0),
+                "zero": 0 * x,
+            }[ablation]
+            return torch.cat([x[:1], new[1:]]) if ablation in BY_DIRECTIONS else new
+
+        value: Value = legacy_value
+    else:
+        value = plain_value(units, ablation, scale, 2)
+    pairs = pairs_of(len(ids))
+    new = torch.stack([value(units[b], units[s]) for b, s in pairs])
+    bases = ids[[b for b, _ in pairs]]
+    hooks = [("blocks.0.mlp.hook_post", lambda x, hook: new)]
+    with torch.no_grad():
+        patched = twin.run_with_hooks(bases, fwd_hooks=hooks)[:, 1:]
+        clean = model(ids)[:, 1:]
+    base, source = (clean[[pair[i] for pair in pairs]].argmax(-1) for i in (0, 1))
+    wanted = (patched.argmax(-1) != base)[base != source].double().mean().item()
+    options = {"legacy": True} if legacy else {"mlp_at": "post"}
+    for granularity, item in (("node", "m0"), ("head", "a1.h0")):
+        got, output = (
+            causal_effects(
+                model,
+                ablation=ablation,
+                scales=[scale],
+                nodes=[item],
+                granularity=granularity,
+                inputs=ids,
+                n_components=2,
+                **chosen,
+            )["effect"][0]
+            for chosen in (options, {**options, "mlp_at": "output"})
+        )
+        if item == "m0":
+            assert got == pytest.approx(wanted)
+        else:  # heads know no other place
+            assert got == output
+
+
+def test_hidden_units_are_not_everywhere() -> None:
+    class Plain:
+        """Another model, which has the primitive alone."""
+
+        def __init__(self) -> None:
+            self.model = random_model(CONFIG)
+            self.graph, self.run = self.model.graph, self.model.run
+
+    ids = some_tokens(random_model(CONFIG), 5, 4, 0)
+    with pytest.raises(ModelError, match="expected a model that shows hidden units"):
+        causal_effects(Plain(), inputs=ids, mlp_at="post")
+    with pytest.raises(UnknownNameError, match="unknown mlp_at 'pre'"):
+        causal_effects(random_model(CONFIG), inputs=ids, mlp_at="pre")
+
+
 # Planted nodes.
 
 

@@ -147,12 +147,13 @@ def test_a_heatmap_is_of_nodes_and_positions() -> None:
     frame.loc[frame["position"] == 0, "effect"] = 0.0
     (trace,) = effects_heatmap(frame).data
     assert trace.z.shape == (5, 3)
-    assert trace.z[0].tolist() == [0, 1, 1]
-    assert trace.text[0].tolist() == ["", "1.00", "1.00"]
-    assert "effect 1.000 at position 2" in trace.customdata[0][2]
+    assert trace.z[-2].tolist() == [0, 1, 1]
+    assert trace.text[-2].tolist() == ["", "1.00", "1.00"]
+    assert "effect 1.000 at position 2" in trace.customdata[-2][2]
     layout = effects_heatmap(frame).layout
     assert layout.xaxis.ticktext == ("BOS", "1", "2")
-    assert [text.split()[0] for text in layout.yaxis.ticktext] == list(NODES)
+    by_status = ["pos", "a0.h0", "a0.h1", "embed", "m0"]  # the circuit's at the top
+    assert [text.split()[0] for text in layout.yaxis.ticktext] == by_status
     with pytest.raises(ResultError, match="missing position"):
         effects_heatmap(effects())
     both = pd.concat([frame, frame.assign(ablation="mean")])
