@@ -84,7 +84,8 @@ def patch(
         MetricName | None, typer.Option(help="By default kl, or l2 for numbers.")
     ] = None,
     corruption: Annotated[
-        str, typer.Option(help="resample, minimal, variable:NAME, on-off or off-on.")
+        str,
+        typer.Option(help="resample, minimal, variable:NAME, on-off, off-on or the case's own."),
     ] = "resample",
     ablation: Annotated[Ablation, typer.Option(help="What is patched in.")] = "resample",
     variant: VariantOption = None,
@@ -203,16 +204,16 @@ def _tables(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[
 
     if tool == "attention":
         wide = frame.pivot(index=["node", "query"], columns="key", values="attention")
-        order = frame["node"].unique()
-        return [indexed_table(wide.loc[order], f"attention, mean over {frame.attrs['n_pairs']}")]
+        title = f"attention from queries to keys, mean over {frame.attrs['n_pairs']} inputs"
+        return [indexed_table(wide.loc[list(frame["node"].unique())], title)]
     title = "; ".join(filter(None, [_TITLES[tool].lower(), about(frame)]))
     if tool not in ("act", "path"):
         shown = frame.drop(columns=["kind", "layer", "head"])
         return [frame_table(shown, title), *_scored(frame, circuit, tool)]
     keys = ["view", "node"] if "view" in frame else ["node"]
     if "position" in frame:
-        order = frame.set_index(keys).index.unique()
-        wide = frame.pivot(index=keys, columns="position", values="lost").reindex(order)
+        wide = frame.pivot(index=keys, columns="position", values="lost")
+        wide = wide.reindex(frame.set_index(keys).index.unique())
         wide = wide.rename(columns={0: "BOS"})
         title = f"{title}; share lost, by position"
     elif "view" in frame:
@@ -225,8 +226,17 @@ def _tables(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[
 
 
 def _scored(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[Table]:
-    from knowncircuits.evaluation.components.roles import score_components
+    """AUROC against the circuit, and by role where nodes have some."""
+    from knowncircuits.evaluation.components.roles import score_components, score_nodes
 
-    if tool == "copy":
-        return []
-    return [frame_table(score_components(frame, circuit), "against the known circuit")]
+    tables = []
+    if tool != "copy":
+        scored = score_components(frame, circuit)
+        tables.append(frame_table(scored, "against the known circuit"))
+    roles: dict[str, list[str]] = {}
+    for node, role in circuit.roles.items():
+        if node in set(frame["node"]):
+            roles.setdefault(role, []).append(node)
+    if roles:
+        tables.append(frame_table(score_nodes(frame, roles), "by role"))
+    return tables

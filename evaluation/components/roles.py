@@ -13,7 +13,7 @@ from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.choices import RESOLUTION, RankBy
 from knowncircuits.evaluation.components.views import READS, edges_of_view
 from knowncircuits.evaluation.scoring.ranking import at_resolution, auroc, average_precision
-from knowncircuits.names import Destination, Node
+from knowncircuits.names import Node
 
 # What frames of this room say of nodes, by what they rank them unless told otherwise.
 COLUMNS = ("lost", "attribution", "change", "positive", "effect", "score")
@@ -139,8 +139,8 @@ def labels_in(
 def _label_of_paths(circuit: Circuit, frame: pd.DataFrame, sender: Node) -> Label:
     """Of paths from a node to the receivers of a frame."""
     graph, frozen = circuit.graph, frame.attrs.get("freeze_mlps", False)
-    names = {Destination(name) for name in frame.attrs["receivers"]}
-    receives = np.array([d in names or d.node in names for d in graph.destinations])
+    names = {str(name) for name in frame.attrs["receivers"]}
+    receives = np.array([str(d) in names or str(d.node) in names for d in graph.destinations])
     receives = receives[graph.destination_of_edge]
     through = np.array([node.kind == "mlp" and not frozen for node in graph.nodes])
     for least in (Label.IN, Label.UNDETERMINED):

@@ -42,7 +42,7 @@ class Mark:
 
     node: str
     view: str
-    what: str  # a role, `in the circuit` or `undetermined`
+    what: str  # a role, or without one `in the circuit`, or `undetermined`
 
 
 def number_column(frame: pd.DataFrame, column: str | None, *others: str) -> str:
@@ -108,7 +108,10 @@ def marks(frame: pd.DataFrame, known: Known) -> list[Mark]:
         if isinstance(known, Circuit):
             labels = labels_in(known, frame, view, nodes)
             words = {Label.IN: look.WORDS["in"], Label.UNDETERMINED: look.WORDS["undetermined"]}
-            found += [Mark(n, view, words[label]) for n, label in labels.items() if label in words]
+            for node, label in labels.items():
+                role = known.roles.get(node) if label == Label.IN else None
+                if label in words:
+                    found.append(Mark(node, view, role or words[label]))
         elif known is not None:
             found += [
                 Mark(node, view, role) for role, of in known.items() for node in of if node in nodes
@@ -118,7 +121,7 @@ def marks(frame: pd.DataFrame, known: Known) -> list[Mark]:
 
 def about(frame: pd.DataFrame) -> str:
     """Under the title: the two ends of the scale, and what was patched."""
-    attrs: Mapping[str, Any] = frame.attrs
+    attrs: Mapping[Any, Any] = frame.attrs
     if "clean" in attrs:
         way = {
             "noise": "clean runs with a part of the corrupted one",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,8 +48,9 @@ def heads_figure(
         frame: of `act_patch` or `path_patch` (not by position), `direct_logits`, `copy_scores` or
             `backup`; its rows of heads.
         column: what is drawn; by default lost, attribution, change or positive.
-        known: a circuit, whose parts have a square around them, and those that are undetermined a
-            circle; or nodes by role, each with its sign. Nothing is said of truth without.
+        known: a circuit, whose parts have signs around them: one for each role, or for all that
+            have none, and another for what is undetermined; or nodes by role. Nothing is said of
+            truth without.
         theme: `default` or `colourblind`.
         title: by default it names the task.
 
@@ -110,7 +112,7 @@ def heads_figure(
     )
 
 
-def hover_text(row: dict[str, object], column: str) -> str:
+def hover_text(row: Mapping[Any, Any], column: str) -> str:
     """A component with all of its numbers, the drawn one first."""
     names = [column, *(name for name in WORDS if name != column), "negative", "before", "after"]
     numbers = [f"{name} {row[name]:.4g}" for name in names if name in row]

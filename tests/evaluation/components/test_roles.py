@@ -9,6 +9,7 @@ import knowncircuits as kc
 from knowncircuits.circuit import Label, circuit_from_edges
 from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.components import score_components
+from knowncircuits.evaluation.components.roles import labels_in
 from knowncircuits.graph import Graph
 from strategies import random_task
 
@@ -70,6 +71,21 @@ def test_a_circuit_is_seen_view_by_view() -> None:
     mlp = frame_of(m0=1.0, m1=0.0, a0_h0=2.0)
     assert score_components(mlp, circuit)["n"].tolist() == [2]
     assert circuit.label("m0->logits") == Label.UNDETERMINED
+
+
+def test_paths_are_told_by_the_edges_that_they_lead_over() -> None:
+    """Through MLPs, unless these were frozen; several senders are in where one of them is."""
+    edges = ["a0.h0->m0", "m0->logits", "a1.h1->logits", "a0.h1->a1.h1<q>"]
+    circuit = circuit_from_edges(Graph(2, 2), edges, ["a1.h0->m1", "m1->logits"])
+    frame = pd.DataFrame({"node": ["a0.h0", "a0.h1", "a1.h0", "a1.h1", "a0.h0+a0.h1"]})
+    wanted = {False: (1, 0, -1, 1, 1), True: (0, 0, 0, 1, 0)}
+    for frozen, labels in wanted.items():
+        frame.attrs |= {"receivers": ["logits"], "freeze_mlps": frozen}
+        found = labels_in(circuit, frame, "", frame["node"])
+        assert tuple(found.values()) == tuple(map(Label, labels))
+    frame.attrs["receivers"] = ["a1.h1"]
+    found = labels_in(circuit, frame, "", ["a0.h0", "a0.h1"])
+    assert found == {"a0.h0": Label.OUT, "a0.h1": Label.IN}
 
 
 def test_what_a_trained_model_needs_is_found() -> None:
