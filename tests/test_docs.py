@@ -32,6 +32,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/faithfulness.md", 8),
         ("docs/effects.md", 1),
         ("docs/agreement.md", 3),
+        ("docs/components.md", 3),
         ("docs/models.md", 1),
         ("docs/hard-suite.md", 1),
         ("docs/wired.md", 2),

@@ -227,16 +227,26 @@ def _tables(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[
 
 def _scored(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[Table]:
     """AUROC against the circuit, and by role where nodes have some."""
+    import pandas as pd
+
     from knowncircuits.evaluation.components.roles import score_components, score_nodes
 
     tables = []
-    if tool != "copy":
+    if tool not in ("backup", "copy"):  # what these say is no claim about edges
         scored = score_components(frame, circuit)
+        if "view" not in scored:
+            scored.insert(0, "of", "nodes")
         tables.append(frame_table(scored, "against the known circuit"))
+    frame = frame[~frame["node"].isin(frame.attrs.get("ablated", []))]
     roles: dict[str, list[str]] = {}
     for node, role in circuit.roles.items():
         if node in set(frame["node"]):
             roles.setdefault(role, []).append(node)
     if roles:
-        tables.append(frame_table(score_nodes(frame, roles), "by role"))
+        columns = ["positive", "negative"] if tool == "copy" else [None]
+        parts = {name or "": score_nodes(frame, roles, column=name) for name in columns}
+        by_role = pd.concat(parts, names=["score", None]).reset_index("score")
+        if tool != "copy":
+            by_role = by_role.drop(columns="score")
+        tables.append(frame_table(by_role, "by role"))
     return tables
