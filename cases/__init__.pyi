@@ -1,6 +1,7 @@
 from . import experiments as experiments
 from .case import Case as Case
 from .checks import CaseCheck as CaseCheck, check_case as check_case, check_cases as check_cases
+from .grammar import Grammar as Grammar
 from .pairs import Pairs as Pairs, draw_pairs as draw_pairs
 from .registry import (
     CASES as CASES,
