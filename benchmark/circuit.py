@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Int8
 from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
-from knowncircuits.names import Edge, Node, edge_names
+from knowncircuits.names import POS, Edge, Node, edge_names
 from knowncircuits.sets import SetTruth
 
 Granularity = Literal["edge", "head", "node"]
@@ -164,18 +164,17 @@ class Circuit:
         """
         if self.graph.inputs == ("input",):
             return self
-        graph = self.graph.merge_inputs()
-        labels = np.empty(graph.n_edges, dtype=np.int8)
+        graph, sources = self.graph.merge_inputs(), self.graph.source_of_edge
+        # Without the edges out of `pos` the order is that of the merged graph.
+        labels = self.labels[(sources == 0) | (sources >= len(self.graph.inputs))]
         carries: dict[str, tuple[str, ...]] = {}
-        for i, edge in enumerate(map(Edge, graph.edges)):
-            parts = self.graph.inputs if edge.source.kind == "input" else (edge.source,)
-            names = [Edge.between(Node(part), edge.destination) for part in parts]
-            labels[i] = self.label(names[0])
-            if labels[i] == Label.OUT and any(self.carries.get(name) for name in names[1:]):
-                labels[i] = Label.UNDETERMINED
-            carried = [v for name in names for v in self.carries.get(name, ())]
-            if carried:
-                carries[edge] = tuple(carried)
+        for name in sorted(self.carries, key=self.graph.index):
+            if variables := self.carries[name]:
+                edge = _of_input(name)
+                carries[edge] = (*carries.get(edge, ()), *variables)
+                place = graph.index(edge)
+                if Edge(name).source == POS and labels[place] == Label.OUT:
+                    labels[place] = Label.UNDETERMINED
         sets = self.sets and self.sets.renamed(_of_input, str)
         roles = {node: role for node, role in self.roles.items() if node in graph.nodes}
         return Circuit(graph, labels, carries, sets, roles)
@@ -184,7 +183,7 @@ class Circuit:
 def _of_input(edge: str) -> str:
     """The edge's name where `embed` and `pos` are one node."""
     name = Edge(edge)
-    source = Node("input") if name.source.kind == "embed" else name.source
+    source = Node("input") if name.source.kind in ("embed", "pos") else name.source
     return Edge.between(source, name.destination)
 
 

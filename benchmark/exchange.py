@@ -25,7 +25,6 @@ from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.files.reading import read_json
 from knowncircuits.files.writing import write_text
 from knowncircuits.graph import Graph, check_edge_vector
-from knowncircuits.names import Node
 from knowncircuits.sets import parse_sets
 
 MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
@@ -94,7 +93,7 @@ def graph_file(
     if scores is not None:
         scores = check_edge_vector(graph, scores, "scores")
     edges: dict[str, dict[str, Any]] = {}
-    members: set[Node] = set()
+    members = () if circuit is None else circuit.inside_nodes
     for i, edge in enumerate(graph.edges):
         is_in = labels is not None and labels[i] == Label.IN
         entry: dict[str, Any] = {
@@ -105,8 +104,6 @@ def graph_file(
             entry["label"] = Label(int(circuit.labels[i])).name.lower()
             if edge in circuit.carries:
                 entry["carries"] = list(circuit.carries[edge])
-        if is_in:
-            members.update(graph.edge(i).ends)
         edges[edge] = entry
     cfg = {
         "n_layers": graph.n_layers,

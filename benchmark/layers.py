@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +20,13 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 ROTARY_BASE = 10_000.0
 
 
+def future_keys(n_ctx: int, device: str | torch.device) -> Bool[Tensor, "n_ctx n_ctx"]:
+    """The keys that causal attention hides from each query; on the meta device, sizes alone."""
+    if torch.device(device).type == "meta":
+        return torch.empty(n_ctx, n_ctx, dtype=torch.bool, device=device)
+    return torch.ones(n_ctx, n_ctx, dtype=torch.bool, device="cpu").triu(1).to(device)
+
+
 def rotations(
     n_ctx: int, d_head: int, dtype: torch.dtype, device: str | torch.device
 ) -> Float[Tensor, "2 3 n_ctx d_head"]:
@@ -27,8 +34,10 @@ def rotations(
 
     Numbers next to each other are the two coordinates of a plane, as in RoFormer (Su et al., 2021):
     plane i is turned by position / ROTARY_BASE ** (2 i / d). Values are not turned, nor is the last
-    number of an odd `d_head`.
+    number of an odd `d_head`. On the meta device there are sizes alone.
     """
+    if torch.device(device).type == "meta":
+        return torch.empty(2, 3, n_ctx, d_head, dtype=dtype, device=device)
     planes = d_head // 2
     rates = ROTARY_BASE ** -(torch.arange(planes, dtype=torch.float64, device="cpu") / planes)
     angles = torch.arange(n_ctx, dtype=torch.float64, device="cpu")[:, None] * rates

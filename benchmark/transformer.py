@@ -15,7 +15,7 @@ from knowncircuits.backward import PLAIN, BackwardRules, frozen, linear, scaled,
 from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import ModelError
 from knowncircuits.inference import ordinary_tensors
-from knowncircuits.layers import ACTIVATIONS, rotations, turned
+from knowncircuits.layers import ACTIVATIONS, future_keys, rotations, turned
 from knowncircuits.primitive import Patch, Run, check_run
 
 
@@ -77,9 +77,7 @@ class Transformer(nn.Module):
             self.ln_w = parameter(len(c.norms), D, fill=1.0)
         if c.norm == "layer":
             self.ln_b = parameter(len(c.norms), D)
-        # Made on the CPU: on the meta device, which sizes are checked on, it loads a compiler.
-        future = torch.ones(c.n_ctx, c.n_ctx, dtype=torch.bool, device="cpu").triu(1).to(device)
-        self.register_buffer("future", future, persistent=False)
+        self.register_buffer("future", future_keys(c.n_ctx, device), persistent=False)
         if c.positions == "rotary":
             turns = rotations(c.n_ctx, K, dtype, device)
             self.register_buffer("turns", turns, persistent=False)

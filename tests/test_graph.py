@@ -139,6 +139,19 @@ def test_merging_the_inputs() -> None:
     assert merged.merge_inputs() is merged
 
 
+@given(circuits())
+def test_merging_goes_edge_by_edge(circuit: Circuit) -> None:
+    merged, ours = circuit.merge_inputs(), set(circuit.graph.edges)
+    for edge, label in zip(merged.graph.edges, merged.labels, strict=True):
+        names = [edge, *(edge.replace("input", name) for name in ("embed", "pos"))]
+        found = [name for name in dict.fromkeys(names) if name in ours]
+        first, carried = circuit.label(found[0]), [circuit.carries.get(n, ()) for n in found]
+        unsure = first == Label.OUT and any(carried[1:])
+        assert label == (Label.UNDETERMINED if unsure else first)
+        assert merged.carries.get(edge, ()) == tuple(v for part in carried for v in part)
+    assert [*merged.carries] == [e for e in merged.graph.edges if e in merged.carries]
+
+
 def test_merging_the_inputs_of_rotary_positions() -> None:
     high = load_case("trend").compile().circuit
     circuit = Correspondence.same_names(high, Graph(2, 4, inputs=("embed",))).circuit

@@ -120,6 +120,16 @@ def bench_methods(
     _show(table, form)
 
 
+@bench_app.command("scoring")
+def bench_scoring(form: FormatOption = "table") -> None:
+    """Seconds and memory of scoring large graphs in every view, beside scikit-learn's areas."""
+    from knowncircuits.evaluation.bench.scoring_time import bench_scoring as bench
+
+    with show_progress("scoring"):
+        table = bench()
+    _show(table, form)
+
+
 @bench_app.command("training")
 def bench_training(
     case: CasesOption = None,

@@ -15,7 +15,9 @@ from knowncircuits.evaluation.bench.interval_coverage import (
 )
 from knowncircuits.evaluation.bench.methods_time import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
+from knowncircuits.evaluation.bench.scoring_time import GRAPHS, bench_scoring
 from knowncircuits.evaluation.bench.training_time import KINDS, SETTINGS, bench_training
+from knowncircuits.graph import Graph
 
 
 @pytest.mark.long
@@ -88,3 +90,12 @@ def test_ranks_are_simulated_beside_a_bootstraps() -> None:
     assert table.loc[("equal, beta(8, 2)", 50), "ours"] > 60
     assert table.loc[("equal, beta(8, 2)", 50), "bootstrap"] < 50
     assert table.loc[("five of mean 0.95, five of 0.8", 129), "told apart"] > 95
+
+
+def test_large_graphs_are_scored_as_scikit_learn_does() -> None:
+    graph = Graph(3, 4)
+    (row,) = bench_scoring({"small": graph}).to_dict("records")
+    assert (row["graph"], row["edges"]) == ("small", graph.n_edges)
+    assert row["largest_difference"] < 1e-12
+    assert row["all_views_seconds"] > row["seconds"] > 0
+    assert max(g.n_edges for g in GRAPHS.values()) == pytest.approx(10**6, rel=0.02)

@@ -130,6 +130,11 @@ def test_weights_that_are_not_finite(folder: Path, value: float) -> None:
     [
         ({"n_layers": 20_000}, "expected at most 2000000 edges"),
         ({"n_ctx": 10**9}, "expected n_ctx of at most 8192"),
+        ({"n_heads": 10**6}, "expected n_heads of at most 65536"),
+        (  # few weights, and 25 GB of angles
+            {"positions": "rotary", "n_ctx": 8192, "d_head": 2**16, "d_model": 1, "n_heads": 1},
+            "expected at most 134217728 numbers in tables of positions, got 3288334336",
+        ),
         ({"d_model": 65_536}, "expected W_E of shape"),
         ({"n_layers": 2.0}, "transformer.n_layers: Input should be a valid integer"),
         ({"n_heads": "4"}, "transformer.n_heads: Input should be a valid integer"),
