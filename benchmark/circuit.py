@@ -17,6 +17,7 @@ from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
 from knowncircuits.names import POS, Edge, Node, edge_names
 from knowncircuits.sets import SetTruth
+from knowncircuits.shown import Card, Shown, Table
 
 Granularity = Literal["edge", "head", "node"]
 
@@ -27,6 +28,9 @@ class Label(IntEnum):
     OUT = 0
     IN = 1
     UNDETERMINED = -1  # no interchange between inputs can tell
+
+
+LABELS_SHOWN = (Label.IN, Label.UNDETERMINED, Label.OUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +80,8 @@ def projection(graph: Graph, granularity: Granularity) -> Projection:
     return Projection(tuple(chain.from_iterable(names)), places[items])
 
 
-@dataclass(frozen=True, eq=False)
-class Circuit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Circuit(Shown):
     """Labels over a graph's edges and, where known, what each carries and what they do together.
 
     Nodes may have roles: what they are for, in words; see `knowncircuits.roles`.
@@ -117,6 +121,22 @@ class Circuit:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _card(self) -> Card:
+        return Card("", (self.graph.summary(), self.label_counts()), self._tables)
+
+    def _tables(self) -> list[Table]:
+        inside = self.edges()
+        rows = [(edge, ", ".join(self.carries.get(edge, ()))) for edge in inside]
+        tables = [Table("Edges that are in", ("edge", "carries"), rows)]
+        if self.roles:
+            tables.append(Table("Roles", ("node", "role"), tuple(self.roles.items())))
+        return tables
+
+    def label_counts(self) -> str:
+        """How many edges have each label, in words."""
+        counts = ((label, int((self.labels == label).sum())) for label in LABELS_SHOWN)
+        return ", ".join(f"{n:,} {label.name.lower()}" for label, n in counts)
 
     def label(self, edge: str) -> Label:
         """The label of one edge; raises GraphError for an unknown one."""

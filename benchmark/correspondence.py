@@ -15,13 +15,14 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError
 from knowncircuits.graph import Graph
 from knowncircuits.names import EMBED, LOGITS, POS, Edge, Kind, Node
+from knowncircuits.shown import Card, Shown, Table, counted
 
 FIXED = (EMBED, POS, LOGITS)
 ATTEMPTS = 1_000
 
 
-@dataclass(frozen=True, eq=False)
-class Correspondence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Correspondence(Shown):
     """An injective placement of a compiled circuit's nodes among those of a low-level graph.
 
     A head goes to a head and an MLP to an MLP; `embed`, `pos` and `logits` stay. Every edge that
@@ -63,6 +64,16 @@ class Correspondence:
             ]
         if problems:
             raise GraphError(f"an impossible placement: {'; '.join(problems)}")
+
+    def _card(self) -> Card:
+        return Card(
+            "",
+            (f"{counted(len(self.nodes), 'node')} placed in {self.low.summary()}",),
+            self._tables,
+        )
+
+    def _tables(self) -> list[Table]:
+        return [Table("Places", ("compiled node", "stands at"), tuple(self.nodes.items()))]
 
     @classmethod
     @takes(circuit=Circuit, low=Graph)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from knowncircuits.checks.naming import as_floats, named_values
 from knowncircuits.errors import GraphError
 from knowncircuits.names import LOGITS, QKV, Destination, Edge, Node, edge_names
+from knowncircuits.shown import counted
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ class Graph:
 
     def summary(self) -> str:
         """The sizes, for messages."""
-        return f"{self.n_layers} layers, {self.n_heads} heads, {self.n_edges} edges"
+        layers, heads = counted(self.n_layers, "layer"), counted(self.n_heads, "head")
+        return f"{layers}, {heads}, {counted(self.n_edges, 'edge')}"
 
     def merge_inputs(self) -> Graph:
         """The graph with one node `input` in place of `embed` and `pos`, as EAP-IG has it."""

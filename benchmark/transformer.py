@@ -17,9 +17,10 @@ from knowncircuits.errors import ModelError
 from knowncircuits.inference import ordinary_tensors
 from knowncircuits.layers import ACTIVATIONS, future_keys, rotations, turned
 from knowncircuits.primitive import Patch, Run, check_run
+from knowncircuits.shown import Card, Shown, counted
 
 
-class Transformer(nn.Module):
+class Transformer(Shown, nn.Module):
     """A decoder or encoder with the choices of its configuration, and the primitive `run`.
 
     Weights are stacked over layers, and over q, k and v: `W_QKV[layer, 0]` is what TransformerLens
@@ -81,6 +82,12 @@ class Transformer(nn.Module):
         if c.positions == "rotary":
             turns = rotations(c.n_ctx, K, dtype, device)
             self.register_buffer("turns", turns, persistent=False)
+
+    def _card(self) -> Card:
+        n = sum(parameter.numel() for parameter in self.parameters())
+        dtype = str(self.dtype).removeprefix("torch.")
+        sizes = f"d_model {self.config.d_model}"
+        return Card("", (self.graph.summary(), sizes, f"{counted(n, 'weight')} of {dtype}"))
 
     def initialise(self, seed: int, *, gain: float = 1.0) -> Transformer:
         """Draw the weights: normal with std gain / sqrt(fan in), embeddings with 0.5 gain."""

@@ -28,8 +28,10 @@ from knowncircuits.rasp.columns import NONE, Column
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.interpreter import evaluate, interpret
 from knowncircuits.rasp.meant import Meant, MeantInputs, tried_inputs
+from knowncircuits.rasp.text import program_text
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import Vocabulary
+from knowncircuits.shown import Card, Shown, Table
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +51,8 @@ def uniform(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.
     return rng.integers(n_tokens, size=(n, length))
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
+@dataclass(frozen=True, eq=False, repr=False)
+class Case(Shown):
     """One task of the benchmark. Its name is its identity."""
 
     name: str
@@ -82,6 +84,20 @@ class Case:
         lengths = self.only_lengths
         if lengths is not None and (min(lengths, default=0) < 1 or max(lengths) != self.max_len):
             raise InputError(f"expected lengths up to the greatest, {self.max_len}, got {lengths}")
+
+    def _card(self) -> Card:
+        return Card(self.name, (self.description.rstrip("."), self.family), self._tables)
+
+    def _tables(self) -> list[Table]:
+        lines = program_text(self.program).splitlines()
+        steps = [line.partition(" = ")[::2] for line in lines]
+        tokens = ", ".join(map(str, self.vocab))
+        inputs = [
+            ("tokens", tokens),
+            ("length", f"up to {self.max_len}"),
+            ("drawn", self.sampling),
+        ]
+        return [Table("Program", ("step", "is"), steps), Table("Inputs", ("", ""), inputs)]
 
     @property
     def sampling(self) -> str:

@@ -13,6 +13,7 @@ from knowncircuits.checks.arguments import expect
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import TaskError
 from knowncircuits.rasp.values import Value, canonical
+from knowncircuits.shown import Card, Shown, counted
 
 NONE = -1  # fills up the rows of pairs that have fewer answers than others
 
@@ -22,8 +23,8 @@ OneOrMore = Value | frozenset[Value] | set[Value]
 Wanted = OneOrMore | Sequence[OneOrMore] | Callable[[list[Value]], OneOrMore]
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Answers(Shown):
     """The right and the wrong answers of each pair, as outputs of the model.
 
     One of each, [pair], or several, [pair, answer], in rows that are filled up with -1.
@@ -52,6 +53,10 @@ class Answers:
                 f"expected as many right as wrong answers, got those of {len(self.right)} and of "
                 f"{len(self.wrong)} pairs"
             )
+
+    def _card(self) -> Card:
+        most = f"up to {self.right.shape[1]} right and {self.wrong.shape[1]} wrong"
+        return Card("", (counted(len(self), "pair"), f"{most} of each"))
 
     def __len__(self) -> int:
         return len(self.right)

@@ -25,6 +25,8 @@ from knowncircuits.models.certificates.placed import says_none
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.primitive import Patchable, Run
+from knowncircuits.shown import Card, Shown, Table
+from knowncircuits.shown import counted as number_of
 from knowncircuits.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
 
 ABLATIONS: tuple[Ablation, ...] = get_args(Ablation)
 OF_LABELS = ("logit_diff", "prob_diff")  # metrics for which a task may have labels of its own
+PAIRS_SHOWN = 3  # in a notebook
 Outputs = Float[Tensor, "pair source pos d_model"]
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
+@dataclass(frozen=True, eq=False, repr=False)
+class Task(Shown):
     """A model, pairs of clean and corrupted inputs, and a metric on the outputs."""
 
     name: str
@@ -86,6 +89,17 @@ class Task:
             object.__setattr__(self, name, ordinary(getattr(self, name)))
         if isinstance(self.model, nn.Module):
             make_ordinary(self.model)
+
+    def _card(self) -> Card:
+        pairs = f"{number_of(self.n_pairs, 'pair')} of {number_of(self.clean.shape[1], 'position')}"
+        facts = (pairs, f"metric {self.metric}", f"{self.ablation} ablation", self.graph.summary())
+        return Card(self.name, facts, self._tables)
+
+    def _tables(self) -> list[Table]:
+        some = self.clean[:PAIRS_SHOWN].tolist(), self.corrupted[:PAIRS_SHOWN].tolist()
+        rows = [tuple(" ".join(map(str, ids)) for ids in pair) for pair in zip(*some, strict=True)]
+        title = "Pairs, as ids of tokens"
+        return [Table(title, ("clean", "corrupted"), rows, total=self.n_pairs)]
 
     @property
     def graph(self) -> Graph:

@@ -20,6 +20,7 @@ from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_
 from knowncircuits.leaderboard.submission import Submission, models_of
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.shown import Card, Shown, Table, counted
 
 COLUMNS = (
     "method",
@@ -43,8 +44,8 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Board:
+@dataclass(frozen=True, eq=False, repr=False)
+class Board(Shown):
     """Submissions with their scores, computed anew."""
 
     submissions: tuple[Submission, ...]  # in order of their ids
@@ -69,6 +70,16 @@ class Board:
         ordered = tuple(sorted(submissions, key=lambda s: s.id))
         results = score_submissions(ordered, models, resolution=resolution)
         return cls(ordered, models, results, resolution)
+
+    def _card(self) -> Card:
+        n, models = len(self.submissions), counted(len(self.models), "model")
+        return Card("", (counted(n, "submission"), f"{models} of zoo {self.zoo}"), self._tables)
+
+    def _tables(self) -> list[Table]:
+        columns = ("method", "auroc", "average_precision", "cases", "models")
+        rows = self.standings()[list(columns)].itertuples(index=False, name=None)
+        names = ("method", "AUROC", "average precision", "cases", "models")
+        return [Table("Standings over the structural cases", names, list(rows))]
 
     @property
     def zoo(self) -> ZooVersion:

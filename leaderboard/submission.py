@@ -32,6 +32,7 @@ from knowncircuits.leaderboard.untrusted import (
     some,
 )
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.shown import Card, Shown, Table, counted
 from knowncircuits.work.progress import part, reported
 
 DESCRIPTION = "submission.json"
@@ -40,12 +41,24 @@ TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")
 FOLDERS: Mapping[str, ZooVersion] = {f"zoo{zoo}": zoo for zoo in get_args(ZooVersion)}
 
 
-@dataclass(frozen=True, eq=False)
-class Submission:
+@dataclass(frozen=True, eq=False, repr=False)
+class Submission(Shown):
     """What a method says of every edge of certified models, and how it was run."""
 
     description: Description
     scores: Mapping[str, Float[np.ndarray, "seed edge"]]  # by CASE/VARIANT, with their signs
+
+    def _card(self) -> Card:
+        said = self.description
+        seeds = counted(len(said.conventions.seeds), "seed")
+        models = f"{counted(len(self.scores), 'model')} of zoo {self.zoo}"
+        return Card(self.id, (said.kind, models, seeds), self._tables)
+
+    def _tables(self) -> list[Table]:
+        said = self.description
+        authors = ", ".join(author.name for author in said.authors)
+        rows = [("title", said.title), ("authors", authors), ("command", said.command)]
+        return [Table("Submitted", ("", ""), rows)]
 
     @property
     def id(self) -> str:

@@ -31,6 +31,7 @@ from knowncircuits.models.certificates.certificate import Certificate, read_cert
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, transformer_of
+from knowncircuits.shown import Card, Shown, Table
 from knowncircuits.transformer import Transformer
 
 # TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
@@ -47,14 +48,25 @@ FILES = (CONFIG, WEIGHTS, CIRCUIT, CERTIFICATE)
 MAX_CONFIG = 2**20  # bytes
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trained(Shown):
     """An ordinary transformer that was trained to share a compiled model's circuit."""
 
     placed: Placed
     certificate: Certificate | None = None  # what was measured of these very weights
     # How it was made, as plain data: `config`, TrainingConfig's fields, and the `steps` it took.
     training: Mapping[str, Any] = field(default_factory=dict)
+
+    def _card(self) -> Card:
+        certified = "not certified"
+        if self.certificate is not None and self.certificate.passed:
+            certified = "certified"
+        facts = (self.circuit.graph.summary(), self.circuit.label_counts(), certified)
+        return Card(self.compiled.name, facts, self._tables)
+
+    def _tables(self) -> list[Table]:
+        measured = [] if self.certificate is None else self.certificate._tables()
+        return [*measured, *self.circuit._tables()]
 
     @property
     def model(self) -> Transformer:

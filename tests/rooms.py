@@ -21,6 +21,7 @@ PACKAGE = "knowncircuits"
 # is above all.
 ROOMS = (
     "errors",
+    "shown",
     "work",
     "checks",
     "files",
@@ -59,6 +60,7 @@ ROOMS = (
 # Files that are a room of their own, by their names; `__init__.py` only re-exports.
 ALONE = {
     "errors": "errors",
+    "shown": "shown",
     "models.trained": "models.trained",
     "cases.registry": "cases.registry",
     "cases.checks": "cases.registry",

@@ -69,7 +69,7 @@ def test_vectors_by_name() -> None:
     graph = Graph(1, 1)
     values = {edge: float(i) for i, edge in enumerate(graph.edges)}
     assert graph.vector(values).tolist() == list(range(graph.n_edges))
-    with pytest.raises(GraphError, match="1 unknown edges for 1 layers.*: m7->logits"):
+    with pytest.raises(GraphError, match="1 unknown edges for 1 layer.*: m7->logits"):
         graph.vector({**values, "m7->logits": 1.0})
     with pytest.raises(GraphError, match="1 missing edges.*embed->m0"):
         graph.vector({edge: v for edge, v in values.items() if edge != "embed->m0"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -19,6 +19,7 @@ from knowncircuits.primitive import Run
 from knowncircuits.rasp.meant import Meant
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import BOS, Vocabulary
+from knowncircuits.shown import Card, Shown, Table
 from knowncircuits.transformer import Transformer
 
 
@@ -35,8 +36,8 @@ class InputSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class Compiled:
+@dataclass(frozen=True, eq=False, repr=False)
+class Compiled(Shown):
     """A transformer that computes a program, with the circuit that it computes it by."""
 
     model: Transformer
@@ -45,10 +46,22 @@ class Compiled:
     variables: Mapping[str, Variable]
     components: tuple[Component, ...]
     output: Variable
-    case: InputSource = field(repr=False)  # that this was compiled from
+    case: InputSource  # that this was compiled from
     name: str = "program"
     # How far from one-hot a variable may be: rounding is far smaller, a mixture far larger.
     tolerance: float = 0.01
+
+    def _card(self) -> Card:
+        return Card(
+            self.name, (self.circuit.graph.summary(), self.circuit.label_counts()), self._tables
+        )
+
+    def _tables(self) -> list[Table]:
+        rows = [
+            (name, v.node, "a number" if v.numerical else ", ".join(map(str, v.values)))
+            for name, v in self.variables.items()
+        ]
+        return [Table("Variables", ("variable", "written by", "values"), rows)]
 
     def __call__(self, tokens: Sequence[Value]) -> list[Value]:
         """The model's answer for one input, decoded; it is checked that every variable is clean.

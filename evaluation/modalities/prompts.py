@@ -19,6 +19,7 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import ordinary
 from knowncircuits.models.interop.bridge import BridgedModel
 from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.shown import Card, Shown, counted
 from knowncircuits.transformer import Transformer
 
 Hooked: TypeAlias = HookedRootModule | TransformerBridge
@@ -27,8 +28,8 @@ BATCH_SIZE = 64  # runs at a time
 Answers = Float[Tensor, "batch d_vocab_out"]  # logits at the position of the answer
 
 
-@dataclass(frozen=True, eq=False)
-class Prompts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prompts(Shown):
     """Pairs of clean and corrupted prompts of one length, and a hooked model.
 
     The model is a hooked twin or any TransformerLens bridge, with grouped queries and parallel MLPs
@@ -64,6 +65,10 @@ class Prompts:
                 f"expected right answers among {self.among.tolist()}, got "
                 f"{int(self.right[~torch.isin(self.right, self.among)][0])}"
             )
+
+    def _card(self) -> Card:
+        positions = counted(self.classes.n_positions, "position")
+        return Card(self.name, (f"{counted(self.n_pairs, 'pair')} of {positions}",))
 
     @classmethod
     @takes(task=Task, classes=PositionClasses)

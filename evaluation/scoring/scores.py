@@ -22,13 +22,14 @@ from knowncircuits.evaluation.scoring.ranking import (
 from knowncircuits.evaluation.scoring.set_scores import OF_SETS, set_scores
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
 from knowncircuits.graph import Graph, check_edge_vector
+from knowncircuits.shown import BLANK, ROWS, Card, Shown, Table, counted
 
 AREAS = ("auroc", "average_precision", "precision_at_size")
 OF_VIEW = ("prevalence", "n_items", "n_determined", "n_true")
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Shown):
     """One number for every edge, in the graph's order."""
 
     graph: Graph
@@ -55,6 +56,18 @@ class Scores:
             ]
             object.__setattr__(self, "by_pair", np.array(rows))
 
+    def _card(self) -> Card:
+        highest = ", ".join(f"{edge} {value:.3g}" for edge, value in self.top(1))
+        passes = self.forward_passes, self.backward_passes
+        cost = "{} forward and {} backward passes".format(*passes) if None not in passes else ""
+        facts = (counted(len(self.values), "edge"), f"highest {highest}", cost)
+        return Card(self.method, tuple(filter(None, facts)), self._tables)
+
+    def _tables(self) -> list[Table]:
+        rows = [(i + 1, edge, value) for i, (edge, value) in enumerate(self.top(ROWS))]
+        columns = ("place", "edge", "score")
+        return [Table("Highest edges", columns, rows, total=len(self.values))]
+
     @property
     def ranking(self) -> Float[np.ndarray, " edge"]:
         """Higher means more in the circuit. A threshold looks at this, all else at `ranks`."""
@@ -80,8 +93,8 @@ class Chosen:
     f1: float | None
 
 
-@dataclass(frozen=True)
-class Score:
+@dataclass(frozen=True, repr=False)
+class Score(Shown):
     """How well scores tell what is in a circuit from the rest, over what is determined.
 
     None where it is not defined, since all determined items are of one kind.
@@ -100,6 +113,29 @@ class Score:
     # Where the circuit says which sets of edges are enough; see `set_scores`.
     economy: float | None = None
     best_match: float | None = None
+
+    def _card(self) -> Card:
+        facts = (
+            f"AUROC {_digits(self.auroc)}",
+            f"average precision {_digits(self.average_precision)}",
+            f"{self.n_true:,} of {self.n_determined:,} true",
+        )
+        return Card("", facts, self._tables)
+
+    def _tables(self) -> list[Table]:
+        chance = {"auroc": 0.5}
+        rows = [
+            (_in_words(name), getattr(self, name), chance.get(name, self.prevalence))
+            for name in AREAS
+        ]
+        rows += [
+            (_in_words(name), value, None)
+            for name in OF_SETS
+            if (value := getattr(self, name)) is not None
+        ]
+        if self.chosen is not None:
+            rows.append(("F1 of the method's own circuit", self.chosen.f1, None))
+        return [Table("Against the circuit", ("", "score", "at random"), rows)]
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name; without those of sets where these are not known."""
@@ -178,6 +214,14 @@ def score_rankings(
     return found | {
         name: np.full(shape, value) for name, value in zip(OF_VIEW, constants, strict=True)
     }
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ").replace("auroc", "AUROC")
+
+
+def _digits(value: float | None) -> str:
+    return BLANK if value is None else f"{value:.4f}"
 
 
 def choose(truth: Bool[np.ndarray, " item"], chosen: Bool[np.ndarray, " item"]) -> Chosen:

@@ -15,7 +15,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import ResultError
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
-from knowncircuits.models.certificates.agreement import Agreement
+from knowncircuits.models.certificates.agreement import Agreement, worst
 from knowncircuits.models.certificates.measured import Measured
 from knowncircuits.models.certificates.pairs import ALL_PAIRS, MAX_PAIRS, Inputs
 from knowncircuits.models.certificates.thresholds import (
@@ -26,13 +26,14 @@ from knowncircuits.models.certificates.thresholds import (
     set_checks,
     unused,
 )
+from knowncircuits.shown import BLANK, Card, Shown, Table, counted, percent
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 LabelName = Literal["in", "out", "undetermined"]
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Shown):
     """What was measured of a low-level model against a compiled one; it holds for these weights."""
 
     case: str
@@ -61,6 +62,24 @@ class Certificate:
     # What was measured on each stratum of inputs; certificates of zoo 1 have none. What stands
     # above is of the sampler's, each edge run alone on all pairs.
     strata: Mapping[str, Measured] = field(default_factory=dict)
+
+    def _card(self) -> Card:
+        outcome = "passed" if self.passed else counted(len(self.failures), "failure")
+        pairs = counted(self.n_pairs, "pair") + (" (all there are)" if self.enumerated else "")
+        return Card(
+            self.case, (outcome, f"accuracy {percent(self.accuracy.share)}", pairs), self._tables
+        )
+
+    def _tables(self) -> list[Table]:
+        rows: list[tuple[str, str, str]] = [("no edge patched", "", percent(self.accuracy.share))]
+        for title, label in (("worst edge that is in", "in"), ("worst edge that is out", "out")):
+            edge, share = worst(dict(self._labelled(label)))
+            rows.append((title, edge or BLANK, percent(share)))
+        rows += [(name, "", percent(found.share)) for name, found in self.sets.items()]
+        tables = [Table("Agreement with the compiled model", ("patched", "edge", "agrees"), rows)]
+        if self.failures:
+            tables.append(Table("Failures", ("",), [(failure,) for failure in self.failures]))
+        return tables
 
     @property
     def enumerated(self) -> bool:

@@ -10,11 +10,12 @@ from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError
+from knowncircuits.shown import Card, Shown
 from knowncircuits.transformer import Transformer
 
 
-@dataclass(frozen=True, eq=False)
-class Placed:
+@dataclass(frozen=True, eq=False, repr=False)
+class Placed(Shown):
     """Two models, and which edges of the one stand for which edges of the other.
 
     Raises ModelError, with expected and got, for what does not belong together.
@@ -49,6 +50,10 @@ class Placed:
                 raise ModelError(f"expected {what}, {_describe(expected)}, got {_describe(got)}")
         if low.n_ctx < high.n_ctx:
             raise ModelError(f"expected a context of at least {high.n_ctx}, got {low.n_ctx}")
+
+    def _card(self) -> Card:
+        facts = (self.model.graph.summary(), self.circuit.label_counts())
+        return Card(self.compiled.name, facts, self.correspondence._tables)
 
     @property
     def circuit(self) -> Circuit:

@@ -34,6 +34,7 @@ from knowncircuits.models.interop.hooks import (
     split_heads,
 )
 from knowncircuits.primitive import Run
+from knowncircuits.shown import Card, Shown
 from knowncircuits.transformer import Transformer
 
 
@@ -96,7 +97,7 @@ def _native_state_dict(model: Transformer) -> dict[str, Tensor]:
     return weights
 
 
-class BridgedModel:
+class BridgedModel(Shown):
     """A TransformerLens bridge with the primitive `run` of `Transformer`.
 
     Works with any bridge whose heads' q, k and v inputs and results and whose MLPs' inputs can be
@@ -132,6 +133,10 @@ class BridgedModel:
             except (NotImplementedError, ValueError) as error:
                 raise ModelError(f"expected a bridge that allows {flag}=True: {error}") from error
         self._try()
+
+    def _card(self) -> Card:
+        name = getattr(self.bridge.cfg, "model_name", "") or ""
+        return Card(name, (self.graph.summary(),))
 
     def run(
         self,

@@ -16,6 +16,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.names import Edge
 from knowncircuits.rasp.values import Value
+from knowncircuits.shown import Card, Shown, Table
 from knowncircuits.transformer import Transformer
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class Step:
     found: Mapping[str, float] = field(default_factory=dict)  # measured of what came of it
 
 
-@dataclass(frozen=True, eq=False)
-class Wired:
+@dataclass(frozen=True, eq=False, repr=False)
+class Wired(Shown):
     """A compiled model that was transformed, and which compiled edges its own edges stand for.
 
     Several edges may stand for one, as those of copies of a head do, and one for several. Where a
@@ -49,6 +50,18 @@ class Wired:
     varying: frozenset[str]  # nodes that write something that differs between inputs
     recipe: tuple[Step, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)  # by node; see `knowncircuits.roles`
+
+    def _card(self) -> Card:
+        wiring = ", ".join(step.transformation for step in self.recipe) or "as compiled"
+        facts = (self.model.graph.summary(), self.circuit.label_counts(), wiring)
+        return Card(self.compiled.name, facts, self._tables)
+
+    def _tables(self) -> list[Table]:
+        steps = [
+            (step.transformation, ", ".join(f"{k}={v}" for k, v in step.parameters.items()))
+            for step in self.recipe
+        ]
+        return [Table("Wired by", ("step", "parameters"), steps), *self.circuit._tables()]
 
     @classmethod
     @takes(compiled=Compiled)

@@ -285,7 +285,7 @@ def test_what_is_refused() -> None:
     with pytest.raises(TaskError, match="expected a logit_diff above 0 with every edge of random"):
         faithfulness(same, scores)
     other = Graph(1, 2)
-    with pytest.raises(GraphError, match="expected a graph of 2 layers, 2 heads.* got 1 layers"):
+    with pytest.raises(GraphError, match="expected a graph of 2 layers, 2 heads.* got 1 layer"):
         faithfulness(task, Scores(other, np.zeros(other.n_edges), "even"))
     with pytest.raises(UnknownNameError, match="unknown size 'nominel'; did you mean nominal"):
         faithfulness(task, scores, size_by="nominel")  # type: ignore[arg-type]
