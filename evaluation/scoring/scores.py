@@ -124,7 +124,7 @@ class Score(Shown):
 
     def _tables(self) -> list[Table]:
         chance = {"auroc": 0.5}
-        rows = [
+        rows: list[tuple[str, float | None, float | None]] = [
             (_in_words(name), getattr(self, name), chance.get(name, self.prevalence))
             for name in AREAS
         ]
