@@ -7,6 +7,7 @@ loaded when first used, so that importing the package, or asking for help, is in
 
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +18,8 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 def __getattr__(name: str) -> Any:
     """Load a name of the stub; the error for another says which room has it."""
+    if name == "__version__":
+        return version(__name__)
     if name in __all__:
         return _load(name)
     homes = [room for room, names in _rooms(__name__) if name in names]

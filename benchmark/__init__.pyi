@@ -63,3 +63,5 @@ from .models.wired.wired import Wired as Wired
 from .models.zoo.shelf import list_models as list_models, load_model as load_model
 from .transformer import Transformer as Transformer
 from .rasp.vocabulary import Vocabulary as Vocabulary
+
+__version__: str

@@ -84,6 +84,10 @@ class SubmissionError(KnownCircuitsError):
         super().__init__(f"{name} is refused:\n{lines}")
 
 
+class MissingExtraError(KnownCircuitsError, ImportError):
+    """A package that an extra installs, and that is not there."""
+
+
 class TrackingError(KnownCircuitsError):
     """Weights & Biases is missing, not logged in or not reached."""
 

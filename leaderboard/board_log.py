@@ -9,7 +9,7 @@ from typing import Any
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import board_csv, records
 from knowncircuits.leaderboard.slices import HEADLINE
-from knowncircuits.work.tracking import Mode, start_run
+from knowncircuits.work.tracking import Mode, start_run, wandb_version
 
 SUMMARY = ("rank_low", "rank_high", "auroc", "average_precision")
 
@@ -42,7 +42,7 @@ def log_board(
         "slice": slice_key,
         "view": view,
         "models": {key: model.weights for key, model in board.models.items()},
-        "versions": {package: version(package) for package in ("knowncircuits", "wandb")},
+        "versions": {"knowncircuits": version("knowncircuits"), "wandb": wandb_version()},
     }
     name = f"leaderboard zoo {board.zoo} {slice_key} {view}"
     with start_run(project, mode, name=name, config=config, job_type="leaderboard") as run:

@@ -72,7 +72,9 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs the tracr extra where it is missing."""
     if item.get_closest_marker("tracr") and importlib.util.find_spec("tracr") is None:
-        pytest.skip("needs tracr: pip install '.[tracr]'")
+        pytest.skip(
+            "needs tracr: pip install '.[tracr]' git+https://github.com/google-deepmind/tracr"
+        )
 
 
 def pytest_collection_finish() -> None:

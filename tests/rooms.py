@@ -22,6 +22,7 @@ PACKAGE = "knowncircuits"
 ROOMS = (
     "errors",
     "shown",
+    "extras",
     "work",
     "checks",
     "files",
@@ -61,6 +62,7 @@ ROOMS = (
 ALONE = {
     "errors": "errors",
     "shown": "shown",
+    "extras": "extras",
     "models.trained": "models.trained",
     "cases.registry": "cases.registry",
     "cases.checks": "cases.registry",

@@ -6,10 +6,16 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
+from email import message_from_string
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+import knowncircuits
 
 # What draws help, and finds out where; all else is loaded by the command that needs it.
 LIGHT = {"typer", "click", "shellingham", "rich", "pygments", "markdown_it", "mdurl", "lazy_loader"}
@@ -78,7 +84,22 @@ def test_the_wheel_holds_every_file_of_the_rooms_and_no_other(
     }
     # A file missing here has an ending that pyproject's package-data does not list.
     assert packed == expected
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    check_that_an_index_takes_it(zipfile.ZipFile(wheel).read(metadata).decode())
     check_that_an_installed_package_stays_as_it_is(wheel, tmp_path / "site")
+
+
+def check_that_an_index_takes_it(metadata: str) -> None:
+    """PyPI refuses what depends on an address; requirements of extras are among these."""
+    fields = message_from_string(metadata)
+    required = [Requirement(line) for line in fields.get_all("Requires-Dist", [])]
+    assert len(required) > 20
+    assert [str(r) for r in required if r.url] == []
+    assert fields["Author"] == "The knowncircuits authors"
+    assert fields["Description-Content-Type"] == "text/markdown"
+    assert {"lens", "wandb", "hub", "pictures", "all", "test", "tracr"} <= {
+        *fields.get_all("Provides-Extra", [])
+    }
 
 
 def check_that_an_installed_package_stays_as_it_is(wheel: Path, site: Path) -> None:
@@ -99,6 +120,24 @@ def check_that_an_installed_package_stays_as_it_is(wheel: Path, site: Path) -> N
         assert done.stderr.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in site.rglob("*.json")} == before
     assert not (site.parent / "docs").exists()
+
+
+def test_the_version_is_said_once_and_the_same_everywhere(root: Path) -> None:
+    stated = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    assert knowncircuits.__version__ == stated
+    assert f"\nversion: {stated}\n" in (root / "CITATION.cff").read_text()
+    command = Path(sysconfig.get_path("scripts"), "knowncircuits")
+    assert run(command, "--version") == f"knowncircuits {stated}\n"
+    assert "\n## Unreleased\n" in (root / "CHANGELOG.md").read_text()
+
+
+def test_what_the_project_stands_on_is_named(root: Path) -> None:
+    settings = tomllib.loads((root / "pyproject.toml").read_text())
+    project = settings["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {Requirement(x).name for x in chain(*lists, *settings["dependency-groups"].values())}
+    wanted = {"torch", "transformer_lens", "tracr", "jax", "dm-haiku", "pandas"}
+    assert wanted | {"scikit-learn", "wandb", "pytest"} <= names
 
 
 def test_the_readmes_commands_are_the_ones_that_ci_runs(root: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -32,13 +34,33 @@ from knowncircuits.cli import (
 )
 from knowncircuits.cli.ending import run_command
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"knowncircuits {version('knowncircuits')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="knowncircuits",
-    help="Score circuit-discovery methods against circuits that are known.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Score circuit-discovery methods against circuits that are known."""
+
+
 for command in (
     scoring.score,
     comparison.compare,

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from knowncircuits.errors import TrackingError
+from knowncircuits.extras import install_line
 
 if TYPE_CHECKING:
     import wandb
 
 Mode = Literal["online", "offline", "disabled"]
+
+
+def check_installed() -> None:
+    """Raise TrackingError if W&B is missing."""
+    if find_spec("wandb") is None:
+        raise TrackingError(f"Weights & Biases is not installed: {install_line('wandb')}")
+
+
+def wandb_version() -> str:
+    """Its version, which logs record; raises TrackingError if it is missing."""
+    check_installed()
+    return version("wandb")
 
 
 def start_run(
@@ -26,10 +41,9 @@ def start_run(
 
     Raises TrackingError if W&B is missing, not logged in or not reached.
     """
-    try:
-        import wandb
-    except ImportError as error:
-        raise TrackingError("Weights & Biases is not installed: pip install wandb") from error
+    check_installed()
+    import wandb
+
     try:
         return wandb.init(
             project=project,

@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.evaluation.effects.causal import SCALES, causal_effects
 from knowncircuits.evaluation.effects.subjects import ROUNDING, SAME_NUMBER
 from knowncircuits.models.interop.hooked import HookedTwin, to_hooked
 from knowncircuits.models.interop.hooks import source_hooks, split_heads
+from knowncircuits.models.interop.lens_library import HookPoint
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.zoo.shelf import load_model
 from knowncircuits.work.threads import threads

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pandas as pd
 from knowncircuits.evaluation.comparison.compare import Comparison
 from knowncircuits.evaluation.comparison.mean_curves import mean_curves
 from knowncircuits.evaluation.comparison.summary import Summary
-from knowncircuits.work.tracking import Mode, start_run
+from knowncircuits.work.tracking import Mode, start_run, wandb_version
 
 # The settings of a result that are not the whole run's.
 OF_RESULT = ("case", "variant", "seed", "model")
@@ -46,7 +45,7 @@ def _log_method(comparison: Comparison, method: str, project: str, mode: Mode | 
         "seeds": sorted({result.seed for result in results}),
         "models": {f"{r.case}/{r.variant}": r.settings["model"] for r in results},
         "resolution": comparison.resolution,
-        "wandb": version("wandb"),
+        "wandb": wandb_version(),
     }
     with start_run(project, mode, name=method, config=config, job_type="score") as run:
         import wandb

@@ -7,12 +7,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.checks.arguments import advice
 from knowncircuits.errors import ModelError
 from knowncircuits.models.interop.bridge import BridgedModel
 from knowncircuits.models.interop.hooked import HookedTwin
+from knowncircuits.models.interop.lens_library import TransformerBridge
 from knowncircuits.primitive import Patchable
 from knowncircuits.suffixes import Suffixes
 from knowncircuits.transformer import Transformer

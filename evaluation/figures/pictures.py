@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from knowncircuits.checks.arguments import expect
 from knowncircuits.errors import ResultError
+from knowncircuits.extras import install_line
 from knowncircuits.files.writing import check_writable, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def _load_kaleido(path: Path) -> Any:
         import kaleido
     except ImportError as error:
         raise ResultError(
-            f"drawing {path.name} needs kaleido: pip install 'knowncircuits[pictures]' "
-            "(.html needs nothing)"
+            f"drawing {path.name} needs kaleido: {install_line('kaleido')} (.html needs nothing)"
         ) from error
     return kaleido
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError
@@ -18,6 +17,7 @@ from knowncircuits.evaluation.modalities.running import (
     node_hooks,
 )
 from knowncircuits.inference import recorded_gradients
+from knowncircuits.models.interop.lens_library import HookPoint
 from knowncircuits.work.progress import reported
 
 STEPS = 5  # the study's

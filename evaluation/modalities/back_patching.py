@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError
@@ -21,6 +20,7 @@ from knowncircuits.evaluation.modalities.running import (
     residual_hooks,
     see,
 )
+from knowncircuits.models.interop.lens_library import HookPoint
 
 if TYPE_CHECKING:
     import pandas as pd

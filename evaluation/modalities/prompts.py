@@ -9,8 +9,6 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformer_lens import HookedRootModule
-from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.checks.arguments import expect, takes
 from knowncircuits.errors import ModelError, TaskError
@@ -19,6 +17,7 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import ordinary
 from knowncircuits.models.interop.bridge import BridgedModel
 from knowncircuits.models.interop.hooked import to_hooked
+from knowncircuits.models.interop.lens_library import HookedRootModule, TransformerBridge
 from knowncircuits.shown import Card, Shown, counted
 from knowncircuits.transformer import Transformer
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.modalities.nodes import NodeCircuit
 from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Hooked, Prompts
+from knowncircuits.models.interop.lens_library import HookPoint
 
 EMBED = "hook_embed"  # without positions, where these are learned
 

@@ -13,11 +13,6 @@ from itertools import chain
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformer_lens import TransformerBridgeConfig
-from transformer_lens.hook_points import HookPoint
-from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.sources import build_bridge_from_module
-from transformer_lens.model_bridge.sources.native import NativeModel
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.checks.arguments import expect, takes
@@ -32,6 +27,13 @@ from knowncircuits.models.interop.hooks import (
     run_patched,
     source_hooks,
     split_heads,
+)
+from knowncircuits.models.interop.lens_library import (
+    HookPoint,
+    NativeModel,
+    TransformerBridge,
+    TransformerBridgeConfig,
+    build_bridge_from_module,
 )
 from knowncircuits.primitive import Run
 from knowncircuits.shown import Card, Shown

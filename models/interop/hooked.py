@@ -12,8 +12,6 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformer_lens import HookedRootModule, TransformerBridgeConfig
-from transformer_lens.hook_points import HookPoint
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.checks.arguments import takes
@@ -23,6 +21,11 @@ from knowncircuits.inference import ordinary_tensors
 from knowncircuits.layers import ROTARY_BASE
 from knowncircuits.models.interop.hooked_parts import Block, Embed, PosEmbed, Unembed, make_norm
 from knowncircuits.models.interop.hooks import read_units, run_patched
+from knowncircuits.models.interop.lens_library import (
+    HookedRootModule,
+    HookPoint,
+    TransformerBridgeConfig,
+)
 from knowncircuits.primitive import Run
 from knowncircuits.transformer import Transformer
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformer_lens import TransformerBridgeConfig
-from transformer_lens.hook_points import HookPoint
+
+from knowncircuits.models.interop.lens_library import HookPoint, TransformerBridgeConfig
 
 
 class Embed(nn.Module):

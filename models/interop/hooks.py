@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens import HookedRootModule
-from transformer_lens.hook_points import HookPoint
-from transformer_lens.model_bridge import TransformerBridge
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
+from knowncircuits.models.interop.lens_library import HookedRootModule, HookPoint, TransformerBridge
 from knowncircuits.models.interop.rule_hooks import backward_rules
 from knowncircuits.names import Node
 from knowncircuits.primitive import Run, check_run

@@ -20,6 +20,7 @@ from knowncircuits.cases.registry import CASES, list_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, circuit_from_edges
 from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.extras import missing
 from knowncircuits.files.reading import read_json
 from knowncircuits.graph import Graph
 from knowncircuits.models.interop.interpbench_ioi import IOI_CASES, in_our_words, with_roles
@@ -127,8 +128,10 @@ def _find_files(folder: str | Path, case_id: str, revision: str | None) -> dict[
 
 def _download(repository: str, files: list[str], revision: str | None) -> Path:
     """These files of a repository on the hub, or of its copy in the cache where there is no net."""
-    from huggingface_hub import snapshot_download
-
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError as error:
+        raise missing("huggingface_hub") from error
     try:
         return Path(snapshot_download(repository, allow_patterns=files, revision=revision))
     except (OSError, ValueError) as error:  # no such repository, no net and no copy

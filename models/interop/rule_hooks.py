@@ -7,14 +7,16 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from transformer_lens import HookedRootModule
-from transformer_lens.hook_points import HookPoint
-from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.generalized_components import NormalizationBridge
 
 from knowncircuits.backward import BackwardRules
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
+from knowncircuits.models.interop.lens_library import (
+    HookedRootModule,
+    HookPoint,
+    NormalizationBridge,
+    TransformerBridge,
+)
 
 Hook = Callable[[Tensor, HookPoint], Tensor | None]
 NamedHook = tuple[str, Hook]

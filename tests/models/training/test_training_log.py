@@ -153,7 +153,7 @@ def test_a_disabled_run_writes_nothing(tmp_path: Path) -> None:
 def test_without_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with (
-        pytest.raises(TrackingError, match="not installed: pip install wandb"),
+        pytest.raises(TrackingError, match=r"not installed: pip install 'knowncircuits\[wandb\]'"),
         track(trainer(), "circuits", tmp_path, zoo=1),
     ):
         pass

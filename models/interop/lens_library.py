@@ -1,0 +1,22 @@
+"""TransformerLens, of the extra `lens`: all that is used of it, so that one place says it lacks."""
+
+from __future__ import annotations
+
+from knowncircuits.extras import missing
+
+try:
+    from transformer_lens import HookedRootModule as HookedRootModule
+    from transformer_lens import TransformerBridgeConfig as TransformerBridgeConfig
+    from transformer_lens.hook_points import HookPoint as HookPoint
+    from transformer_lens.model_bridge import TransformerBridge as TransformerBridge
+    from transformer_lens.model_bridge.generalized_components import (
+        NormalizationBridge as NormalizationBridge,
+    )
+    from transformer_lens.model_bridge.sources import (
+        build_bridge_from_module as build_bridge_from_module,
+    )
+    from transformer_lens.model_bridge.sources.native import NativeModel as NativeModel
+except ModuleNotFoundError as error:
+    if error.name != "transformer_lens":  # it is there, and broken
+        raise
+    raise missing("transformer_lens") from error
