@@ -40,7 +40,7 @@ def test_every_missing_package_is_in_the_extra_that_is_named() -> None:
 def test_interpbench_from_the_hub_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"needs huggingface_hub.*knowncircuits\[hub\]"):
-        load_interpbench("fraction_of_x")
+        load_interpbench("fraction_of_x", "cybershiptrooper/InterpBench")
 
 
 @pytest.mark.long

@@ -83,6 +83,7 @@ def load_interpbench(
     Raises:
         ModelError: for files that are missing, out of reach or broken, or that hold more than plain
             data, and for models that ours cannot express.
+        MissingExtraError: for the hub without huggingface_hub, of the extra `hub`.
     """
     case_id, ours = _find_case(case)
     files = _find_files(folder, case_id, revision)
