@@ -35,10 +35,11 @@ from knowncircuits.cli import (
 from knowncircuits.cli.ending import run_command
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         print(f"knowncircuits {version('knowncircuits')}")
         raise typer.Exit
+    return wanted  # the option's value
 
 
 app = typer.Typer(
