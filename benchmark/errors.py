@@ -95,8 +95,8 @@ class TrackingError(KnownCircuitsError):
 class UnknownNameError(KnownCircuitsError):
     """A name that is not in a registry, with the close ones."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
+        known, name = sorted(known), str(name)
         name = name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."
         if close := get_close_matches(name, known, n=3, cutoff=0.5):
             hint = f"did you mean {' or '.join(close)}?"

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from knowncircuits.errors import ShapeError
+from knowncircuits.errors import MethodError, ShapeError
 from knowncircuits.names import QKV
 from knowncircuits.primitive import Patchable, Run
 from knowncircuits.transformer import Transformer
@@ -269,7 +269,12 @@ def single_patches(
     *,
     n_rows: int | None = None,
 ) -> SinglePatches | MaskedPatches:
-    """Single patches in the way that is fastest for this model; see `SinglePatches`."""
+    """Single patches in the way that is fastest for this model; see `SinglePatches`.
+
+    Raises MethodError for less than one row at a time.
+    """
+    if n_rows is not None and n_rows < 1:
+        raise MethodError(f"expected a batch_size of at least 1, got {n_rows}")
     if isinstance(model, Transformer):
         return SinglePatches(model, clean, alternative, n_rows=n_rows)
     return MaskedPatches(model, tokens, clean, alternative, n_rows=n_rows or WHOLE_RUNS)

@@ -37,12 +37,13 @@ class Answers(Shown):
         for name in ("right", "wrong"):
             answers = getattr(self, name)
             expect(answers, Tensor, name)
-            if answers.is_floating_point() or answers.ndim not in (1, 2):
+            whole = answers.dtype in (torch.int64, torch.int32, torch.int16, torch.uint8)
+            if not whole or answers.ndim not in (1, 2) or not answers.numel():
                 raise TaskError(
                     f"expected {name} answers as outputs of the model, [pair] or [pair, answer], "
                     f"got {answers.dtype} of shape {list(answers.shape)}"
                 )
-            answers = answers.reshape(len(answers), -1)
+            answers = answers.reshape(len(answers), -1).long()
             if not (answers >= 0).any(1).all() or answers.min() < NONE:
                 raise TaskError(
                     f"expected at least one {name} answer of each pair, and -1 for none"
@@ -53,6 +54,12 @@ class Answers(Shown):
                 f"expected as many right as wrong answers, got those of {len(self.right)} and of "
                 f"{len(self.wrong)} pairs"
             )
+        same = _within(self.right, self.wrong) & _within(self.wrong, self.right)
+        if len(same) and same.all():
+            raise TaskError(
+                "expected wrong answers that differ from the right ones, got the same for all "
+                f"{len(same)} pairs"
+            )
 
     def _card(self) -> Card:
         most = f"up to {self.right.shape[1]} right and {self.wrong.shape[1]} wrong"
@@ -60,6 +67,12 @@ class Answers(Shown):
 
     def __len__(self) -> int:
         return len(self.right)
+
+    def check(self, n_outputs: int) -> None:
+        """Raise TaskError for an answer that a model of so many outputs does not have."""
+        largest = int(max(self.right.max(), self.wrong.max()))
+        if largest >= n_outputs:
+            raise TaskError(f"expected answers among {n_outputs} outputs, got {largest}")
 
     @property
     def swapped(self) -> Answers:
@@ -77,6 +90,14 @@ class Answers(Shown):
     ) -> Float[Tensor, "batch pos"]:
         """As `lead`, of sums: for probabilities, of which several answers have theirs together."""
         return _sum(values, self.right[pairs]) - _sum(values, self.wrong[pairs])
+
+
+def _within(
+    answers: Int[Tensor, "pair answer"], others: Int[Tensor, "pair other"]
+) -> Bool[Tensor, " pair"]:
+    """Of which pairs all answers are among some others."""
+    among: Tensor = (answers[:, :, None] == others[:, None]).any(2) | (answers == NONE)
+    return among.all(1)
 
 
 def _sum(values: Tensor, answers: Int[Tensor, "batch answer"]) -> Tensor:

@@ -113,9 +113,15 @@ class Task(Shown):
 
     @cached_property
     def clean_run(self) -> Run:
-        """Logits and outputs on the clean inputs, without gradients."""
+        """Logits and outputs on the clean inputs, without gradients.
+
+        Raises TaskError for labels that are no outputs of the model.
+        """
         with ordinary_tensors(), torch.no_grad():
-            return self.model.run(self.clean)
+            run = self.model.run(self.clean)
+        if self.labels is not None:
+            self.labels.check(run.logits.shape[-1])
+        return run
 
     @cached_property
     def corrupted_run(self) -> Run:

@@ -32,6 +32,8 @@ from knowncircuits.evaluation.choices import (
 from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import plotly.graph_objects as go
 
@@ -105,10 +107,22 @@ def patch(
     """
     from knowncircuits.evaluation.task import make_task
 
-    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
-    files.check()
     if (tool == "backup") != bool(ablated):
         raise InputError("expected --ablated NODE with --tool backup, and only there")
+    _check_options(
+        tool,
+        {
+            "--view": bool(view),
+            "--node": bool(node),
+            "--receiver": bool(receiver),
+            "--freeze-mlps": freeze_mlps,
+            "--per-position": per_position,
+            "--way": way != "noise",
+            "--figure": figure is not None,
+        },
+    )
+    files.check()
+    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
     task = make_task(subject, pairs, seed, metric, corruption, ablation=ablation)
     with show_progress("patch"), part(f"{name}: {tool}"):
         found = _found(
@@ -139,6 +153,26 @@ _TITLES = {
     "copy": "Copy scores",
     "attention": "Attention patterns",
 }
+
+
+# The tools that each option is for.
+_TOOLS: dict[str, tuple[ComponentTool, ...]] = {
+    "--view": ("act",),
+    "--node": ("act", "path", "attention"),
+    "--receiver": ("path",),
+    "--freeze-mlps": ("path",),
+    "--per-position": ("act", "path"),
+    "--way": ("act", "path"),
+    "--figure": ("act", "path", "direct", "backup", "copy"),
+}
+
+
+def _check_options(tool: ComponentTool, given: Mapping[str, bool]) -> None:
+    """Raise InputError for an option that the tool does not take."""
+    for option, is_given in given.items():
+        if is_given and tool not in _TOOLS[option]:
+            tools = " or ".join(_TOOLS[option])
+            raise InputError(f"expected {option} with --tool {tools}, got --tool {tool}")
 
 
 def _found(task: Task, tool: ComponentTool, **options: Any) -> Any:
@@ -198,8 +232,16 @@ def _figure(
     return draw(found, known=None if "positive" in found else circuit, theme=theme, title=title)
 
 
+_COLUMNS = {
+    "lost": "share lost",
+    "recovered": "share recovered",
+    "difference": "change of the value, which both runs share",
+}
+
+
 def _tables(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[Table]:
     """What was found, and how well it tells the known circuit from the rest."""
+    from knowncircuits.evaluation.components.views import telling_column
     from knowncircuits.evaluation.figures.components import about
 
     if tool == "attention":
@@ -210,18 +252,20 @@ def _tables(frame: pd.DataFrame, circuit: Circuit, tool: ComponentTool) -> list[
     if tool not in ("act", "path"):
         shown = frame.drop(columns=["kind", "layer", "head"])
         return [frame_table(shown, title), *_scored(frame, circuit, tool)]
+    column = telling_column(frame, _COLUMNS) or "lost"
     keys = ["view", "node"] if "view" in frame else ["node"]
     if "position" in frame:
-        wide = frame.pivot(index=keys, columns="position", values="lost")
+        wide = frame.pivot(index=keys, columns="position", values=column)
         wide = wide.reindex(frame.set_index(keys).index.unique())
         wide = wide.rename(columns={0: "BOS"})
-        title = f"{title}; share lost, by position"
+        title = f"{title}; {_COLUMNS[column]}, by position"
     elif "view" in frame:
-        wide = frame.pivot(index="node", columns="view", values="lost")
+        wide = frame.pivot(index="node", columns="view", values=column)
         wide = wide.reindex(index=frame["node"].unique(), columns=frame["view"].unique())
-        title = f"{title}; share lost, by view"
+        title = f"{title}; {_COLUMNS[column]}, by view"
     else:
-        wide = frame.set_index("node")[["value", "lost", "recovered"]]
+        shares = ["difference"] if column == "difference" else ["lost", "recovered"]
+        wide = frame.set_index("node")[["value", *shares]]
     return [indexed_table(wide, title), *_scored(frame, circuit, tool)]
 
 

@@ -58,7 +58,8 @@ def act_patch(
     Returns:
         A row for each view, node and position: view, node, kind, layer, head (-1 of MLPs), position
         (with `per_position`; BOS is 0), value p, recovered, which is (p - corrupted) / (clean -
-        corrupted), and lost, its complement. `attrs` has clean and corrupted.
+        corrupted), lost, its complement, and difference, p less the unpatched run's. `attrs` has
+        clean and corrupted.
 
     Cost: of our own models what lies behind each patch, in layers and, where attention is causal,
     in positions; of others a run for each patch, a whole one, and two for a pattern's positions.
@@ -80,9 +81,7 @@ def act_patch(
     ]
     frame = pd.DataFrame(rows)
     frame = frame if per_position else frame.drop(columns="position")
-    frame = normalised(frame, task)
-    frame.attrs["direction"] = direction
-    return frame
+    return normalised(frame, task, direction)
 
 
 def _values_by_masks(

@@ -55,10 +55,16 @@ class Attention:
 def positions(where: Places, tokens: Int[Tensor, "pair pos"]) -> Int[Tensor, " pair"]:
     """A position of each pair; raises ShapeError for another number of them, or outside."""
     n, seq = tokens.shape
-    found = torch.as_tensor(where, device=tokens.device)
+    wrong = ShapeError(f"expected a position of 0 to {seq - 1} of each of {n} pairs, got {where}")
+    try:
+        found = torch.as_tensor(where, device=tokens.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise wrong from error
     found = found.expand(n) if found.ndim == 0 else found
-    if found.shape != (n,) or found.is_floating_point() or not ((found >= 0) & (found < seq)).all():
-        raise ShapeError(f"expected a position of 0 to {seq - 1} of each of {n} pairs, got {where}")
+    if found.shape != (n,) or found.is_floating_point() or found.dtype == torch.bool:
+        raise wrong
+    if not ((found >= 0) & (found < seq)).all():
+        raise wrong
     return found
 
 
@@ -75,6 +81,7 @@ def attention(
 
     Raises:
         UnknownNameError: for a head that there is not.
+        TaskError: for no head.
         ModelError: for a model that is neither ours nor a TransformerLens bridge.
     """
     heads = chosen_heads(task, only)
@@ -109,7 +116,7 @@ def attention_output(
     Raises:
         UnknownNameError: for a head that there is not.
         ShapeError: for positions that the inputs have not.
-        TaskError: for no keys, or a token there that no output says.
+        TaskError: for no head, no keys, or a token there that no output says.
         ModelError: for a model that is neither ours nor a TransformerLens bridge.
     """
     looked = attention(task, only)
@@ -152,9 +159,15 @@ class _LogitsAt:
 
 
 def chosen_heads(task: Task, only: Sequence[str] | None) -> tuple[Node, ...]:
-    """All heads, or these, in the graph's order; raises UnknownNameError for others."""
+    """All heads, or these, in the graph's order.
+
+    Raises UnknownNameError for others, TaskError for none.
+    """
     heads = [node for node in task.graph.sources if node.kind == "head"]
     for name in only or ():
         if name not in heads:
             raise UnknownNameError("head", name, heads)
-    return tuple(node for node in heads if only is None or node in only)
+    chosen = tuple(node for node in heads if only is None or node in only)
+    if not chosen:
+        raise TaskError("expected at least one head, got none")
+    return chosen

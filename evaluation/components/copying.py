@@ -45,21 +45,23 @@ def copy_scores(
 
     Raises:
         TaskError: where no such token is in the inputs, for a layer that there is not, or for a top
-            of less than one.
+            of none or of all outputs.
         ModelError: for a model that is neither ours nor a TransformerLens bridge.
     """
     graph, insides = task.graph, insides_of(task.model)
-    if top < 1 or (after is not None and not 0 <= after < graph.n_layers):
-        raise TaskError(
-            f"expected a top of at least 1 and a layer of 0 to {graph.n_layers - 1}, got {top} and "
-            f"{after}"
-        )
+    n_outputs = task.clean_run.logits.shape[-1]
+    if after is not None and not 0 <= after < graph.n_layers:
+        raise TaskError(f"expected a layer of 0 to {graph.n_layers - 1}, got {after}")
     said = said_outputs(task)
     chosen = said[task.clean] >= 0
     if tokens is not None:
+        if not all(isinstance(token, int) for token in tokens):
+            raise TaskError(f"expected ids of tokens, got {[*tokens]}")
         chosen &= torch.isin(task.clean, torch.tensor(tokens, device=task.clean.device))
     if not chosen.any():
         raise TaskError("expected a token in the clean inputs that an output says, got none")
+    if not 1 <= top < n_outputs:
+        raise TaskError(f"expected a top of 1 to {n_outputs - 1} of {n_outputs} outputs, got {top}")
     answers = said[task.clean[chosen]]
     rows = []
     with torch.no_grad():

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from knowncircuits.checks.arguments import takes
-from knowncircuits.errors import MethodError, UnknownNameError
+from knowncircuits.errors import UnknownNameError
 from knowncircuits.evaluation.choices import Along, Level
 from knowncircuits.evaluation.components.parts import ComponentScores, Parts, Rows, cuts, parts_of
 from knowncircuits.evaluation.components.patched import (
@@ -89,8 +89,6 @@ def component_gradients(
         points, weights = points.new_tensor([along == "corrupted"]), weights.new_ones(1)
     else:
         options |= {"steps": steps, "rule": rule}
-    if batch_size < 1:
-        raise MethodError(f"expected a batch_size of at least 1, got {batch_size}")
     parts = parts_of(task, level)
     way = Way(task, parts, points.to(task.differences.dtype), weights, batch_size)
     with recorded_gradients():

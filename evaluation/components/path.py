@@ -54,13 +54,14 @@ def path_patch(
 
     Returns:
         A row for each sender (and position): node (names joined by +), kind, layer, head, value,
-        recovered and lost, as `act_patch` has them. Of several together kind is `several`.
+        recovered, lost and difference, as `act_patch` has them. Of several together kind is
+        `several`.
 
     Cost: two forward passes for each pair, sender and position; one where MLPs are frozen.
 
     Raises:
         UnknownNameError: for a sender, a receiver or a direction that there is not.
-        TaskError: for no receivers, or to denoise a task that patches in no other input.
+        TaskError: for no senders or receivers, or to denoise a task that patches in no other input.
     """
     check_way(task, direction)
     groups = _senders(task, senders)
@@ -81,12 +82,8 @@ def path_patch(
             for (group, place), value in zip(chunk, values.tolist(), strict=True):
                 where = {"position": place} if per_position else {}
                 rows.append({**_describe(group), **where, "value": value})
-    frame = normalised(pd.DataFrame(rows), task)
-    frame.attrs |= {
-        "direction": direction,
-        "receivers": list(receivers),
-        "freeze_mlps": freeze_mlps,
-    }
+    frame = normalised(pd.DataFrame(rows), task, direction)
+    frame.attrs |= {"receivers": list(receivers), "freeze_mlps": freeze_mlps}
     return frame
 
 
@@ -99,7 +96,11 @@ def _senders(task: Task, senders: Sequence[str | tuple[str, ...]] | None) -> lis
         return [(node,) for node in known if node.kind == "head"]
     if isinstance(senders, str) or not len(senders):
         raise TaskError(f"expected senders such as ('a0.h1',), got {senders!r}")
-    groups = [(sender,) if isinstance(sender, str) else tuple(sender) for sender in senders]
+    groups = [
+        tuple(sender) if isinstance(sender, tuple | list) else (sender,) for sender in senders
+    ]
+    if not all(groups):
+        raise TaskError(f"expected at least one sender in each group, got {list(senders)}")
     for name in (name for group in groups for name in group):
         if name not in known:
             raise UnknownNameError("sender", name, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,22 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.choices import RESOLUTION, RankBy
-from knowncircuits.evaluation.components.views import READS, edges_of_view
+from knowncircuits.evaluation.components.views import READS, edges_of_view, telling_column
 from knowncircuits.evaluation.scoring.ranking import at_resolution, auroc, average_precision
 from knowncircuits.names import Node
 
-# What frames of this room say of nodes, by what they rank them unless told otherwise.
-COLUMNS = ("lost", "attribution", "change", "positive", "effect", "score")
+# What frames of this room say of nodes, by what they rank them unless told otherwise; of patches
+# see `telling_column`.
+COLUMNS = (
+    "lost",
+    "recovered",
+    "difference",
+    "attribution",
+    "change",
+    "positive",
+    "effect",
+    "score",
+)
 
 # Which of its edges' labels a component has: the first that there is.
 OF_OUTPUTS = (Label.IN, Label.UNDETERMINED, Label.OUT)
@@ -39,8 +50,9 @@ def score_nodes(
             the columns node, kind and one of numbers. Of several positions of a node the highest
             counts; each view is scored on its own.
         nodes: those that should be high; or by role, as {"name mover": ["a9.h9"]}.
-        column: of the numbers; by default the first of lost, attribution, change, positive, effect
-            and score that the frame has.
+        column: of the numbers; by default the first of attribution, change, positive, effect and
+            score that the frame has; of patches lost, of corrupted runs recovered, and difference
+            where the clean and the corrupted run have one value.
         rank_by: `absolute` or `signed`.
         resolution: what is a tie, as of `kc.score`.
 
@@ -51,7 +63,7 @@ def score_nodes(
 
     Raises:
         ResultError: for a frame without the column, or with missing numbers.
-        UnknownNameError: for a node that the frame has not.
+        UnknownNameError: for a node that the frame has not, or another way to rank.
     """
     column = _column(frame, column)
     roles = nodes if isinstance(nodes, Mapping) else {"": nodes}
@@ -92,7 +104,7 @@ def score_components(
 
     Raises:
         ResultError: for a frame without the column.
-        UnknownNameError: for a node that the circuit has not.
+        UnknownNameError: for a node that the circuit has not, or another way to rank.
     """
     column = _column(frame, column)
     rows = []
@@ -155,15 +167,17 @@ def _label_of_paths(circuit: Circuit, frame: pd.DataFrame, sender: Node) -> Labe
 
 
 def _column(frame: pd.DataFrame, column: str | None) -> str:
-    found = [name for name in COLUMNS if name in frame] if column is None else [column]
-    if not found or not {found[0], "node", "kind"} <= {*frame.columns} or frame.empty:
+    found = telling_column(frame, COLUMNS) if column is None else column
+    if found is None or not {found, "node", "kind"} <= {*frame.columns} or frame.empty:
         wanted = column or f"one of {', '.join(COLUMNS)}"
         raise ResultError(
             f"expected a frame of nodes with {wanted}, got {', '.join(frame.columns)}"
         )
-    if frame[found[0]].isna().any():
-        raise ResultError(f"expected a number of every node, got NaN among {found[0]}")
-    return found[0]
+    if not pd.api.types.is_numeric_dtype(frame[found]):
+        raise ResultError(f"expected a column of numbers, got {found}: {frame[found].iloc[0]}")
+    if frame[found].isna().any():
+        raise ResultError(f"expected a number of every node, got NaN among {found}")
+    return found
 
 
 def _by_view(frame: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
@@ -173,7 +187,9 @@ def _by_view(frame: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
 
 
 def _highest(frame: pd.DataFrame, column: str, rank_by: RankBy) -> pd.Series:
-    """Of each node the rank of its highest row."""
+    """Of each node the rank of its highest row; UnknownNameError for another way to rank."""
+    if rank_by not in get_args(RankBy):
+        raise UnknownNameError("way to rank", rank_by, get_args(RankBy))
     ranks = frame[column].abs() if rank_by == "absolute" else frame[column]
     return ranks.groupby(frame["node"], sort=False).max()
 

@@ -10,7 +10,7 @@ says what the head would write under the whole pattern of the other run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -99,29 +99,49 @@ def describe_node(node: Node) -> dict[str, object]:
     return {"node": str(node), "kind": node.kind, "layer": node.layer, "head": head}
 
 
-def normalised(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
+def normalised(frame: pd.DataFrame, task: Task, direction: str) -> pd.DataFrame:
     """The frame with its values p as shares of the way between the clean and the corrupted run.
 
     `recovered` is (p - corrupted) / (clean - corrupted), 1 at the clean run, and `lost` its
-    complement, (clean - p) / (clean - corrupted); NaN where the two runs have the same value. The
-    frame's `attrs` tell these two, the metric, and how many pairs they are means of.
+    complement, (clean - p) / (clean - corrupted); NaN where the two runs have the same value.
+    `difference` is p less the value of the run that is patched. The frame's `attrs` tell the two
+    values, the metric, the direction, and how many pairs they are means of.
     """
     clean, corrupted = endpoints(task)
     gap = clean - corrupted
     if abs(gap) <= ROUNDING * max(abs(clean), abs(corrupted), 1e-30):
         gap = np.nan
     frame = frame.assign(
-        lost=(clean - frame["value"]) / gap, recovered=(frame["value"] - corrupted) / gap
+        lost=(clean - frame["value"]) / gap,
+        recovered=(frame["value"] - corrupted) / gap,
+        difference=frame["value"] - (clean if direction == "noise" else corrupted),
     )
     frame.attrs |= {
         "clean": clean,
         "corrupted": corrupted,
+        "direction": direction,
         "metric": task.metric,
         "ablation": task.ablation,
         "n_pairs": task.n_pairs,
         "task": task.name,
     }
     return frame
+
+
+def telling_column(frame: pd.DataFrame, known: Iterable[str]) -> str | None:
+    """The first of some columns that a frame has and that tells its components apart.
+
+    Of patches that is a column of 0 where a patch does nothing: `lost` of clean runs, `recovered`
+    of corrupted ones, and `difference` where the two runs have one value, so that there are no
+    shares of what lies between them.
+    """
+    found = [name for name in known if name in frame]
+    if frame.attrs.get("direction") == "denoise":
+        found.sort(key=lambda name: name != "recovered")
+    shares = [name for name in found if name in ("lost", "recovered")]
+    if "difference" in found and frame[shares].isna().all(axis=None):
+        return "difference"
+    return found[0] if found else None
 
 
 def endpoints(task: Task) -> tuple[float, float]:

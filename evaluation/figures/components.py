@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.components.roles import labels_in
+from knowncircuits.evaluation.components.views import telling_column
 from knowncircuits.evaluation.figures import theme as look
 
 if TYPE_CHECKING:
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 Known = Circuit | Mapping[str, Iterable[str]] | None  # a circuit, or nodes by role
 
-# The columns of numbers, the first of which that a frame has is drawn, in words.
+# The columns of numbers, in words: the first that a frame has is drawn; see `telling_column`.
 WORDS = {
     "lost": "share of the value that is lost",
     "recovered": "share of the value that is recovered",
+    "difference": "change of the value",
     "attribution": "part of the logit difference",
     "change": "change of the direct effect",
     "positive": "share of tokens that are copied",
@@ -46,19 +48,19 @@ class Mark:
 
 
 def number_column(frame: pd.DataFrame, column: str | None, *others: str) -> str:
-    """The column that is drawn: this one, or the first of WORDS.
+    """The column that is drawn: this one, or the one of WORDS that tells components apart.
 
     Raises ResultError for a frame that lacks it or one of the others, or has no rows.
     """
     look.expect_frame(frame)
-    found = [name for name in WORDS if name in frame] if column is None else [column]
-    if frame.empty or not found or not {found[0], *others} <= {*frame.columns}:
+    found = telling_column(frame, WORDS) if column is None else column
+    if frame.empty or found is None or not {found, *others} <= {*frame.columns}:
         wanted = ", ".join([*others, column or f"one of {', '.join(WORDS)}"])
         raise ResultError(
             f"expected a frame of components with {wanted} and at least one row, got {len(frame)} "
             f"rows of {', '.join(map(str, frame.columns))}"
         )
-    return found[0]
+    return found
 
 
 def views_of(frame: pd.DataFrame) -> list[str]:

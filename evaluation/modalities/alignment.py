@@ -11,7 +11,7 @@ from torch import Tensor
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ShapeError
 from knowncircuits.evaluation.modalities.positions import CLASSES
-from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Prompts
+from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Prompts, rows_at_a_time
 from knowncircuits.evaluation.modalities.running import residual_hooks, see
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def unembedding_similarity(
             f"{list(columns.shape)}"
         )
     found: dict[tuple[int, str], list[Tensor]] = {}
-    for tokens in torch.split(prompts.clean, batch_size):
-        for layer, stream in enumerate(see(model, tokens, residual_hooks(model))):
+    for pairs in rows_at_a_time(prompts.n_pairs, batch_size, prompts.clean.device):
+        for layer, stream in enumerate(see(model, prompts.clean[pairs], residual_hooks(model))):
             nearest = _cosines(stream, columns.detach()).amax(-1).double()
             for name in CLASSES:
                 here = nearest[:, list(prompts.classes.of(name))]

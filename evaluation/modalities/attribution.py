@@ -9,7 +9,7 @@ from torch import Tensor
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.modalities.nodes import NodeScores
-from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Prompts
+from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Prompts, rows_at_a_time
 from knowncircuits.evaluation.modalities.running import (
     EMBED,
     activations,
@@ -50,7 +50,7 @@ def node_scores(
     if steps < 1:
         raise InputError(f"expected at least one step, got {steps}")
     heads, neurons = [], []
-    for pairs in reported(torch.split(torch.arange(prompts.n_pairs), batch_size)):
+    for pairs in reported(rows_at_a_time(prompts.n_pairs, batch_size, prompts.clean.device)):
         clean, corrupted = (
             activations(prompts.model, tokens[pairs])
             for tokens in (prompts.clean, prompts.corrupted)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError
-from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Prompts
+from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Prompts, rows_at_a_time
 from knowncircuits.evaluation.modalities.running import (
     Hook,
     keep,
@@ -50,15 +50,25 @@ class BackPatching:
 
     @property
     def best(self) -> tuple[int, int, int]:
-        """The window, source and target of the highest accuracy, the first of several."""
+        """The window, source and target of the highest accuracy, the first of several.
+
+        Raises InputError where nothing was computed.
+        """
+        if not self.computed.any():
+            raise InputError("expected a source behind a target, got none that was computed")
         window, source, target = np.unravel_index(np.nanargmax(self.accuracy), self.accuracy.shape)
         return self.windows[window], int(source), int(target)
 
     @property
     def gap_closed(self) -> float:
-        """How much of the way from the base to the control's the best comes; NaN without a gap."""
+        """How much of the way from the base to the control's the best comes.
+
+        NaN without a gap, or where nothing was computed.
+        """
         gap = self.control_base - self.base
-        return float((np.nanmax(self.accuracy) - self.base) / gap) if gap > 0 else float("nan")
+        if not gap > 0 or not self.computed.any():
+            return float("nan")
+        return float((np.nanmax(self.accuracy) - self.base) / gap)
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each window, source and target that was computed."""
@@ -112,8 +122,13 @@ def back_patch(
     Cost: a forward pass of each prompt for every combination, of the control as many.
 
     Raises:
-        InputError: for layers that there are not, even windows, and a loop that does not lead back.
+        InputError: for layers that there are not, even windows, less than no loops, and a loop that
+            does not lead back.
     """
+    if n_loops < 0 or (loop is not None and len(loop) != 3):
+        raise InputError(
+            f"expected loops from 0 on, of a window, a source and a target, got {n_loops} of {loop}"
+        )
     n_layers = int(prompts.model.cfg.n_layers)
     every = range(n_layers)
     chosen = (every if sources is None else sources, every if targets is None else targets)
@@ -153,7 +168,7 @@ def _check(n_layers: int, windows: Sequence[int], layers: tuple[Sequence[int], .
     strange = [layer for some in layers for layer in some if not 0 <= layer < n_layers]
     if strange:
         raise InputError(f"expected layers from 0 to {n_layers - 1}, got {strange[0]}")
-    even = [window for window in windows if window < 1 or window % 2 == 0]
+    even = [window for window in windows if window < 1 or window % 2 != 1]
     if even or not windows:
         raise InputError(f"expected odd windows from 1 on, got {list(windows)}")
 
@@ -179,11 +194,10 @@ def _accuracies(
         return np.zeros(0)
     model, device = prompts.model, prompts.clean.device
     table, found = torch.stack(list(plans)).to(device), []
-    for pairs in torch.split(torch.arange(prompts.n_pairs, device=device), batch_size):
+    for pairs in rows_at_a_time(prompts.n_pairs, batch_size, device):
         streams = torch.stack(see(model, prompts.clean[pairs], residual_hooks(model)))
         right = []
-        rows = torch.arange(len(plans) * len(pairs), device=device)
-        for chunk in torch.split(rows, batch_size):
+        for chunk in rows_at_a_time(len(plans) * len(pairs), batch_size, device):
             which, place = chunk // len(pairs), chunk % len(pairs)
             hooks = _hooks(prompts, streams[:, place], table[which])
             with torch.no_grad():
@@ -223,7 +237,7 @@ def _looped(prompts: Prompts, plan: Plan, n_loops: int, batch_size: int) -> tupl
     """The accuracy of runs one after the other, each given what the one before came to."""
     model, device = prompts.model, prompts.clean.device
     names, found = residual_hooks(model), []
-    for pairs in torch.split(torch.arange(prompts.n_pairs, device=device), batch_size):
+    for pairs in rows_at_a_time(prompts.n_pairs, batch_size, device):
         hooks: list[tuple[str, Hook]] = []  # none in the first run
         right = []
         for _ in range(n_loops):

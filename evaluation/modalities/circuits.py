@@ -51,7 +51,7 @@ def node_circuit(
 
     Raises:
         GraphError: for a share that is not from 0 to 1.
-        InputError: for no steps.
+        InputError: for no steps, or a resolution that is not from 0 to below 1.
     """
     return (scores or node_scores(prompts, steps=steps)).circuit(share, resolution)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 N_RANDOM = 5
 
 
-@takes(first=Prompts, second=Prompts)
+@takes(first=Prompts, second=Prompts, circuits=[NodeCircuit])
 def interchange_faithfulness(
     first: Prompts,
     second: Prompts,
@@ -57,11 +57,13 @@ def interchange_faithfulness(
         base and normalised; NaN where skyline and base are equal.
 
     Raises:
-        InputError: for no draw, or prompts that cannot be mapped.
+        InputError: for no draw, other than two circuits, or prompts that cannot be mapped.
         GraphError, TaskError, UnknownNameError: see `node_faithfulness`.
     """
     import pandas as pd
 
+    if len(circuits) != 2:
+        raise InputError(f"expected the circuits of two modalities, got {len(circuits)}")
     if n_random < 1:
         raise InputError(f"expected at least one draw of random nodes, got {n_random}")
     mapping = mapping or map_positions(first.classes, second.classes)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.modalities.positions import PositionMapping
+from knowncircuits.evaluation.scoring.ranking import check_resolution
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,9 +112,11 @@ class NodeScores:
 
         Raises:
             GraphError: for a share that is not from 0 to 1.
+            InputError: for a resolution that is not from 0 to below 1.
         """
         if not 0 <= share <= 1:
             raise GraphError(f"expected a share from 0 to 1, got {share}")
+        check_resolution(resolution)
         heads, neurons = (_highest(of, share, resolution) for of in (self.heads, self.neurons))
         return NodeCircuit(heads, neurons)
 

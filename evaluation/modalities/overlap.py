@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPREAD = 60  # standard deviations about the mean, beyond which no probability is left
 
 
-@takes(first=NodeCircuit, second=NodeCircuit)
+@takes(first=NodeCircuit, second=NodeCircuit, classes=[PositionClasses])
 def circuit_overlap(
     first: NodeCircuit,
     second: NodeCircuit,
@@ -56,6 +56,10 @@ def circuit_overlap(
     """
     import pandas as pd
 
+    if len(classes) != 2 or len(names) != 2:
+        raise InputError(
+            f"expected classes and names of two prompts, got {len(classes)} and {len(names)}"
+        )
     mapping = mapping or map_positions(*classes)
     there = zip(classes, (first, second), (mapping.n_from, mapping.n_to), strict=True)
     for own, circuit, n in there:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from knowncircuits.checks.arguments import expect, takes
-from knowncircuits.errors import ModelError, TaskError
+from knowncircuits.errors import InputError, ModelError, TaskError
 from knowncircuits.evaluation.modalities.positions import PositionClasses
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import ordinary
@@ -47,6 +47,7 @@ class Prompts(Shown):
 
     def __post_init__(self) -> None:
         expect(self.model, HookedRootModule | TransformerBridge, "model")
+        expect(self.classes, PositionClasses, "classes")
         for name in ("clean", "corrupted", "right", "wrong"):
             expect(getattr(self, name), Tensor, name)
             object.__setattr__(self, name, ordinary(getattr(self, name)))
@@ -57,6 +58,7 @@ class Prompts(Shown):
                     f"expected {name} prompts of shape {list(shape)}, as many as answers, got "
                     f"{list(getattr(self, name).shape)}"
                 )
+        self._check_ids()
         if self.wrong.shape != self.right.shape or (self.wrong == self.right).any():
             raise TaskError("expected a wrong answer for each prompt that differs from the right")
         if self.among is not None and not torch.isin(self.right, self.among).all():
@@ -69,6 +71,22 @@ class Prompts(Shown):
         positions = counted(self.classes.n_positions, "position")
         return Card(self.name, (f"{counted(self.n_pairs, 'pair')} of {positions}",))
 
+    def _check_ids(self) -> None:
+        """Raise TaskError for tokens outside the vocabulary, and for answers that are no output."""
+        ids = {"clean": 2, "corrupted": 2, "right": 1, "wrong": 1}
+        ids |= {} if self.among is None else {"among": 1}
+        for name, n_dims in ids.items():
+            of = getattr(self, name)
+            if of.is_floating_point() or of.dtype == torch.bool or of.ndim != n_dims:
+                raise TaskError(
+                    f"expected {name} to be ids in {n_dims} dimensions, got {of.dtype} of shape "
+                    f"{list(of.shape)}"
+                )
+            n = self.model.cfg.d_vocab if n_dims == 2 else self.model.W_U.shape[-1]
+            outside = of[(of < 0) | (of >= n)]
+            if len(outside):
+                raise TaskError(f"expected {name} to be ids from 0 to {n - 1}, got {outside[0]}")
+
     @classmethod
     @takes(task=Task, classes=PositionClasses)
     def of_task(cls, task: Task, classes: PositionClasses, name: str = "") -> Prompts:
@@ -76,9 +94,13 @@ class Prompts(Shown):
 
         Pairs of which both runs give the same answer are left out.
 
-        Raises TaskError where none is left, and for several answers of a pair; ModelError for a
-        model without hooks.
+        Raises TaskError where none is left, for several answers of a pair and for classes of other
+        positions; ModelError for a model without hooks.
         """
+        if classes.n_positions != task.clean.shape[1]:
+            raise TaskError(
+                f"expected classes of {task.clean.shape[1]} positions, got {classes.n_positions}"
+            )
         right, wrong = _labels(task, classes.generation[-1])
         differ = right != wrong
         if not differ.any():
@@ -115,7 +137,7 @@ class Prompts(Shown):
     def answers(self) -> Bool[Tensor, " pair"]:
         """Which clean prompts the model answers rightly."""
         found = []
-        for pairs in torch.split(torch.arange(self.n_pairs, device=self.clean.device), BATCH_SIZE):
+        for pairs in rows_at_a_time(self.n_pairs, BATCH_SIZE, self.clean.device):
             with torch.no_grad():
                 logits = self.model.run_with_hooks(self.clean[pairs], fwd_hooks=[])
             found.append(self.answered(self.at_answer(logits), pairs))
@@ -158,6 +180,13 @@ def _labels(task: Task, last: int) -> list[Int[Tensor, " pair"]]:
 def rounding(dtype: torch.dtype) -> float:
     """By how much logits may differ and say the same."""
     return 1e-9 if dtype == torch.float64 else 1e-4
+
+
+def rows_at_a_time(n: int, size: int, device: torch.device) -> tuple[Int[Tensor, " row"], ...]:
+    """0 to n - 1, so many at a time; raises InputError for less than one at a time."""
+    if size < 1:
+        raise InputError(f"expected a batch_size of at least 1, got {size}")
+    return torch.split(torch.arange(n, device=device), size)
 
 
 def hooked_model(model: object) -> Hooked:

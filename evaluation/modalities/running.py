@@ -12,7 +12,7 @@ from torch import Tensor
 
 from knowncircuits.errors import GraphError
 from knowncircuits.evaluation.modalities.nodes import NodeCircuit
-from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Hooked, Prompts
+from knowncircuits.evaluation.modalities.prompts import BATCH_SIZE, Hooked, Prompts, rows_at_a_time
 from knowncircuits.models.interop.lens_library import HookPoint
 
 EMBED = "hook_embed"  # without positions, where these are learned
@@ -113,11 +113,10 @@ def circuit_answers(
     )
     inside = [*heads[..., None].unbind(1), *neurons.unbind(1)]  # of a head all its numbers
     found: list[Tensor] = []  # [circuit, pair, d_vocab_out] of some pairs
-    for pairs in torch.split(torch.arange(prompts.n_pairs, device=device), batch_size):
+    for pairs in rows_at_a_time(prompts.n_pairs, batch_size, device):
         corrupted = see(model, prompts.corrupted[pairs], node_hooks(model))
         said: list[Tensor] = []
-        rows = torch.arange(len(circuits) * len(pairs), device=device)
-        for chunk in torch.split(rows, batch_size):
+        for chunk in rows_at_a_time(len(circuits) * len(pairs), batch_size, device):
             which, place = chunk // len(pairs), chunk % len(pairs)
             hooks = [
                 (name, _replace(inside[i][which], corrupted[i][place]))

@@ -385,6 +385,39 @@ def test_patch(tmp_path: Path) -> None:
         assert runner.invoke(app, ["patch", "sort", *few, *wrong]).exit_code != 0
 
 
+def test_patch_where_both_runs_have_one_value(tmp_path: Path) -> None:
+    """Two names that change places change no answer: nothing is lost, but patches do something."""
+    table, page = tmp_path / "swap.json", tmp_path / "swap.html"
+    arguments = ("--compiled", "--pairs", "3", "--metric", "logit_diff", "--corruption", "swap")
+    files = ("--save", str(table), "--save", str(page))
+    done = runner.invoke(app, ["patch", "ioi", *arguments, "--view", "q", *files])
+    assert done.exit_code == 0, done.output
+    assert "change of the value, which both runs share, by view" in done.stdout
+    rows = {row["node"]: row for row in json.loads(table.read_text())}
+    assert rows["a3.h0"]["difference"] == 0
+    assert rows["a1.h0"]["difference"] < -0.5  # its queries take other names for doubled
+    assert rows["a1.h0"]["lost"] is None
+    assert "difference: change of the value" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "tool"),
+    [
+        ("--view z", "path"),
+        ("--node a0.h0", "direct"),
+        ("--receiver logits", "act"),
+        ("--freeze-mlps", "act"),
+        ("--per-position", "copy"),
+        ("--way denoise", "attention"),
+        ("--figure bars", "attention"),
+    ],
+)
+def test_options_of_another_tool(options: str, tool: str) -> None:
+    done = runner.invoke(app, ["patch", "sort", "--compiled", "--tool", tool, *options.split()])
+    assert done.exit_code != 0
+    assert f"expected {options.split()[0]} with --tool" in str(done.exception)
+
+
 def test_realism(tmp_path: Path) -> None:
     """The natural model is trained once, and used again if it is of the same settings."""
     folder, table = tmp_path / "natural", tmp_path / "table.csv"

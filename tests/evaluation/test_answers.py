@@ -89,10 +89,21 @@ def test_wrong_labels(compiled: kc.Compiled) -> None:
     task = kc.make_task(compiled, 3, labels=(1, 2))
     ids = torch.tensor([0, 1])
     with pytest.raises(TaskError, match="expected labels of 3 pairs, got those of 2"):
-        replace(task, labels=Answers(ids, ids))
+        replace(task, labels=Answers(ids, 1 - ids))
     with pytest.raises(TaskError, match="right answer of each pair"):
         Answers(torch.tensor([[-1], [0]]), ids)
     with pytest.raises(TaskError, match=r"\[pair\] or \[pair, answer\], got torch.float32"):
         Answers(torch.tensor([1.0, 2.0]), ids)
     with pytest.raises(TaskError, match="those of 2 and of 3 pairs"):
         Answers(ids, torch.tensor([0, 1, 2]))
+    with pytest.raises(TaskError, match="differ from the right ones, got the same for all 2"):
+        Answers(torch.tensor([[2, 1], [1, -1]]), torch.tensor([[1, 2], [1, -1]]))
+    with pytest.raises(TaskError, match="differ from the right ones, got the same for all 3"):
+        kc.make_task(compiled, 3, labels=(1, 1))
+    assert len(Answers(ids, torch.tensor([1, 1]))) == 2  # one pair of two differs
+    for strange in (torch.zeros(0, dtype=torch.long), torch.tensor([True, False])):
+        with pytest.raises(TaskError, match=r"\[pair\] or \[pair, answer\], got torch"):
+            Answers(strange, strange)
+    outside = replace(task, labels=Answers(torch.tensor([0, 1, 99]), torch.tensor([1, 2, 3])))
+    with pytest.raises(TaskError, match=r"expected answers among \d+ outputs, got 99"):
+        kc.act_patch(outside)

@@ -10,7 +10,7 @@ from transformer_lens import patching
 
 import knowncircuits as kc
 from knowncircuits.architecture import TransformerConfig
-from knowncircuits.errors import TaskError, UnknownNameError
+from knowncircuits.errors import MethodError, TaskError, UnknownNameError
 from knowncircuits.evaluation import Answers, Task
 from knowncircuits.evaluation.components.views import VIEWS
 from strategies import random_model, random_task
@@ -122,13 +122,18 @@ def test_values_are_the_metrics(metric: str, ablation: str) -> None:
 
 
 def test_a_pair_of_equal_values_has_no_shares() -> None:
-    one = torch.ones(6, dtype=torch.long)
-    task = replace(random_task("logit_diff"), labels=Answers(one, one))
+    """At the first position, which is the same in both runs, nothing can be lost."""
+    task = random_task("logit_diff")
+    one, counts = torch.ones(6, dtype=torch.long), torch.zeros_like(task.counts)
+    counts[:, 0] = True
+    corrupted = torch.cat([task.clean[:, :1], task.corrupted[:, 1:]], 1)
+    task = replace(task, corrupted=corrupted, counts=counts, labels=Answers(one, 0 * one))
     frame = kc.act_patch(task, ["z"])
-    assert frame["value"].abs().max() == 0
+    assert frame["difference"].abs().max() == 0
     assert frame[["lost", "recovered"]].isna().to_numpy().all()
 
 
+@pytest.mark.usefixtures("no_shape_checks")
 def test_wrong_arguments() -> None:
     task = random_task()
     with pytest.raises(UnknownNameError, match="unknown view 'x'"):
@@ -143,3 +148,7 @@ def test_wrong_arguments() -> None:
         kc.act_patch(task, ["mlp"], only=["a0.h0"])
     with pytest.raises(TaskError, match="expected the ablation resample to denoise, got zero"):
         kc.act_patch(random_task(ablation="zero"), direction="denoise")
+    with pytest.raises(UnknownNameError, match="unknown head or MLP '3'"):
+        kc.act_patch(task, only=[3])  # type: ignore[list-item]
+    with pytest.raises(MethodError, match="batch_size of at least 1, got 0"):
+        kc.component_effects(task, batch_size=0)

@@ -159,16 +159,26 @@ class TestCopying:
         only = kc.attention(task, ["a1.h1"])
         assert torch.equal(only.patterns[:, 0], kc.attention(task).patterns[:, 3])
 
+    @pytest.mark.usefixtures("no_shape_checks")
     def test_wrong_arguments(self) -> None:
         task = random_task()
-        with pytest.raises(
-            TaskError, match="a top of at least 1 and a layer of 0 to 1, got 0 and 0"
-        ):
+        with pytest.raises(TaskError, match="a layer of 0 to 1, got 2"):
+            kc.copy_scores(task, after=2)
+        with pytest.raises(TaskError, match="expected ids of tokens, got"):
+            kc.copy_scores(task, ["a"])  # type: ignore[list-item]
+        with pytest.raises(TaskError, match="a top of 1 to 3 of 4 outputs, got 4"):
+            kc.copy_scores(task, top=4)
+        with pytest.raises(TaskError, match="a top of 1 to 3 of 4 outputs, got 0"):
             kc.copy_scores(task, top=0)
         with pytest.raises(TaskError, match="expected a token in the clean inputs"):
             kc.copy_scores(task, [5])
         with pytest.raises(UnknownNameError, match=r"unknown head 'm0'"):
             kc.attention(task, ["m0"])
+        with pytest.raises(TaskError, match="at least one head, got none"):
+            kc.attention(task, [])
+        for strange in (None, ["a"], True, -1):
+            with pytest.raises(kc.KnownCircuitsError, match="a position of 0 to 4 of each of 6"):
+                kc.attention(task).between(0, strange)  # type: ignore[arg-type]
         with pytest.raises(kc.KnownCircuitsError, match="a position of 0 to 4 of each of 6 pairs"):
             kc.attention(task).between(5, 0)
         with pytest.raises(TaskError, match="tokens at here that an output says"):

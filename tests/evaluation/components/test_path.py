@@ -103,3 +103,5 @@ def test_wrong_arguments() -> None:
         kc.path_patch(task, None, "logits")
     with pytest.raises(TaskError, match="expected senders such as"):
         kc.path_patch(task, "a0.h0")
+    with pytest.raises(TaskError, match="at least one sender in each group"):
+        kc.path_patch(task, ["a0.h0", ()])

@@ -33,6 +33,15 @@ def test_roles_by_hand() -> None:
     ]
 
 
+@pytest.mark.usefixtures("no_shape_checks")
+def test_what_numbers_cannot_be_ranked() -> None:
+    frame = frame_of(a0_h0=-0.9, a0_h1=0.1)
+    with pytest.raises(UnknownNameError, match="unknown way to rank 'size'"):
+        kc.score_nodes(frame, ["a0.h0"], rank_by="size")  # type: ignore[arg-type]
+    with pytest.raises(ResultError, match="expected a column of numbers, got kind: head"):
+        kc.score_nodes(frame, ["a0.h0"], column="kind")
+
+
 def test_views_and_positions() -> None:
     """The highest position counts, of each view alone."""
     task = random_task()
@@ -44,6 +53,25 @@ def test_views_and_positions() -> None:
         truth = highest.index.isin(wanted)
         assert scored.loc[view, "auroc"] == roc_auc_score(truth, highest)
         assert scored.loc[view, "average_precision"] == average_precision_score(truth, highest)
+
+
+def test_both_ways_and_without_a_gap() -> None:
+    """Corrupted runs recover where clean ones lose; equal runs differ by what is not a share."""
+    one = random_task()
+    for frame, column in (
+        (kc.act_patch(one, ["z"]), "lost"),
+        (kc.act_patch(one, ["z"], direction="denoise"), "recovered"),
+        (kc.path_patch(one, direction="denoise"), "recovered"),
+    ):
+        start = frame.attrs["clean" if column == "lost" else "corrupted"]
+        assert np.allclose(frame["difference"], frame["value"] - start)
+        moved = (frame["value"] - start).abs()
+        truth = frame["node"].isin(["a0.h1", "a1.h0"])
+        scored = kc.score_nodes(frame, ["a0.h1", "a1.h0"])
+        assert scored["auroc"][0] == roc_auc_score(truth, moved)
+        frame = frame.assign(lost=np.nan, recovered=np.nan)  # as where both runs have one value
+        scored = kc.score_nodes(frame, ["a0.h1", "a1.h0"])
+        assert scored["auroc"][0] == roc_auc_score(truth, moved)
 
 
 def test_a_circuit_is_seen_view_by_view() -> None:
@@ -103,7 +131,7 @@ def test_wrong_frames() -> None:
         kc.score_nodes(frame, ["a5.h0"])
     with pytest.raises(ResultError, match="expected a frame of nodes with value, got node"):
         kc.score_nodes(frame, ["a0.h0"], column="value")
-    with pytest.raises(ResultError, match="one of lost, attribution"):
+    with pytest.raises(ResultError, match="one of lost, recovered"):
         kc.score_nodes(frame.rename(columns={"lost": "x"}), ["a0.h0"])
     with pytest.raises(ResultError, match="NaN among lost"):
         kc.score_nodes(frame_of(a0_h0=1.0, a0_h1=np.nan), ["a0.h0"])

@@ -42,7 +42,7 @@ from knowncircuits.evaluation.modalities import (
     study_modalities,
     unembedding_similarity,
 )
-from knowncircuits.evaluation.modalities.running import circuit_answers
+from knowncircuits.evaluation.modalities.running import circuit_answers, no_nodes
 from knowncircuits.models.wired import Wired
 
 Natural = Callable[[str], tuple[Prompts, Prompts]]
@@ -454,6 +454,49 @@ class TestPrompts:
             Prompts("a", text.model, *pairs, text.right, text.wrong, image.classes)
         with pytest.raises(ArgumentError, match="expected model to be"):
             Prompts("a", None, *pairs, text.right, text.wrong, text.classes)  # type: ignore[arg-type]
+        with pytest.raises(TaskError, match="expected clean to be ids from 0 to 10, got 1011"):
+            replace(text, clean=torch.full_like(text.clean, 1011))
+        with pytest.raises(TaskError, match="expected wrong to be ids from 0 to 10, got -1"):
+            replace(text, wrong=torch.full_like(text.wrong, -1))
+        with pytest.raises(
+            TaskError, match=r"ids in 1 dimensions, got torch.int64 of shape \[11, 1\]"
+        ):
+            replace(text, right=text.right[:, None], wrong=text.wrong[:, None])
+        with pytest.raises(TaskError, match="expected right to be ids .* got torch.float32"):
+            replace(text, right=text.right.float())
+        model = kc.BridgedModel(text.model)  # type: ignore[arg-type]
+        task = kc.Task("text", model, *pairs, torch.ones_like(text.clean, dtype=torch.bool))
+        with pytest.raises(TaskError, match="expected classes of . positions, got 40"):
+            Prompts.of_task(task, kc.position_classes(40, [1]))
+
+    def test_no_rows_at_a_time(self, natural: Natural, no_shape_checks: None) -> None:
+        text, _ = natural("gpt2")
+        nothing = no_nodes(text)
+        for call in (
+            lambda: node_scores(text, batch_size=0),
+            lambda: node_faithfulness(text, [nothing], batch_size=-1),
+            lambda: unembedding_similarity(text, batch_size=0),
+            lambda: kc.back_patch(text, batch_size=0),
+        ):
+            with pytest.raises(InputError, match="batch_size of at least 1, got"):
+                call()
+        with pytest.raises(InputError, match="resolution from 0 to below 1, got nan"):
+            kc.node_circuit(text, resolution=float("nan"))
+        with pytest.raises(InputError, match="circuits of two modalities, got 1"):
+            kc.interchange_faithfulness(text, text, (nothing,))  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="names of two prompts, got 1 and 2"):
+            kc.circuit_overlap(nothing, nothing, (text.classes,))  # type: ignore[arg-type]
+
+    def test_nothing_to_put_back(self, natural: Natural) -> None:
+        """As in a model of one layer: no layer is behind another."""
+        text, image = natural("gpt2")
+        wrong = replace(image, right=image.wrong, wrong=image.right)
+        found = kc.back_patch(wrong, text, sources=[0])
+        assert text.accuracy > wrong.accuracy
+        assert np.isnan(found.gap_closed)
+        assert found.loops == ()
+        with pytest.raises(InputError, match="a source behind a target, got none"):
+            _ = found.best
 
     def test_answers_among_some(self, natural: Natural, no_shape_checks: None) -> None:
         text, _ = natural("gpt2")
@@ -464,8 +507,9 @@ class TestPrompts:
         some = replace(wrong, among=among)
         assert some.answers.tolist() == (among[said] == wrong.right).tolist()
         assert replace(wrong, among=torch.arange(11)).accuracy == wrong.accuracy
-        with pytest.raises(TaskError, match=r"right answers among \[99\], got"):
-            replace(text, among=torch.tensor([99]))
+        other = torch.tensor([i for i in range(11) if i not in text.right])[:1]
+        with pytest.raises(TaskError, match=rf"right answers among \[{int(other)}\], got"):
+            replace(text, among=other)
 
     def test_of_a_case(self, subjects: Callable[[str], Wired]) -> None:
         found = kc.modality_prompts(subjects("shared"), 20, seed=1)
