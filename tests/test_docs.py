@@ -55,8 +55,8 @@ def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:
                 claims += 1
             elif isinstance(statement, ast.Expr):
                 value = eval(code, namespace)
-                if comment.startswith("Score("):
-                    assert repr(value).startswith(comment.removesuffix("...)")), code
+                if comment.startswith("<Score:"):
+                    assert repr(value).startswith(comment.removesuffix(" ...>")), code
                     claims += 1
             else:
                 exec(code, namespace)

@@ -149,7 +149,8 @@ def test_merging_goes_edge_by_edge(circuit: Circuit) -> None:
         unsure = first == Label.OUT and any(carried[1:])
         assert label == (Label.UNDETERMINED if unsure else first)
         assert merged.carries.get(edge, ()) == tuple(v for part in carried for v in part)
-    assert [*merged.carries] == [e for e in merged.graph.edges if e in merged.carries]
+    if merged is not circuit:  # one that is merged already is given back as it is
+        assert [*merged.carries] == [e for e in merged.graph.edges if e in merged.carries]
 
 
 def test_merging_the_inputs_of_rotary_positions() -> None:

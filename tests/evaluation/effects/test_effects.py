@@ -451,7 +451,7 @@ def test_the_frame_is_tidy() -> None:
         "in",
     ]
     assert set(frame["model"]) == {"fraction_of_x"}
-    assert frame.attrs == {"metric": "flips", "n_excluded": 0}
+    assert frame.attrs == {"metric": "flips", "n_excluded": 0, "mlp_at": "output"}
     heads = causal_effects(trained, n_inputs=10, scales=[1], granularity="head", name="mine")
     assert set(heads["kind"]) == {"head"}
     assert len(heads) == 8

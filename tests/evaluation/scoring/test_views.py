@@ -60,7 +60,8 @@ def test_scores_are_those_of_dense_matrices(graph: Graph, view: str, seed: int) 
     known = {str(node) for node in circuit.inside_nodes}
     parts = [item_of(edge, view, known) for edge in graph.edges]
     items = [*dict.fromkeys(part for part in parts if part is not None)]
-    members = np.array([[part == item for part in parts] for item in items]).reshape(-1, len(parts))
+    rows = [[part == item for part in parts] for item in items]
+    members = np.array(rows, dtype=bool).reshape(-1, len(parts))  # none, of a circuit without nodes
     inside, unknown = ((members & (labels == label)).any(1) for label in (1, -1))
     ranks = np.where(members & (labels != -1), scores.ranks(), -np.inf).max(1, initial=-np.inf)
     truth, ranks = inside[inside | ~unknown], ranks[inside | ~unknown]
