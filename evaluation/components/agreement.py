@@ -17,16 +17,11 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, MethodError, UnknownNameError
 from knowncircuits.evaluation.choices import RESOLUTION, AgreementLevel, Level, RankBy
-from knowncircuits.evaluation.components.methods import COMPONENT_METHODS, score_components
+from knowncircuits.evaluation.components.methods import COMPONENT_METHODS, run_method
 from knowncircuits.evaluation.components.parts import Nodes, Parts, cuts, parts_of
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.gradients import batches
-from knowncircuits.evaluation.scoring.ranking import (
-    at_resolution,
-    auroc,
-    average_precision,
-    check_resolution,
-)
+from knowncircuits.evaluation.scoring.ranking import areas, at_resolution, check_resolution
 from knowncircuits.evaluation.task import Task
 from knowncircuits.work.progress import part
 
@@ -208,7 +203,7 @@ def _scored(
         return _Scored(edges.values, edges.rank_by, (edges.forward_passes, edges.backward_passes))
     per_position = level == "position"
     of = cast(Level, "node" if per_position else level)
-    scores = score_components(name, task, of, per_position=per_position, **options)
+    scores = run_method(name, task, of, per_position=per_position, **options)
     passes = scores.forward_passes, scores.backward_passes
     return _Scored(scores.values.ravel(), "absolute", passes)
 
@@ -268,11 +263,7 @@ def _areas(ranks: Values, labels: Int[np.ndarray, " item"] | None) -> dict[str, 
     if labels is None:
         return {"auroc": float("nan"), "average_precision": float("nan")}
     determined = labels != Label.UNDETERMINED
-    truth, ranks = labels[determined] == Label.IN, ranks[determined]
-    return {
-        "auroc": float(auroc(truth, ranks)),
-        "average_precision": float(average_precision(truth, ranks)),
-    }
+    return areas(labels[determined] == Label.IN, ranks[determined])
 
 
 def _compare(one: _Scored, other: _Scored, top: int, resolution: float) -> dict[str, float]:

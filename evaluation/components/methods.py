@@ -64,7 +64,7 @@ COMPONENT_METHODS: dict[str, ComponentMethod] = {
 }
 
 
-def score_components(
+def run_method(
     name: str, task: Task, level: Level, *, per_position: bool = False, **options: Any
 ) -> ComponentScores:
     """Score components by a method of COMPONENT_METHODS.

@@ -13,7 +13,7 @@ from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import ResultError, UnknownNameError
 from knowncircuits.evaluation.choices import RESOLUTION, RankBy
 from knowncircuits.evaluation.components.views import READS, edges_of_view, telling_column
-from knowncircuits.evaluation.scoring.ranking import at_resolution, auroc, average_precision
+from knowncircuits.evaluation.scoring.ranking import areas, at_resolution
 from knowncircuits.names import Node
 
 # What frames of this room say of nodes, by what they rank them unless told otherwise; of patches
@@ -196,9 +196,4 @@ def _highest(frame: pd.DataFrame, column: str, rank_by: RankBy) -> pd.Series:
 
 def _areas(truth: np.ndarray, numbers: np.ndarray, resolution: float) -> dict[str, float]:
     ranks = at_resolution(numbers.astype(float), resolution)
-    return {
-        "auroc": float(auroc(truth, ranks)),
-        "average_precision": float(average_precision(truth, ranks)),
-        "n": len(truth),
-        "n_true": int(truth.sum()),
-    }
+    return areas(truth, ranks) | {"n": len(truth), "n_true": int(truth.sum())}

@@ -74,6 +74,14 @@ def average_precision(truth: Truth, rankings: Rankings) -> Numbers:
     return np.asarray((true_above / above).mean(-1))
 
 
+def areas(truth: Truth, ranking: Float[np.ndarray, " item"]) -> dict[str, float]:
+    """Both areas of one ranking, by name."""
+    return {
+        "auroc": float(auroc(truth, ranking)),
+        "average_precision": float(average_precision(truth, ranking)),
+    }
+
+
 def precision_at(truth: Truth, rankings: Rankings, size: int) -> Numbers:
     """Expected precision of the `size` highest, where ties at the border are broken at random."""
     border = np.partition(rankings, -size, axis=-1)[..., -size, None]
