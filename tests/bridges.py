@@ -19,8 +19,8 @@ from knowncircuits.models.interop.bridge import BridgedModel
 FAMILIES = ("GPT-2", "serial GPT-NeoX", "Qwen2")
 
 
-def bridged(kind: str) -> Task:
-    """A tiny random model of a family behind a bridge; no truth is known of it."""
+def natural(kind: str) -> Any:
+    """A tiny random model of a family, in float64."""
     sizes = {
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
@@ -41,7 +41,12 @@ def bridged(kind: str) -> Task:
             model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, use_parallel_residual=False))
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.4)
-    model = model.double().eval()
+    return model.double().eval()
+
+
+def bridged(kind: str) -> Task:
+    """A tiny random model of a family behind a bridge; no truth is known of it."""
+    model = natural(kind)
     name = type(model).__name__
     bridge = build_bridge_from_module(model, name, hf_config=model.config, dtype=torch.float64)
     clean, corrupted = torch.tensor([[[1, 2, 3, 4], [5, 6, 7, 1]], [[8, 2, 9, 3], [5, 4, 10, 9]]])

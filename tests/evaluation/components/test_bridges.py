@@ -1,54 +1,21 @@
 """All of it on TransformerLens bridges of Hugging Face models, made from configurations."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
+from bridges import FAMILIES, natural
 from torch import Tensor
 from transformer_lens import patching
 from transformer_lens.model_bridge.sources import build_bridge_from_module
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 
 import knowncircuits as kc
 from knowncircuits.evaluation import Answers, Task
 from knowncircuits.models.interop import BridgedModel
 
-SIZES = {
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "hidden_size": 12,
-    "intermediate_size": 16,
-    "max_position_embeddings": 6,
-    "vocab_size": 9,
-}
 
-
-def build(kind: str) -> Any:
-    if kind == "GPT-2":
-        return GPT2LMHeadModel(
-            GPT2Config(n_layer=2, n_head=2, n_embd=12, n_positions=6, vocab_size=9)
-        )
-    if kind == "Qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=2))
-    return GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES, use_parallel_residual=False))
-
-
-@pytest.fixture(scope="module", params=["GPT-2", "Qwen2", "GPT-NeoX"])
+@pytest.fixture(scope="module", params=FAMILIES)
 def task(request: pytest.FixtureRequest) -> Task:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build(request.param)
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.4)
-    model = model.double().eval()
+    model = natural(request.param)
     architecture = type(model).__name__
     bridged = BridgedModel(build_bridge_from_module(model, architecture, hf_config=model.config))
     clean, corrupted = torch.randint(9, (2, 3, 5), generator=torch.Generator().manual_seed(0))
