@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.directed import DIRECTIONS, directed_inputs
+from knowncircuits.cases.pairs import draw_pairs
 from knowncircuits.cases.pools import ATOL, FEWEST, broad_pool, choose_skewed, draw_skewed
 from knowncircuits.cases.sampling import Codes, in_split
 from knowncircuits.errors import InputError, UnknownNameError
@@ -45,7 +46,8 @@ class StratumPairs:
 def strata_of(case: Case) -> tuple[str, ...]:
     """The strata of a case: one of each kind at its greatest length, and one for each other length.
 
-    Of a case that names a property, its directions are kinds, too.
+    Of a case that names a property, its directions are kinds, too; and so are a case's own ways to
+    corrupt inputs: the pairs that a model will be asked about are among those it is certified on.
 
     Where a case's inputs are listed, as a grammar's are, all are among them: a skewed one is, of
     many, the one that token weights make the likeliest.
@@ -56,7 +58,8 @@ def strata_of(case: Case) -> tuple[str, ...]:
     four kinds, of 4 tokens.
     """
     directions = DIRECTIONS if case.contrast else ()
-    return (*KINDS, *directions, *(f"{LENGTH}{n}" for n in case.lengths[:-1]))
+    lengths = (f"{LENGTH}{n}" for n in case.lengths[:-1])
+    return (*KINDS, *directions, *case.corruptions, *lengths)
 
 
 def is_of_length(stratum: str) -> bool:
@@ -153,6 +156,10 @@ class _Drawing:
             return directed_inputs(
                 self.case, n, seed, direction, length=self.length, split=self.split
             )
+        if kind in self.case.corruptions:
+            seed = int(self.rng.integers(2**32))
+            pairs = draw_pairs(self.case, n, seed, kind, length=self.length, split=self.split)
+            return pairs.clean, pairs.corrupted
         side = partial(self._side, kind)
         base = side(n)
         return base, self._different(base, side(n), side)

@@ -343,10 +343,11 @@ def wait_until(done: Callable[[], bool], seconds: float = 900.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_natural_partner_has_no_busy_nodes() -> None:
-    """Recipes of zoo 2 give outside nodes work, which only sets of edges can."""
-    plan = plan_model("ioi", "seed0", 2)
+def test_a_natural_partner_does_without_sets_of_edges() -> None:
+    """Recipes of zoo 2 give outside nodes work and run pairs again, which only these can."""
+    plan = plan_model("histogram", "seed0", 2)
     assert plan.config.busy
+    assert plan.config.again
     natural = plan.trained_by("behaviour")
     assert (natural.config.objective, natural.config.busy, natural.config.again) == (
         "behaviour",
@@ -354,14 +355,14 @@ def test_a_natural_partner_has_no_busy_nodes() -> None:
         0,
     )
     assert (natural.sizes, natural.config.steps) == (plan.sizes, plan.config.steps)
-    assert plan.trained_by("edges").config.busy == plan.config.busy
+    assert plan.trained_by("edges").config == replace(plan.config, objective="edges")
 
 
-def test_the_recipe_of_ioi_has_interpbenchs_sizes() -> None:
+def test_the_recipe_of_ioi_has_as_many_layers_and_heads_as_interpbenchs() -> None:
     plan = plan_model("ioi", "seed0", 2).changed({"n_inputs": 500, "n_validation": 50})
     trainer = replace(plan, config=replace(plan.config, strata=False)).trainer()
     c = trainer.placed.model.config
-    assert (c.n_layers, c.n_heads, c.d_model, c.d_vocab_out) == (6, 4, 64, 9)
+    assert (c.n_layers, c.n_heads, c.d_model, c.d_vocab_out) == (6, 4, 48, 9)
     roles = trainer.placed.circuit.roles
     assert sorted(roles.values()) == ["S-inhibition", "duplicate token", "name mover"]
     assert set(roles) <= set(trainer.placed.circuit.inside_nodes)
