@@ -59,7 +59,7 @@ def gated() -> tuple[Ground, Leak]:
         ("fraction_of_x", 100, {"edge", "copy"}),
         pytest.param(
             "sum_of_last_two",
-            300,
+            150,
             {"edge", "rare answer", "copy", "gate"},
             marks=pytest.mark.long,
         ),

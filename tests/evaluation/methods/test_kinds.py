@@ -14,7 +14,12 @@ from knowncircuits.models.interop.hooked import to_hooked
 from knowncircuits.transformer import Transformer
 from strategies import random_task
 
-KINDS = tuple(product(("none", "layer", "rms"), (False, True), ("learned", "rotary")))
+NORMS: tuple[Norm, ...] = ("none", "layer", "rms")
+# Any two of a norm, a gate and positions meet in one of these.
+KINDS = tuple(
+    (norm, gated, "rotary" if gated != (norm == "layer") else "learned")
+    for norm, gated in product(NORMS, (False, True))
+)
 TRAINED = QUICK | {"acdc": {"thresholds": [1e-3]}}
 
 

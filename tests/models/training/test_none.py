@@ -19,7 +19,7 @@ from knowncircuits.models.training.objectives import answer_loss
 from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.transformer import Transformer
 
-N_PAIRS = 150
+N_PAIRS = 60
 
 
 @pytest.fixture(scope="module")
