@@ -28,7 +28,7 @@ from knowncircuits.rasp.columns import NONE, Column
 from knowncircuits.rasp.expressions import SOp
 from knowncircuits.rasp.interpreter import evaluate, interpret
 from knowncircuits.rasp.meant import Meant, MeantInputs, tried_inputs
-from knowncircuits.rasp.text import program_text
+from knowncircuits.rasp.text import steps_text
 from knowncircuits.rasp.values import Value
 from knowncircuits.rasp.vocabulary import Vocabulary
 from knowncircuits.shown import Card, Shown, Table
@@ -89,7 +89,7 @@ class Case(Shown):
         return Card(self.name, (self.description.rstrip("."), self.family), self._tables)
 
     def _tables(self) -> list[Table]:
-        lines = program_text(self.program).splitlines()
+        lines = steps_text(self.program).splitlines()
         steps = [line.partition(" = ")[::2] for line in lines]
         tokens = ", ".join(map(str, self.vocab))
         inputs = [

@@ -12,6 +12,7 @@ import copy
 import enum
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -81,14 +82,40 @@ def _operator(f: BinaryFunction) -> Callable[[SOp, object], SOp]:
     def method(self: SOp, other: object) -> SOp:
         if isinstance(other, SOp):
             return SequenceMap(f, self, other)
-        return Map(lambda x: f(x, other), self)
+        return Map(WithConstant(f, other), self)
 
     return method
 
 
 def _reflected(f: BinaryFunction) -> Callable[[SOp, object], SOp]:
     """The method by which a constant and an S-Op, in this order, are a new one."""
-    return lambda self, other: Map(lambda x: f(other, x), self)
+    return lambda self, other: Map(WithConstant(f, other, constant_first=True), self)
+
+
+@dataclass(frozen=True, eq=False)
+class WithConstant:
+    """A function of two as a function of one. A class, so that a program can be shown in words."""
+
+    f: BinaryFunction
+    constant: object
+    constant_first: bool = False
+
+    def __call__(self, x: Any) -> Value:
+        """The function's value."""
+        return self.f(self.constant, x) if self.constant_first else self.f(x, self.constant)
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A function of what another one gives; None is passed through."""
+
+    outer: UnaryFunction
+    inner: UnaryFunction
+
+    def __call__(self, x: Any) -> Value:
+        """The outer function's value."""
+        y = self.inner(x)
+        return None if y is None else self.outer(y)
 
 
 class SOp(Expression):
@@ -204,7 +231,7 @@ class Map(SOp):
         self.f = f
         self.inner = inner
         if simplify and isinstance(inner, Map):
-            self.f = _compose(f, inner.f)
+            self.f = Composed(f, inner.f)
             self.inner = inner.inner
 
     def _evaluate(self, batch: Batch) -> Column:
@@ -269,14 +296,6 @@ class LinearSequenceMap(SequenceMap):
 
 tokens = TokensType()
 indices = IndicesType()
-
-
-def _compose(outer: UnaryFunction, inner: UnaryFunction) -> UnaryFunction:
-    def composed(x: Any) -> Value:
-        y = inner(x)
-        return None if y is None else outer(y)
-
-    return composed
 
 
 def check_parts(owner: Expression, kind: type[Expression], *parts: object) -> None:

@@ -52,7 +52,8 @@ over that of nodes inside; and the best average precision of scores that neither
 gradients.
 
 In the circuits, `<-` marks true edges and `<?` edges that are read but that no pair can tell; what
-each carries stands beside it. What a `Map` or a `SequenceMap` computes is in the source.
+each carries stands beside it. In the programs, a `Map` is shown by what it computes of what it
+reads, `Map(tokens % 2)`; functions that have a name follow the program.
 """
 
 
