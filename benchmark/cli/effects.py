@@ -66,6 +66,10 @@ def effects(
         ),
     ] = None,
     granularity: Annotated[Ablated, typer.Option(help="What is ablated, one at a time.")] = "node",
+    nodes: Annotated[
+        str | None,
+        typer.Option(help="Ablate these nodes or edges alone: names with commas, as m0,a1.h2."),
+    ] = None,
     inputs: Annotated[int, inputs_option()] = 100,
     seed: Annotated[int, seed_option("Of the inputs.")] = 0,
     metric: Annotated[
@@ -107,6 +111,7 @@ def effects(
                     ablation=kind,
                     scales=chosen,
                     granularity=granularity,
+                    nodes=nodes and [name.strip() for name in nodes.split(",")],
                     n_inputs=inputs,
                     seed=seed,
                     metric=metric,

@@ -22,6 +22,8 @@ def write_all(
 ) -> list[Path]:
     """Write tables as NAME.csv and figures with the ending; returns the files.
 
+    Several pages share one file of plotly's, which is written beside them.
+
     Raises ResultError for files that cannot be written, or pictures that cannot be drawn.
     """
     written = []
@@ -30,5 +32,5 @@ def write_all(
         write_text(written[-1], table.to_csv(index=False, lineterminator="\n"))
     for name, figure in figures.items():
         written.append(folder / f"{name}{ending}")
-        save_figure(figure, written[-1])
+        save_figure(figure, written[-1], shared=len(figures) > 1)
     return written

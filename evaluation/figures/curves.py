@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from knowncircuits.errors import ResultError
 from knowncircuits.evaluation.figures import theme as look
 from knowncircuits.evaluation.figures.axis import ScaleAxis
+from knowncircuits.evaluation.figures.ends import Line, end_names
+from knowncircuits.evaluation.figures.pictures import HOVER_LIGHTS
 from knowncircuits.names import is_edge
 
 if TYPE_CHECKING:
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MANY = 40  # lines from which on they are thin and have no markers
-FLAT = 0.02  # a line outside the circuit that stays below needs no name beside the figure
-NEAR = 0.06  # ends of lines so near share a name tag, as a part of the axis
+QUIET = "#777777"  # of what is said of lines without a name
+VERTICAL = 0.3  # of the height, between all rows of panels
+ASIDE = 20  # pixels from the ends of lines to their names
+TOP, BOTTOM = 112, 60  # margins, in pixels
 TICK_GAP = 0.035  # between numbers on the axis of scales, as a part of the figure
 
 PANELS = {
@@ -37,9 +41,10 @@ Rows = list[dict[str, Any]]
 def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = "") -> go.Figure:
     """How effects depend on the scale of what nodes or edges are patched with.
 
-    A line for each, coloured and dashed by status. Several ablations or models become panels with
-    the same axes. Hovering names all lines at a point; the legend shows and hides a status. Beside
-    a panel are the names of lines that end there.
+    A line for each, of a hue and a dash by status and a shade of its own. Several ablations or
+    models become panels with the same axes. Hovering names all lines at a point and, in a page,
+    dims the others; the legend shows and hides a status. Beside a panel stand the names of its
+    lines, see `end_names`.
 
     Args:
         frame: of `causal_effects`, not per position.
@@ -53,7 +58,6 @@ def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = 
     """
     from plotly.subplots import make_subplots
 
-    colours = look.load_theme(theme).status
     key = ["model", "ablation", "node", "scale"]
     look.check_frame(frame, *key, "status", "effect")
     if frame.duplicated(key).any():
@@ -62,6 +66,8 @@ def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = 
             "are drawn by effects_heatmap"
         )
     edges = bool(frame["node"].map(is_edge).all())
+    lines = zip(frame["node"], frame["status"], strict=True)
+    colours = look.line_colours(lines, look.load_theme(theme))
     panels, axis = _panels(frame), ScaleAxis(frame["scale"])
     n_columns = math.ceil(math.sqrt(len(panels)))
     n_rows = math.ceil(len(panels) / n_columns)
@@ -70,24 +76,32 @@ def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = 
         n_columns,
         shared_yaxes=True,
         horizontal_spacing=0.26 / n_columns if n_columns > 1 else 0,
-        vertical_spacing=0.3 / n_rows if n_rows > 1 else 0,
+        vertical_spacing=VERTICAL / n_rows if n_rows > 1 else 0,
         subplot_titles=list(panels) if len(panels) > 1 else None,
     )
     low, high = _range(frame)
+    height = 500 if n_rows == 1 else 170 + 300 * n_rows
+    panel = (
+        (height - TOP - BOTTOM) * (1 - VERTICAL) / n_rows if n_rows > 1 else height - TOP - BOTTOM
+    )
     for i, rows in enumerate(panels.values()):
         place = {"row": i // n_columns + 1, "col": i % n_columns + 1}
         for line in _lines(rows, axis, colours):
             figure.add_trace(line, **place)
-        most = 1 if edges else 3 if n_columns == 1 else 2
-        for y, text in _tags(rows, NEAR * (high - low) * n_rows, colours, most):
+        for name in end_names(_ends(rows), low, high, panel):
+            colour = colours[name.line.node, name.line.status] if name.line else QUIET
             figure.add_annotation(
                 x=axis.place(axis.last),
-                y=y,
-                text=text,
+                y=name.end,
+                text=name.text,
+                ax=ASIDE,
+                ay=(name.end - name.at) / (high - low) * panel,
                 xanchor="left",
-                xshift=8,
-                showarrow=False,
-                font={"size": 11},
+                showarrow=True,
+                arrowhead=0,
+                arrowwidth=0.7,
+                arrowcolor=colour,
+                font={"size": 11, "color": colour},
                 **place,
             )
     figure.update_annotations(selector={"yanchor": "bottom"}, font={"size": 13}, yshift=4)
@@ -101,15 +115,16 @@ def effects_figure(frame: pd.DataFrame, *, theme: str = "default", title: str = 
         figure,
         title,
         small + look.effect_text(frame),
-        height=500 if n_rows == 1 else 170 + 300 * n_rows,
+        height=height,
         legend_at=66,
         margin={
             "l": 70,
             "r": 150 if n_columns == 1 else 120,
-            "t": 112 if len(panels) == 1 else 124,
-            "b": 60,
+            "t": TOP if len(panels) == 1 else 124,
+            "b": BOTTOM,
         },
         hovermode="closest",
+        meta=HOVER_LIGHTS,
     )
 
 
@@ -141,7 +156,9 @@ def _by_node(rows: Rows) -> dict[str, Rows]:
     return dict(lines)
 
 
-def _lines(rows: Rows, axis: ScaleAxis, colours: Mapping[str, str]) -> Iterator[go.Scatter]:
+def _lines(
+    rows: Rows, axis: ScaleAxis, colours: Mapping[tuple[str, str], str]
+) -> Iterator[go.Scatter]:
     import plotly.graph_objects as go
 
     at: dict[tuple[float, float], list[str]] = defaultdict(list)
@@ -151,6 +168,7 @@ def _lines(rows: Rows, axis: ScaleAxis, colours: Mapping[str, str]) -> Iterator[
     few = len(lines) < MANY
     for node, line in lines.items():
         status = line[0]["status"]
+        colour = colours[node, status]
         faint = not few and status != "in"  # and not dashed, since hundreds make a moire
         yield go.Scatter(
             x=[axis.place(row["scale"]) for row in line],
@@ -161,12 +179,12 @@ def _lines(rows: Rows, axis: ScaleAxis, colours: Mapping[str, str]) -> Iterator[
             showlegend=False,
             opacity=0.5 if faint else 1,
             line={
-                "color": colours[status],
+                "color": colour,
                 "width": 1.2 if faint else 2,
                 "dash": "solid" if faint else look.DASHES[status],
             },
-            marker={"symbol": look.SYMBOLS[status], "size": 6, "color": colours[status]}
-            | {"line": {"width": 1.5, "color": colours[status]}},
+            marker={"symbol": look.SYMBOLS[status], "size": 6, "color": colour}
+            | {"line": {"width": 1.5, "color": colour}},
             text=[_hover(row, [name for name in at[_point(row)] if name != node]) for row in line],
             hovertemplate="%{text}<extra></extra>",
         )
@@ -183,38 +201,11 @@ def _hover(row: Mapping[str, Any], others: list[str]) -> str:
     return "<br>".join(filter(None, lines))
 
 
-def _tags(
-    rows: Rows, near: float, colours: Mapping[str, str], most: int
-) -> list[tuple[float, str]]:
-    """Names beside the ends of lines; ends that are near each other share a tag of `most` names.
-
-    Lines outside the circuit have one where they are few, and not flat.
-    """
-    lines = _by_node(rows)
-    ends = [
-        (line[-1]["effect"], line[-1]["status"], node)
-        for node, line in lines.items()
-        if line[0]["status"] == "in"
-        or (len(lines) < MANY and max(row["effect"] for row in line) > FLAT)
+def _ends(rows: Rows) -> list[Line]:
+    return [
+        Line(node, line[0]["status"], [row["effect"] for row in line])
+        for node, line in _by_node(rows).items()
     ]
-    groups: list[list[tuple[float, str, str]]] = []
-    for end in sorted(ends):
-        if groups and end[0] - groups[-1][0][0] < near:
-            groups[-1].append(end)
-        else:
-            groups.append([end])
-    return [(_middle(group), _tag(group, colours, most)) for group in groups]
-
-
-def _middle(group: list[tuple[float, str, str]]) -> float:
-    return sum(effect for effect, _, _ in group) / len(group)
-
-
-def _tag(group: list[tuple[float, str, str]], colours: Mapping[str, str], most: int) -> str:
-    group = sorted(group, key=lambda end: -look.STATUSES.index(end[1]))
-    names = [f"<span style='color:{colours[s]}'>{node}</span>" for _, s, node in group]
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" +{more}" if more > 0 else "")
 
 
 def _dress_axes(
@@ -241,19 +232,25 @@ def _dress_axes(
 
 
 def _dress_legend(figure: go.Figure, frame: pd.DataFrame) -> None:
-    """An entry for each status with the number of its nodes, which shows and hides them."""
+    """An entry for each status with the number of its nodes, which shows and hides them.
+
+    It has the look of its lines, and a colour from the middle of theirs.
+    """
     import plotly.graph_objects as go
 
     nodes = frame.groupby("status")["node"].nunique()
-    examples = {trace.legendgroup: trace for trace in figure.data}
+    drawn: dict[str, list[Any]] = defaultdict(list)
+    for trace in figure.data:
+        drawn[trace.legendgroup].append(trace)
     for status in reversed(look.STATUSES):
-        if status in examples:
-            example = examples[status]
+        if traces := drawn[status]:
+            example = traces[len(traces) // 2]
             entry = go.Scatter(
                 x=[None],
                 y=[None],
-                mode="lines+markers",
-                line=dict(example.line.to_plotly_json(), width=2),
+                mode=example.mode,
+                opacity=example.opacity,
+                line=example.line,
                 marker=example.marker,
                 name=f"{look.WORDS[status]} ({nodes[status]})",
                 legendgroup=status,

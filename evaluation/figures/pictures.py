@@ -21,16 +21,47 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".pdf", ".svg")
 FIGURES = (".html", *PICTURES)
 WIDTH = 900  # of pictures of figures that have none of their own
+PLOTLY = "plotly.min.js"  # beside pages that share it
 
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{title}</title><style>body {{ margin: 0 }}</style></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title><style>body {{ margin: 0 }}</style></head>
 <body>{figure}</body>
 </html>
 """
 
 
-def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -> None:
+# What a page does with its figure. It fills a window that is higher than the figure, whose title
+# and legend keep their distance from the top. And where a figure's `meta` says so, a line that is
+# hovered over stands out from the others.
+FILL = """
+const figure = document.getElementById("figure"), own = figure.layout.height || 450;
+const above = (part) => part && part.yref === "container" ? (1 - part.y) * own : null;
+const places = ["title", "legend"].map((name) => [name, above(figure.layout[name])]);
+function fill() {
+  const height = Math.max(own, window.innerHeight - 4), changes = {height};
+  for (const [name, y] of places) if (y !== null) changes[name + ".y"] = 1 - y / height;
+  Plotly.relayout(figure, changes);
+}
+if (!figure.layout.width) { fill(); window.addEventListener("resize", fill); }
+"""
+LIGHT = """
+const dim = (name) => {
+  for (const line of figure.querySelectorAll(".scatterlayer .trace")) {
+    const of = line.__data__ && line.__data__[0].trace.name;
+    line.style.opacity = name === undefined || of === name ? "" : 0.12;
+  }
+};
+figure.on("plotly_hover", ({points}) => dim(points[0].data.name));
+figure.on("plotly_unhover", () => dim());
+"""
+HOVER_LIGHTS = {"hover": "lights"}  # the `meta` of a figure of lines with names
+
+
+def save_figure(
+    figure: go.Figure, path: str | Path, *, resolution: float = 2, shared: bool = False
+) -> None:
     """Write a figure, whole or not at all: .html, or .png, .pdf or .svg.
 
     A page is interactive and holds all that it needs. Pictures are drawn by kaleido and a Chrome or
@@ -40,6 +71,8 @@ def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -
         figure: what to write.
         path: where to; its ending says as what.
         resolution: a .png's pixels for each of the figure's.
+        shared: whether a page reads plotly's 5 MB from `plotly.min.js` beside it, which is written
+            too, and may be shared by many pages.
 
     Raises:
         ResultError: for another ending, a file that cannot be written, or a picture where there is
@@ -51,7 +84,11 @@ def save_figure(figure: go.Figure, path: str | Path, *, resolution: float = 2) -
     path = Path(path)
     check_ending(path, FIGURES)
     if path.suffix == ".html":
-        write_text(path, _page(figure))
+        if shared:
+            from plotly.offline import get_plotlyjs
+
+            write_text(path.parent / PLOTLY, get_plotlyjs())
+        write_text(path, _page(figure, shared=shared))
     else:
         write_bytes(path, _picture(figure, path, resolution))
 
@@ -113,12 +150,13 @@ def _load_kaleido(path: Path) -> Any:
     return kaleido
 
 
-def _page(figure: go.Figure) -> str:
+def _page(figure: go.Figure, *, shared: bool = False) -> str:
     # A browser's tab takes the title's first line, without its styles.
     title = re.sub("<.*?>", "", (figure.layout.title.text or "").partition("<br>")[0])
     body = figure.to_html(
         full_html=False,
-        include_plotlyjs=True,
+        include_plotlyjs=PLOTLY if shared else True,
+        post_script=FILL + (LIGHT if figure.layout.meta == HOVER_LIGHTS else ""),
         div_id="figure",  # the same page for the same figure
         # No button that sends the data to plotly's servers.
         config={"displaylogo": False, "responsive": True, "showSendToCloud": False},

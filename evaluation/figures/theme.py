@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,8 @@ class Theme:
     scale: tuple[str, ...]  # of effects from 0 to 1, from light to dark
     below: tuple[str, ...]  # of numbers below 0, from light to dark, as far as they go
     above: tuple[str, ...]  # of those above 0
+    # Of lines of one status, from the first node to the last; all others have their status' colour.
+    families: Mapping[str, tuple[str, ...]]
 
 
 THEMES = {
@@ -59,6 +61,10 @@ THEMES = {
         ("#e9ebe4", "#c4e0bf", "#7cc3a2", "#2b9380", "#0b5d5e", "#06323f"),
         ("#f4d3c9", "#dd8577", "#c23b3b", "#7d1a26"),
         ("#cfdff0", "#7fa9d6", "#2468b0", "#123e75"),
+        {
+            "in": ("#5f9a00", "#00835a", "#0079a8", "#3f51b5", "#7b2d8b"),
+            "out": ("#c99700", "#d9620f", "#b03a2e"),
+        },
     ),
     # Blue and vermilion are told apart with any kind of colour blindness.
     "colourblind": Theme(
@@ -66,6 +72,7 @@ THEMES = {
         ("#ebebeb", "#c1d6e8", "#80b1d5", "#3480b8", "#0a4f88", "#062747"),
         ("#f9dcc9", "#eb9f70", "#D55E00", "#8a3d00"),
         ("#cce1ef", "#77b1d8", "#0072B2", "#004a74"),
+        {"in": ("#4aa5dc", "#0072B2", "#10316b"), "out": ("#d79500", "#D55E00", "#7d3200")},
     ),
 }
 
@@ -135,6 +142,24 @@ def plotly_scale(theme: Theme) -> list[list[object]]:
     """The colours from 0 to 1 as plotly takes them."""
     steps = len(theme.scale) - 1
     return [[i / steps, colour] for i, colour in enumerate(theme.scale)]
+
+
+def line_colours(lines: Iterable[tuple[str, str]], theme: Theme) -> dict[tuple[str, str], str]:
+    """A colour for each node or edge with its status: the hue tells the status, the shade itself.
+
+    Shades follow the order of the lines, so that neighbours in the graph look alike.
+    """
+    from plotly.colors import sample_colorscale
+
+    found: dict[tuple[str, str], str] = {}
+    unique = list(dict.fromkeys(lines))
+    for status in STATUSES:
+        same = [line for line in unique if line[1] == status]
+        family = theme.families.get(status, (theme.status[status],) * 2)
+        scale = [[i / (len(family) - 1), colour] for i, colour in enumerate(family)]
+        places = [i / max(1, len(same) - 1) for i in range(len(same))]
+        found |= dict(zip(same, sample_colorscale(scale, places) if same else (), strict=True))
+    return found
 
 
 NEUTRAL = "#f5f5f2"  # of numbers that are 0

@@ -136,6 +136,7 @@ def test_score_prints_a_table_and_writes_files(
             "cannot write to file",
         ),
         (["effects", "fraction_of_x", "--scales", "0,one"], "expected finite scales like 0,0.5,1"),
+        (["effects", "fraction_of_x", "--zoo", "1", "--nodes", "m0,m9"], "unknown node 'm9'"),
         (["effects", "fraction_of_x", "--scales", "nan"], "expected finite scales like 0,0.5,1"),
         (["effects", "fraction_of_x", "--inputs", "1"], "--inputs"),
         (["effects", "fraction_of_x", "--zoo", "1", "--ablation", "man"], "unknown ablation 'man'"),

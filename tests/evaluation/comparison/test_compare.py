@@ -121,6 +121,7 @@ def test_the_command_prints_and_writes(folder: Path, found: Comparison, tmp_path
     assert {p.name for p in target.iterdir()} == {
         *(f"{name}.csv" for name in tables),
         *(f"{name}.html" for name in plots),
+        "plotly.min.js",  # which the pages share
     }
     scores = pd.read_csv(target / "scores.csv")
     assert len(scores) == len(found.scores) == 4 * 4 * 5 * 2

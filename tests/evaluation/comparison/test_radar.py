@@ -136,7 +136,8 @@ def test_the_command_writes_tables_and_figures(folder: Path, tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     assert {*json.loads(result.stdout)} == {"levels", "experiments", "tags"}
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("levels.csv", "experiments.csv", "tags.csv", "radar.html", "response.html")
+        *("levels.csv", "experiments.csv", "tags.csv", "radar.html", "response.html"),
+        "plotly.min.js",  # which the pages share
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from knowncircuits.cases import load_case
 from knowncircuits.errors import GraphError, ResultError, UnknownNameError
@@ -20,6 +23,7 @@ from knowncircuits.evaluation.figures import (
     effects_heatmap,
 )
 from knowncircuits.evaluation.figures.axis import ScaleAxis
+from knowncircuits.evaluation.figures.ends import LETTERS, Line, end_names, spread
 from knowncircuits.evaluation.figures.files import draw_effects, save_effects
 
 SCALES = (0.0, 0.5, 1.0, 2.0)
@@ -65,16 +69,29 @@ def test_curves_have_a_line_for_each_node_by_status(theme: str) -> None:
     figure = effects_figure(effects(), theme=theme)
     drawn = lines(figure)
     assert set(drawn) == set(NODES)
+    assert len({trace.line.color for trace in drawn.values()}) == len(NODES)
     for node, status in NODES.items():
-        assert drawn[node].line.color == THEMES[theme].status[status]
         assert drawn[node].legendgroup == status
         assert list(drawn[node].y) == effects().query("node == @node")["effect"].tolist()
     # Beside colour: dash and marker.
     assert len({drawn[n].line.dash for n in ("embed", "pos", "a0.h0")}) == 3
     assert len({drawn[n].marker.symbol for n in ("embed", "pos", "a0.h0")}) == 3
-    legend = [trace.name for trace in figure.data if trace.showlegend is None]
-    assert legend == ["in the circuit (2)", "outside (2)", "undetermined (1)"]
+    legend = [trace for trace in figure.data if trace.showlegend is None]
+    names = ["in the circuit (2)", "outside (2)", "undetermined (1)"]
+    assert [trace.name for trace in legend] == names
+    assert_same_looks(legend, drawn)
     assert list(drawn)[-1] in ("embed", "m0")  # on top
+
+
+def assert_same_looks(legend: list[Any], drawn: dict[str, Any]) -> None:
+    """The legend shows what the lines of a status look like, and one of their colours."""
+    for entry in legend:
+        of = [trace for trace in drawn.values() if trace.legendgroup == entry.legendgroup]
+        for trace in of:
+            assert (trace.mode, trace.opacity) == (entry.mode, entry.opacity)
+            assert (trace.line.dash, trace.line.width) == (entry.line.dash, entry.line.width)
+            assert trace.marker.symbol == entry.marker.symbol
+        assert entry.line.color in {trace.line.color for trace in of}
 
 
 def test_hovering_names_a_node_its_counts_and_what_it_hides() -> None:
@@ -89,13 +106,40 @@ def test_hovering_names_a_node_its_counts_and_what_it_hides() -> None:
     assert ["also" in text for text in alone] == [True, False, False, False]  # both start at 0
 
 
-def test_names_stand_beside_the_lines_that_are_not_flat() -> None:
+def test_names_stand_beside_the_ends_of_lines_and_do_not_overlap() -> None:
     figure = effects_figure(effects())
-    (tag,) = figure.layout.annotations
-    assert "embed" in tag.text
-    assert "m0" in tag.text
-    assert "a0.h0" not in tag.text
-    assert (tag.x, tag.y) == (2.0, 1.0)
+    drawn = lines(figure)
+    tags = {tag.text: tag for tag in figure.layout.annotations}
+    assert set(tags) == {"embed", "m0", "3 flat"}
+    for name in ("embed", "m0"):
+        assert (tags[name].x, tags[name].y) == (2.0, 1.0)
+        assert tags[name].font.color == drawn[name].line.color
+    # Both lines end at 1, and a letter is some 13 pixels high.
+    assert abs(tags["embed"].ay - tags["m0"].ay) >= 13
+    assert tags["3 flat"].y == 0.0
+
+
+def test_names_of_lines_as_far_as_there_is_room() -> None:
+    many = [Line(f"a0.h{i}", "out", (0.5, 0.3 + i / 1000)) for i in range(40)]
+    inside = [Line("m0", "in", (0.0, 0.0)), Line("m1", "in", (1.0, 1.0))]
+    names = end_names([*many, *inside], 0.0, 1.0, height=10 * LETTERS)
+    assert names[0].text == "m0"
+    assert names[-1].text == "m1"
+    assert "33 more" in [name.text for name in names]
+    places = [name.at for name in names]
+    assert np.diff(places).min() >= 0.1 - 1e-9
+    assert 0 < places[0] < places[-1] < 1
+    assert end_names([], 0, 1, 100) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=20))
+def test_places_are_moved_apart_as_little_as_it_takes(places: list[float]) -> None:
+    places = sorted(places)
+    moved = spread(places, 0.05, 0.0, 1.0)
+    assert all(b - a >= 0.05 - 1e-9 for a, b in itertools.pairwise(moved))
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in moved)
+    if all(b - a >= 0.05 for a, b in itertools.pairwise(places)):
+        assert moved == pytest.approx(places)
 
 
 def test_several_ablations_are_panels_with_the_same_axes() -> None:
@@ -120,6 +164,7 @@ def test_many_lines_are_thin_and_those_of_the_circuit_are_not() -> None:
     assert inside.line.width > outside.line.width
     assert inside.opacity > outside.opacity
     assert {trace.mode for trace in drawn.values()} == {"lines"}
+    assert_same_looks([trace for trace in figure.data if trace.showlegend is None], drawn)
     assert "edges of a case" in figure.layout.title.text
     assert "and 53 more" in outside.text[0]
 

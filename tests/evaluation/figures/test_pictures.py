@@ -40,6 +40,15 @@ def test_a_page_holds_all_that_it_needs(tmp_path: Path) -> None:
     assert page == (tmp_path / "b.html").read_text()  # the same page for the same figure
 
 
+def test_pages_share_a_file_where_asked_to(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save_figure(FIGURE, tmp_path / f"{name}.html", shared=True)
+        assert 'src="plotly.min.js"' in (tmp_path / f"{name}.html").read_text()
+        assert (tmp_path / f"{name}.html").stat().st_size < 20_000
+    assert {path.name for path in tmp_path.iterdir()} == {"a.html", "b.html", "plotly.min.js"}
+    assert "plotly.js v" in (tmp_path / "plotly.min.js").read_text()[:1000]
+
+
 def test_a_notebook_shows_the_page_without_a_network() -> None:
     shown = in_notebook(go.Figure(FIGURE).update_layout(width=300, height=200))._repr_html_()
     assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
