@@ -86,10 +86,10 @@ def completeness(
 
     Wang et al. (2023), "Interpretability in the wild: a circuit for indirect object identification
     in GPT-2 small". The incompleteness of a circuit C of a model M for a set K of its edges is
-    |F(C∖K) - F(M∖K)|: 0 where the circuit has all that the model uses, also what steps in for
+    `|F(C∖K) - F(M∖K)|`: 0 where the circuit has all that the model uses, also what steps in for
     something that is gone. F is `circuit_faithfulness` here, so 1 stands for all that the model
     does. K are random subsets, each edge taken with probability 1/2, or all subsets where there are
-    no more than `n_subsets`; and C itself, for which |F(∅) - F(M∖C)| says how much is left in the
+    no more than `n_subsets`; and C itself, for which `|F(∅) - F(M∖C)|` says how much is left in the
     model without the circuit. The authors take out heads; here it is edges.
 
     Args:
@@ -143,7 +143,7 @@ def minimality(
     """The most that each edge of a circuit matters, perhaps only when others are gone.
 
     Wang et al. (2023): a circuit C is minimal if for each of its parts v there is a set K such that
-    |F(C∖(K ∪ {v})) - F(C∖K)| is large. Here parts are edges, F is `circuit_faithfulness`, and an
+    `|F(C∖(K ∪ {v})) - F(C∖K)|` is large. Here parts are edges, F is `circuit_faithfulness`, and an
     edge's number is the largest of these changes over the sets tried: nothing, and random subsets
     of C without v, each edge taken with probability 1/2 (all subsets where there are no more than
     `n_subsets`). The same subsets serve all edges, each with v taken out of or put into them.

@@ -57,7 +57,7 @@ def circuit_sankey(
     theme: str = "default",
     title: str = "",
 ) -> go.Figure:
-    """Draw the highest edges as ribbons: wide by |score|, blue if it is positive, red if negative.
+    """Draw the highest edges as ribbons, wide by `|score|`: blue if positive, red if negative.
 
     Nodes stand in columns by layer. Against a true circuit, true positives are plain, false ones
     hatched, undetermined edges dotted, and missed edges empty with a dashed outline. Of a circuit
@@ -69,7 +69,7 @@ def circuit_sankey(
             [edge, pos], which becomes a diagram for each position.
         truth: the true circuit.
         graph: of an array.
-        threshold: the least ranking of edges that are drawn: of |score|, or of the score itself
+        threshold: the least ranking of edges that are drawn: of `|score|`, or of the score itself
             where the method ranks by sign.
         n_edges: at most so many edges (and positions), the highest; by default 30 where there is no
             threshold either. Of a circuit, all that are in. Edges whose score is 0,

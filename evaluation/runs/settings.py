@@ -34,5 +34,5 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """The label, or the method's name, in which `module:function` loses its colon."""
+        """The label, or the method's name with a dot in place of a colon."""
         return self.label or self.method.replace(":", ".")
