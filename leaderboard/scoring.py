@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from knowncircuits.evaluation.choices import RESOLUTION
-from knowncircuits.evaluation.scoring.curves import roc_at
+from knowncircuits.evaluation.scoring.curves import precision_at, roc_at
 from knowncircuits.evaluation.scoring.ranking import at_resolution
 from knowncircuits.evaluation.scoring.scores import score_rankings
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
@@ -19,7 +19,9 @@ from knowncircuits.work.progress import part, reported
 
 KEYS = ("method", "case", "variant", "seed", "view")
 VALUES = ("auroc", "average_precision")
-FALSE_RATES = np.linspace(0, 1, 51).round(12)  # at which ROC curves are read
+RATES = np.linspace(0, 1, 51).round(12)  # false positive rates and recalls that curves are read at
+
+Curves = dict[tuple[str, str], Float[np.ndarray, " rate"]]  # by method and case
 
 
 def score_submissions(
@@ -88,14 +90,33 @@ def roc_curves(
     models: Mapping[str, Certified],
     *,
     resolution: float = RESOLUTION,
-) -> dict[tuple[str, str], Float[np.ndarray, " rate"]]:
+) -> Curves:
     """The ROC curve of each method on each case: the mean over seeds, then over its models."""
+    return _curves(submissions, models, resolution, roc_at)
+
+
+def precision_curves(
+    submissions: Sequence[Submission],
+    models: Mapping[str, Certified],
+    *,
+    resolution: float = RESOLUTION,
+) -> Curves:
+    """The precision of each method on each case at recalls, averaged as `roc_curves` is."""
+    return _curves(submissions, models, resolution, precision_at)
+
+
+def _curves(
+    submissions: Sequence[Submission],
+    models: Mapping[str, Certified],
+    resolution: float,
+    read: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Curves:
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for model, names, _, rankings in stacked(submissions, models, resolution):
         seen = view_circuit(model.circuit, "edge")
         if seen.truth.all() or not seen.truth.any():
             continue
-        curves = roc_at(seen.truth, seen.select(rankings), FALSE_RATES)
+        curves = read(seen.truth, seen.select(rankings), RATES)
         for name in dict.fromkeys(names):
             found.setdefault((name, model.case), []).append(curves[names == name].mean(0))
     return {key: np.mean(curves, axis=0) for key, curves in found.items()}

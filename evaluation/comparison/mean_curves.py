@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.runs.results import Result
-from knowncircuits.evaluation.scoring.curves import DIGITS, GRID, Truth, count_steps, roc_at
+from knowncircuits.evaluation.scoring.curves import GRID, precision_at, roc_at
 from knowncircuits.evaluation.scoring.views import view_circuit
 
 
@@ -29,8 +28,8 @@ def mean_curves(
         seen = view_circuit(result.circuit, view)
         if seen.truth.all() or not seen.truth.any():
             continue
-        ranks = seen.select(result.scores.ranks(resolution))
-        on_grid = roc_at(seen.truth, ranks[None])[0], _precision_at_recall(seen.truth, ranks)
+        ranks = seen.select(result.scores.ranks(resolution))[None]
+        on_grid = roc_at(seen.truth, ranks)[0], precision_at(seen.truth, ranks)[0]
         rows.append((result.label, result.case, result.variant, *on_grid))
     names = ["method", "case", "variant", "recall", "precision"]
     frame = pd.DataFrame(rows, columns=names)
@@ -40,13 +39,3 @@ def mean_curves(
     for keys in (["method", "case", "variant", "at"], ["method", "case", "at"], ["method", "at"]):
         frame = frame.groupby(keys, sort=False)[["recall", "precision"]].mean().reset_index()
     return frame
-
-
-def _precision_at_recall(
-    truth: Truth, ranking: Float[np.ndarray, " item"]
-) -> Float[np.ndarray, " recall"]:
-    hits, misses = count_steps(truth, ranking)
-    # The first step, at which nothing is chosen, reaches no recall.
-    places = 1 + np.searchsorted((hits[1:] / hits[-1]).round(DIGITS), GRID)
-    precision: np.ndarray = hits[places] / (hits + misses)[places]
-    return precision

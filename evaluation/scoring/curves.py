@@ -74,3 +74,21 @@ def roc_at(
         hits, misses = count_steps(truth, ranking)
         curve[:] = np.interp(rates, (misses / misses[-1]).round(DIGITS), hits / hits[-1])
     return curves
+
+
+def precision_at(
+    truth: Truth,
+    rankings: Float[np.ndarray, "ranking item"],
+    recalls: Float[np.ndarray, " recall"] = GRID,
+) -> Float[np.ndarray, "ranking recall"]:
+    """The precision of rankings at recalls: that of the first threshold that reaches each.
+
+    So the area under the whole curve is the average precision. Expects items of both kinds.
+    """
+    curves = np.empty((len(rankings), len(recalls)))
+    for curve, ranking in zip(curves, rankings, strict=True):
+        hits, misses = count_steps(truth, ranking)
+        # The first step, at which nothing is chosen, reaches no recall.
+        places = 1 + np.searchsorted((hits[1:] / hits[-1]).round(DIGITS), recalls)
+        curve[:] = hits[places] / (hits + misses)[places]
+    return curves

@@ -18,7 +18,7 @@ from knowncircuits.files.writing import check_replaceable, whole_folder, write_b
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import board_csv, board_json, board_markdown
 from knowncircuits.leaderboard.schema import PUBLISHED
-from knowncircuits.leaderboard.site import cases, hard, methods, overview
+from knowncircuits.leaderboard.site import cases, edges, hard, methods, overview
 from knowncircuits.leaderboard.site.render import FOLDER, Page, render, script_json
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE
@@ -105,6 +105,9 @@ def _write_board(
         on_page(page.path)
         write_text(folder / page.path, render(page, shared), lasting=False)
     _copy_assets(folder)
+    for model in board.models.values():
+        for path, file in cases.files_of(model).items():
+            write_bytes(folder / path, file.read_bytes(), lasting=False)
 
 
 def check_target(output: Path) -> None:
@@ -129,6 +132,7 @@ def _pages(
     yield from overview.text_pages(refused)
     yield cases.cases_page(standings)
     yield from cases.case_pages(standings, curves)
+    yield from edges.edge_pages(standings)
     yield from methods.method_pages(standings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,20 @@ import numpy as np
 from knowncircuits.cases.difficulty import Difficulty, load_difficulty
 from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Label
+from knowncircuits.evaluation.catalogue.worked import worked_example
 from knowncircuits.evaluation.figures.drawing import circuit_text
 from knowncircuits.evaluation.hardness.measuring import CHEAP
 from knowncircuits.evaluation.hardness.stored import NAMES, Measured, read_hardness
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.site.drawing import circuit_svg
 from knowncircuits.leaderboard.site.figures import effects_figure
-from knowncircuits.leaderboard.site.render import Page
+from knowncircuits.leaderboard.site.render import Page, size_text
 from knowncircuits.leaderboard.site.standings import Standings
 from knowncircuits.leaderboard.slices import level_of
 from knowncircuits.leaderboard.stored_effects import Curves
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.models.trained import FILES
 from knowncircuits.models.zoo.shelf import shipped
 from knowncircuits.rasp.text import program_text
 
@@ -47,9 +50,11 @@ def case_pages(standings: Standings, curves: Mapping[str, Curves]) -> Iterator[P
                 "program": program_text(case.program),
                 "drawing": circuit_svg(circuit, name),
                 "text": circuit_text(circuit),
+                "worked": worked_example(case),
                 "cheap": [*CHEAP, NAMES],
                 "variants": [
-                    _variant(model, hard_of.get((name, model.variant))) for model in models
+                    _variant(model, hard_of.get((name, model.variant)), files_of(model))
+                    for model in models
                 ],
                 "rows": _rows(standings, name),
                 "prevalence": standings.prevalence[name],
@@ -98,13 +103,27 @@ def best_blind(hard: Difficulty) -> dict[str, Any]:
     return {"name": BLIND[best], "value": known[best]}
 
 
-def _variant(model: Certified, measured: Measured | None) -> dict[str, Any]:
+def files_of(model: Certified) -> dict[str, Path]:
+    """The files of a model by their paths on the site; none of one that is not shipped."""
+    folder = shipped(model.zoo).place(model.case, model.variant)
+    return {
+        f"models/{model.key}/{name}": folder / name for name in FILES if (folder / name).is_file()
+    }
+
+
+def _variant(
+    model: Certified, measured: Measured | None, files: Mapping[str, Path]
+) -> dict[str, Any]:
     return {
         "hardness": measured and measured.hardness,
         "name": model.variant,
         "sizes": model.sizes,
         "summary": Summary.of(model.certificate),
         "weights": model.weights,
+        "files": [
+            {"path": path, "name": file.name, "size": size_text(file.stat().st_size)}
+            for path, file in files.items()
+        ],
     }
 
 

@@ -11,9 +11,9 @@ from markupsafe import Markup
 from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.cases.registry import CASES
 from knowncircuits.evaluation.scoring.views import VIEWS
-from knowncircuits.leaderboard.scoring import roc_curves
+from knowncircuits.leaderboard.scoring import Curves, precision_curves, roc_curves
 from knowncircuits.leaderboard.site.drawing import number_cell
-from knowncircuits.leaderboard.site.figures import roc_figure
+from knowncircuits.leaderboard.site.figures import precision_figure, roc_figure
 from knowncircuits.leaderboard.site.render import Page, probability_text, signed_text
 from knowncircuits.leaderboard.site.standings import Standings
 from knowncircuits.leaderboard.slices import HEADLINE
@@ -32,10 +32,9 @@ def method_pages(standings: Standings) -> Iterator[Page]:
     board = standings.board
     structural = {s.key: set(s.cases) for s in board.slices}.get(HEADLINE, set())
     models = {key: model for key, model in board.models.items() if model.case in structural}
-    curves: dict[str, dict[str, np.ndarray]] = {}
-    found = roc_curves(board.submissions, models, resolution=board.resolution)
-    for (name, case), curve in found.items():
-        curves.setdefault(name, {})[case] = curve
+    chosen = board.submissions, models
+    roc = _by_method(roc_curves(*chosen, resolution=board.resolution))
+    precision = _by_method(precision_curves(*chosen, resolution=board.resolution))
     others = _others(standings)
     for submission in board.submissions:
         name = submission.id
@@ -45,7 +44,8 @@ def method_pages(standings: Standings) -> Iterator[Page]:
             {
                 "d": submission.description,
                 "row": standings.row(HEADLINE, "edge", name),
-                "roc": roc_figure(curves[name]) if name in curves else None,
+                "roc": roc_figure(roc[name]) if name in roc else None,
+                "precision": precision_figure(precision[name]) if name in precision else None,
                 "costs": _costs(submission),
                 "slices": [
                     {"slice": s, "row": standings.row(s.key, "edge", name)} for s in board.slices
@@ -54,6 +54,14 @@ def method_pages(standings: Standings) -> Iterator[Page]:
                 "others": others.get(name, []),
             },
         )
+
+
+def _by_method(curves: Curves) -> dict[str, dict[str, np.ndarray]]:
+    """Curves by case of each method."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for (name, case), curve in curves.items():
+        found.setdefault(name, {})[case] = curve
+    return found
 
 
 def _cases(standings: Standings, submission: Submission) -> list[dict[str, Any]]:

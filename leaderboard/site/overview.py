@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from knowncircuits.errors import SubmissionError
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.schema import VERSION, Description
-from knowncircuits.leaderboard.site.figures import cost_figure
+from knowncircuits.leaderboard.site.figures import cost_figure, counted
 from knowncircuits.leaderboard.site.render import Page, number_or_none
 from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE, LEVELS
@@ -18,6 +18,7 @@ from knowncircuits.leaderboard.untrusted import MAX_BYTES
 
 VALUES = {"auroc": "AUROC", "average_precision": "Average precision"}
 SHORT = {"auroc": "AUROC", "average_precision": "AP"}
+DIFFER = 0.05  # p of two methods that differ, corrected
 KINDS = {"suite": "suites", "family": "families", "difficulty": "difficulty"}
 
 
@@ -39,8 +40,14 @@ def index_page(standings: Standings) -> Page:
     methods = [row for row in rows if row["state"] != "control"]
     charts = [(name, cost_figure(methods, value, name)) for value, name in SHORT.items()]
     charts = [(name, chart) for name, chart in charts if chart]
-    slices = standings.board.slices
-    return Page("index.html", "index.html", {"rows": rows, "charts": charts, "slices": slices})
+    uncounted = [r for r in methods if not (r["state"] or counted(r, "auroc"))] if charts else []
+    context = {
+        "rows": rows,
+        "charts": charts,
+        "uncounted": uncounted,
+        "slices": standings.board.slices,
+    }
+    return Page("index.html", "index.html", context)
 
 
 def standings_data(standings: Standings) -> dict[str, Any]:
@@ -126,10 +133,11 @@ def compare_page(standings: Standings) -> Page:
 
 
 def comparison_data(standings: Standings) -> dict[str, Any]:
-    """Each method's mean on each structural case, and the tests, methods by number."""
+    """Each method's mean on each case, structural ones first, and the tests, methods by number."""
     rows = standings.rows(HEADLINE, "edge")
     place = {row["method"]: i for i, row in enumerate(rows)}
-    cases = next((s.cases for s in standings.board.slices if s.key == HEADLINE), ())
+    structural = next((s.cases for s in standings.board.slices if s.key == HEADLINE), ())
+    cases = [*structural, *(c for c in standings.models_of if c not in set(structural))]
     tests = {}
     for test in standings.tests:
         a, b = place[test["a"]], place[test["b"]]
@@ -149,12 +157,29 @@ def comparison_data(standings: Standings) -> dict[str, Any]:
     return {
         "comparison": {
             "methods": [{"id": row["method"], "title": row["title"]} for row in rows],
-            "first": [0, min(1, len(rows) - 1)] if rows else [],
-            "cases": list(cases),
+            "first": _first_pair(rows, standings.tests, place),
+            "cases": cases,
+            "n_structural": len(structural),
             **values,
             "tests": tests,
         }
     }
+
+
+def _first_pair(
+    rows: Sequence[Mapping[str, Any]],
+    tests: Sequence[Mapping[str, Any]],
+    place: Mapping[str, int],
+) -> list[int]:
+    """The best method, and the next one that differs from it, as far as tests tell."""
+    if not rows:
+        return []
+    best = rows[0]["method"]
+    pairs = [test for test in tests if best in (test["a"], test["b"])]
+    other = {place[test["b"] if test["a"] == best else test["a"]]: test for test in pairs}
+    differ = [i for i, test in sorted(other.items()) if test["p_holm"] < DIFFER]
+    farthest = max(other, key=lambda i: abs(other[i]["difference"]), default=min(1, len(rows) - 1))
+    return [0, differ[0] if differ else farthest]
 
 
 def text_pages(refused: Sequence[SubmissionError]) -> list[Page]:
@@ -186,4 +211,7 @@ _WORDS = {
 
 
 def _three_digits(value: float) -> float | None:
-    return None if math.isnan(value) else float(f"{value:.3g}")
+    """As `short_text` shows it, of which a thousand and more are whole."""
+    if math.isnan(value):
+        return None
+    return float(f"{value:.0f}" if value >= 1000 else f"{value:.3g}")

@@ -61,6 +61,7 @@ def environment() -> Environment:
         "script": script_json,
         "short": short_text,
         "span": _span,
+        "value": value_text,
     }
     made.globals |= {"bar": interval_svg, "heat": heat_cell, "number": number_cell}
     return made
@@ -96,6 +97,16 @@ def short_text(value: float) -> str:
     if 0 < value < 0.001:
         return "<0.001"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def size_text(n_bytes: int) -> str:
+    """The size of a file."""
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e6 else f"{max(1, round(n_bytes / 1e3))} kB"
+
+
+def value_text(value: Any) -> str:
+    """A value of a program; nothing where there is none."""
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def rank_text(low: float, high: float) -> str:

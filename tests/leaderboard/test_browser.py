@@ -159,6 +159,68 @@ def test_filtering(visit: Callable[..., Visit], board: Board) -> None:
     assert opened.names() == list(board.standings()["method"])
 
 
+def test_what_is_chosen_is_in_the_address(visit: Callable[..., Visit]) -> None:
+    opened = visit()
+    page = opened.open("index.html")
+    assert "#" not in page.url
+    page.get_by_label("Find").fill("a")
+    page.get_by_label("controls").uncheck()
+    page.get_by_label("Averaged over").select_option("all")
+    page.get_by_label("Items").select_option("head")
+    page.locator("#board thead button", has_text="AP").click()
+    address, names = page.url, opened.names()
+    assert address.partition("#")[2] == "find=a&control=0&slice=all&view=head&sort=-ap"
+    again = visit()
+    again.page.goto(address)
+    assert again.names() == names
+    assert again.page.locator("#averaged").text_content() == "Means over 5 all cases"
+    again.page.get_by_label("Averaged over").select_option("structural")  # in its own order
+    assert "sort" not in again.page.url
+    page.evaluate("location.hash = ''")
+    page.wait_for_function("document.querySelector('[name=find]').value === ''")
+    assert opened.names()[0] == "best"
+    page = opened.open("breakdown.html#sort=method&sort1=-deep")
+    heads = page.locator("[aria-sort]")
+    assert [head.get_attribute("aria-sort") for head in heads.all()] == ["ascending", "descending"]
+
+
+def test_a_search_that_finds_nothing_says_so(visit: Callable[..., Visit]) -> None:
+    page = visit().open("cases.html#find=nobody")
+    assert page.get_by_text("No case fits.").is_visible()
+    page.get_by_role("button", name="Show all").click()
+    assert not page.get_by_text("No case fits.").is_visible()
+    assert page.locator("#cases tbody tr:visible").count() == 5
+    assert "#" not in page.url
+
+
+def test_wide_tables_say_that_they_scroll(visit: Callable[..., Visit]) -> None:
+    page = visit(viewport={"width": 390, "height": 800}).open("breakdown.html")
+    hint = page.locator(".hint button").first
+    assert hint.text_content() == "More columns →"
+    region = page.locator(".scroll").first
+    region.evaluate("e => e.scrollTo({ left: e.scrollWidth, behavior: 'instant' })")
+    page.wait_for_function("!document.querySelector('.scroll').classList.contains('more')")
+    assert region.locator("th[scope=row]").first.bounding_box()["x"] < 30  # still in sight
+    hint.click()
+    page.wait_for_function("document.querySelector('.scroll').scrollLeft === 0")
+    page = visit().open("index.html")
+    assert page.locator(".hint:visible").count() == 0
+
+
+def test_a_line_that_is_pointed_at_stands_out(visit: Callable[..., Visit]) -> None:
+    page = visit().open("cases/fraction_of_x.html")
+    figure = page.locator("[data-figure=effects]")
+    figure.locator(".scatterlayer .trace").nth(11).wait_for(state="attached")
+    lines = "[...e.querySelectorAll('.scatterlayer .trace')]"
+    bright = f"e => {lines}.filter((line) => !line.style.opacity).length"
+    n = figure.evaluate(bright)
+    assert n == 12
+    figure.evaluate("e => Plotly.Fx.hover(e, [{ curveNumber: 10, pointNumber: 2 }])")
+    assert figure.evaluate(bright) == 1
+    figure.evaluate("e => Plotly.Fx.unhover(e)")
+    assert figure.evaluate(bright) == n
+
+
 @pytest.mark.parametrize(
     ("slice_key", "view"),
     [("all", "node"), ("family:counting", "no-embed"), ("structural", "edge")],

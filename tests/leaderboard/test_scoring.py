@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from knowncircuits.evaluation.scoring.curves import roc_at
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.scoring.views import VIEWS
-from knowncircuits.leaderboard.scoring import FALSE_RATES, roc_curves, score_submissions
+from knowncircuits.leaderboard.scoring import RATES, roc_curves, score_submissions
 from knowncircuits.leaderboard.submission import Submission
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.models.zoo import VARIANTS, load_model, shipped
@@ -67,9 +67,9 @@ def test_a_roc_curve_is_scikit_learns(items: list[tuple[bool, int]]) -> None:
     ranking = np.array([float(r) for _, r in items])
     assume(truth.any() and not truth.all())
     x, y, _ = roc_curve(truth, ranking, drop_intermediate=False)
-    (curve,) = roc_at(truth, ranking[None], FALSE_RATES)
+    (curve,) = roc_at(truth, ranking[None], RATES)
     # Beside the steps, at which either end of a rise is right, the curves are one.
-    for rate, got in zip(FALSE_RATES, curve, strict=True):
+    for rate, got in zip(RATES, curve, strict=True):
         if not np.isclose(x, rate).any():
             assert got == pytest.approx(np.interp(rate, x, y))
         else:
@@ -84,7 +84,7 @@ def test_the_mean_curve_is_over_seeds_then_models(make: Make, models: Models) ->
     table = table[table["view"] == "edge"]
     for (_, case), curve in curves.items():
         by_model = table[table["case"] == case].groupby("variant")["auroc"].mean()
-        area = float(((curve[1:] + curve[:-1]) / 2 * np.diff(FALSE_RATES)).sum())
+        area = float(((curve[1:] + curve[:-1]) / 2 * np.diff(RATES)).sum())
         assert area == pytest.approx(by_model.mean(), abs=0.01)
 
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from html import unescape
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from knowncircuits.cases.registry import load_case
+from knowncircuits.circuit import Label
 from knowncircuits.errors import ResultError
+from knowncircuits.evaluation.catalogue.worked import worked_example
+from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.leaderboard.site.build import Built, build_site
 from knowncircuits.leaderboard.site.drawing import interval_svg, level, strip_svg
+from knowncircuits.leaderboard.site.labels import HEIGHT, WIDE, label_box, overlap, place_labels
+from knowncircuits.leaderboard.site.overview import _first_pair
 from knowncircuits.leaderboard.site.render import POLICY, script_json
 from knowncircuits.leaderboard.submission import Submission, write_submission
 from knowncircuits.leaderboard.truth import Certified
+from knowncircuits.models.trained import FILES
+from knowncircuits.models.zoo.shelf import shipped
 
 Models = Mapping[str, Certified]
 Make = Callable[..., Submission]
@@ -108,7 +122,8 @@ def test_there_is_a_page_for_everything(
     }
     methods = {f"methods/{n}.html" for n in ("best", "worse", "part", "control", "evil")}
     cases = {f"cases/{model.case}.html" for model in models.values()}
-    assert set(pages) == texts | methods | cases
+    edges = {f"edges/{model.case}.html" for model in models.values()}
+    assert set(pages) == texts | methods | cases | edges
     assert built[1].n_pages == len(pages)
 
 
@@ -241,7 +256,7 @@ def test_an_old_site_is_replaced_and_other_folders_are_not(
 def test_a_board_without_submissions(models: Models, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     built = build_site(tmp_path / "none", tmp_path / "site", models=models)
-    assert built.n_pages == 7 + len({model.case for model in models.values()})
+    assert built.n_pages == 7 + 2 * len({model.case for model in models.values()})
 
 
 def test_pages_can_be_read_without_seeing_them(pages: dict[str, Page]) -> None:
@@ -294,3 +309,123 @@ def test_drawings() -> None:
     assert "AP of 3 cases: 1 of 1, 2 from 0.9 on" in strip
     assert strip.count("<path") == 3
     assert strip_svg([]) == ""
+
+
+def cells(path: Path, table: str) -> list[list[str]]:
+    """The texts of a table's rows, head first, as a browser reads them: cells need no end."""
+    text = path.read_text()
+    body = text[text.index(f'id="{table}"') :].partition("</table>")[0]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.DOTALL)
+    split = [re.split(r"<t[hd][^>]*>", row)[1:] for row in rows]
+    return [[unescape(re.sub("<.*?>", "", cell)).strip() for cell in row] for row in split]
+
+
+def test_the_page_of_edges_has_the_ranks_of_scores(
+    site: Path, built: tuple[Path, Built], models: Models
+) -> None:
+    """Ranks computed again by counting, edge by edge."""
+    model = models["zero_duplicates/seed0"]
+    head, *rows = cells(site / "edges" / "zero_duplicates.html", "edges")
+    board = built[1].boards[0]
+    methods = [s for s in board.submissions if s.id in ("best", "worse", "evil")]
+    assert len(head) == 3 + len(methods)
+    determined = np.flatnonzero(model.circuit.determined)
+    for title in ("Best", "Worse"):
+        (method,) = [s for s in methods if s.description.title == title]
+        scores = method.ranking(model.key)
+        scores = np.rint(scores / np.abs(scores).max(-1, keepdims=True) / RESOLUTION)
+        place = head.index(title)
+        for row in rows:
+            edge = model.circuit.graph.edges.index(row[0])
+            assert row[1] == Label(model.circuit.labels[edge]).name.lower()
+            if edge in determined:
+                others, own = scores[:, determined], scores[:, [edge]]
+                above = (others > own).sum(1) + ((others == own).sum(1) + 1) / 2
+                assert float(row[place]) == pytest.approx(above.mean(), abs=0.051)
+            else:
+                assert row[place] == "–"
+    assert len(rows) == model.circuit.graph.n_edges
+    assert [row[1] for row in rows[:6]] == ["in"] * 6
+
+
+def test_files_of_models_are_those_of_the_zoo(site: Path, models: Models) -> None:
+    for model in models.values():
+        folder = shipped(1).place(model.case, model.variant)
+        copied = {path.name: path.read_bytes() for path in (site / "models" / model.key).iterdir()}
+        assert copied == {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_a_case_is_shown_step_by_step(pages: dict[str, Page]) -> None:
+    worked = worked_example(load_case("zero_duplicates"))
+    assert list(worked.answer) == load_case("zero_duplicates").interpret([worked.tokens])[0]
+    assert len({*worked.answer}) > 2  # what is kept, and zeros
+    text = "".join(pages["cases/zero_duplicates.html"].texts)
+    assert "once = Map(carried == 1)" in text
+    assert 'kc.load_model("zero_duplicates", variant="seed0", zoo=1)' in text
+
+
+def test_every_page_says_what_it_is(pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        named = {m.get("name") or m.get("property"): m.get("content", "") for m in page.all("meta")}
+        assert named["og:description"] == named["description"]
+        assert 40 < len(named["description"]) < 400, name
+        assert named["og:title"]
+    titles = "".join(pages["methods/best.html"].texts)
+    assert f"Best 1.0 · zoo 1 · knowncircuits {version('knowncircuits')}" in titles
+
+
+def test_curves_are_those_of_the_scores(pages: dict[str, Page], built: tuple[Path, Built]) -> None:
+    """The area under a line of precision is the average precision, as far as 51 places go."""
+    board = built[1].boards[0]
+    figures = [json.loads(text) for text in pages["methods/worse.html"].scripts if text.strip()]
+    (precision,) = [f for f in figures if f["layout"]["xaxis"]["title"]["text"] == "recall"]
+    for line in precision["data"][:-1]:
+        case = line["hovertemplate"].partition("<br>")[0]
+        expected = board.means["edge", "average_precision"].loc[case, "worse"]
+        assert np.mean(line["y"][1:]) == pytest.approx(expected, abs=0.03)
+    mean = np.mean([line["y"] for line in precision["data"][:-1]], axis=0)
+    assert precision["data"][-1]["y"] == pytest.approx(mean, abs=1e-3)
+
+
+def test_the_comparison_opens_on_methods_that_differ(site: Path) -> None:
+    text = (site / "assets" / "comparison.js").read_text()
+    comparison = json.loads(text[text.index("?? {}, ") + 7 : -3])["comparison"]
+    assert comparison["first"][0] == 0
+    a, b = (comparison["auroc"][i] for i in comparison["first"])
+    assert a != b
+    assert len(comparison["cases"]) == len(a) == comparison["n_structural"] + 1
+
+
+def test_the_comparison_prefers_what_tests_tell_apart() -> None:
+    rows = [{"method": name} for name in "abcd"]
+    place = {name: i for i, name in enumerate("abcd")}
+    tests = [
+        {"a": "a", "b": "b", "p_holm": 1.0, "difference": 0.0},
+        {"a": "c", "b": "a", "p_holm": 0.01, "difference": -0.1},
+        {"a": "a", "b": "d", "p_holm": 0.001, "difference": 0.5},
+        {"a": "b", "b": "d", "p_holm": 0.001, "difference": 0.5},
+    ]
+    assert _first_pair(rows, tests, place) == [0, 2]
+    unclear = [{**test, "p_holm": 1.0} for test in tests]
+    assert _first_pair(rows, unclear, place) == [0, 3]
+    assert _first_pair(rows[:1], [], place) == [0, 0]
+    assert _first_pair([], [], {}) == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=12), st.integers(3, 20))
+def test_names_of_points_do_not_overlap(points: list[tuple[float, float]], length: int) -> None:
+    texts = ["x" * (length + i) for i in range(len(points))]
+    places = place_labels(points, texts, WIDE)
+    centres = [(x * WIDE, y * HEIGHT) for x, y in points]
+    boxes = [
+        label_box(centre, text, place)
+        for centre, text, place in zip(centres, texts, places, strict=True)
+        if place
+    ]
+    assert not any(overlap(one, other) for one, other in itertools.combinations(boxes, 2))
+    if len(points) == 1 and 0.2 < points[0][0] < 0.8:
+        assert boxes
+
+
+def test_methods_without_counted_passes_are_named(pages: dict[str, Page]) -> None:
+    assert "Without counted passes: Worse (" in "".join(pages["index.html"].texts)

@@ -1,7 +1,7 @@
 // Any two methods, case by case; which ones is in the address: #a=ID&b=ID.
 addEventListener("DOMContentLoaded", () => {
   "use strict";
-  const { comparison, draw, sortBy } = window.knowncircuits;
+  const { comparison, draw, sortBy, asked: inAddress, remember, sortAsAsked } = window.knowncircuits;
   const form = document.querySelector("form.filters");
   const facts = document.getElementById("facts");
   const table = document.getElementById("differences");
@@ -18,13 +18,14 @@ addEventListener("DOMContentLoaded", () => {
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
   function read() {
-    const asked = new URLSearchParams(location.hash.slice(1));
+    const asked = inAddress();
     const first = comparison.first;
     for (const [i, name] of ["a", "b"].entries()) {
       const id = asked.get(name);
       form.elements[name].value = index.has(id) ? id : comparison.methods[first[i]]?.id ?? "";
     }
     form.elements.value.value = asked.get("value") === "average_precision" ? "average_precision" : "auroc";
+    form.elements.cases.value = asked.get("cases") === "all" ? "all" : "structural";
     show();
   }
 
@@ -33,7 +34,9 @@ addEventListener("DOMContentLoaded", () => {
     if (a === undefined || b === undefined) return;
     const value = form.elements.value.value;
     const [one, other] = [comparison[value][a], comparison[value][b]];
+    const all = form.elements.cases.value === "all";
     const rows = comparison.cases
+      .slice(0, all ? undefined : comparison.n_structural)
       .map((name, i) => ({ name, x: one[i], y: other[i] }))
       .filter(({ x, y }) => x !== null && y !== null);
     const [titleA, titleB] = [a, b].map((i) => comparison.methods[i].title);
@@ -62,7 +65,7 @@ addEventListener("DOMContentLoaded", () => {
         [titleA, score(means[0]), `mean of ${rows.length} cases`],
         [titleB, score(means[1]), `mean of ${rows.length} cases`],
         ["Difference", rows.length ? signed(means[0] - means[1]) : "–", `${wins} wins, ${losses} losses, ${rows.length - wins - losses} ties`],
-        test ? ["p, Holm", chance(test[1]), `p ${chance(test[0])} before correction`] : ["p", "–", "of AUROC, of two ranked methods"],
+        test ? ["p, Holm", chance(test[1]), `p ${chance(test[0])} before correction${all ? "; structural cases" : ""}`] : ["p", "–", "of AUROC, of two ranked methods"],
         test ? ["A12", score(a < b ? test[2] : 1 - test[2]), "how often a case of A is higher"] : ["A12", "–", ""],
       ].map(([name, number, text]) => {
         const box = document.createElement("div");
@@ -89,7 +92,13 @@ addEventListener("DOMContentLoaded", () => {
         margin: { l: 60, r: 16, t: 12, b: 56 },
       },
     });
-    history.replaceState(null, "", `#a=${encodeURIComponent(form.elements.a.value)}&b=${encodeURIComponent(form.elements.b.value)}${value === "auroc" ? "" : `&value=${value}`}`);
+    remember({
+      a: form.elements.a.value,
+      b: form.elements.b.value,
+      value: value === "auroc" ? "" : value,
+      cases: all ? "all" : "",
+    });
+    sortAsAsked();
   }
 
   // Plotly takes some HTML in texts; titles are text.
