@@ -39,6 +39,8 @@ COLUMNS = (
     "of_models",
     "passes",
     "seconds",
+    "division",
+    "budget",
     "resolution",
     "zoo",
 )
@@ -132,8 +134,9 @@ class Board(Shown):
         Columns COLUMNS: the range of ranks by AUROC that paired tests over cases leave; AUROC and
         average precision with intervals of 95% over cases, none for partial ones; cases that were
         averaged over; how many models are covered and of how many; passes for each pair of inputs
-        and seconds for each model, as the submitter says; the resolution at which scores were
-        ranked; the zoo. Of too few cases there are neither intervals nor ranks; see `rank_ranges`.
+        and seconds for each model, as the submitter says; the division, and of the closed one the
+        budget; the resolution at which scores were ranked; the zoo. Of too few cases there are
+        neither intervals nor ranks; see `rank_ranges`.
 
         Raises UnknownNameError for another slice or view.
         """
@@ -154,9 +157,9 @@ class Board(Shown):
             for value in VALUES:
                 numbers += intervals[value].get(name, (np.nan,) * 3)
             cases = int(means["auroc"][name].notna().sum())
-            costs = _costs(submission, chosen.cases)
-            title, kind = submission.description.title, submission.description.kind
-            rows.append((name, title, kind, low, high, *numbers, cases, n, of, *costs))
+            said = submission.description
+            costs = (*_costs(submission, chosen.cases), said.division, said.budget or np.nan)
+            rows.append((name, said.title, said.kind, low, high, *numbers, cases, n, of, *costs))
         table = pd.DataFrame(rows, columns=list(COLUMNS[:-2]))
         table = table.assign(resolution=self.resolution, zoo=self.zoo)
         return _in_order(table.astype({"rank_low": float, "rank_high": float}))

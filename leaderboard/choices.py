@@ -5,3 +5,4 @@ from __future__ import annotations
 from typing import Literal
 
 BoardFormat = Literal["csv", "json", "markdown"]
+Division = Literal["closed", "open"]

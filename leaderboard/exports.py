@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,15 @@ def board_json(table: pd.DataFrame, digits: int | None = None) -> str:
 def board_markdown(table: pd.DataFrame) -> str:
     """A table to be read, with intervals and ranges of ranks."""
     header, rows = cells(table)
-    lines = [header, ["---:", "---", "---", "---", "---:", "---:", "---:"]]
+    lines = [header, ["---:", "---", "---", "---", "---:", "---", "---:", "---:"]]
     lines += [[_escape(cell) if i == 1 else cell for i, cell in enumerate(row)] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """A board's header and rows, in words."""
-    header = ["rank", "method", "AUROC", "AP", "models", "passes per pair", "seconds per model"]
+    header = ["rank", "method", "AUROC", "AP", "models", "division"]
+    header += ["passes per pair", "seconds per model"]
     rows = []
     for row in records(table):
         rank = _rank(row["rank_low"], row["rank_high"])
@@ -65,7 +67,7 @@ def cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         ]
         models = f"{row['models']} of {row['of_models']}"
         costs = [_short(row[name]) for name in ("passes", "seconds")]
-        rows.append([rank, row["title"], *areas, models, *costs])
+        rows.append([rank, row["title"], *areas, models, _division(row), *costs])
     return header, rows
 
 
@@ -89,6 +91,11 @@ def save_board(table: pd.DataFrame, path: Path) -> None:
         if end:
             text = f"{before}{begin}\n\n{text}\n{end}{after}"
     write_text(path, text)
+
+
+def _division(row: Mapping[str, Any]) -> str:
+    """The closed one with its budget, in passes for each pair."""
+    return f"closed, {row['budget']:,.0f}" if row["division"] == "closed" else "open"
 
 
 def _rank(low: float, high: float) -> str:

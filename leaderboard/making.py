@@ -24,6 +24,7 @@ from knowncircuits.evaluation.methods.registry import METHODS
 from knowncircuits.evaluation.methods.returned import edge_scores
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_bytes
+from knowncircuits.leaderboard.divisions import least_budget, most_passes
 from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.submission import Submission, in_words
 from knowncircuits.leaderboard.truth import Certified, certified_models
@@ -119,11 +120,15 @@ def from_results(
     if problems:
         raise SubmissionError(first.label, problems)
     ordered = {key: [found[key][seed] for seed in seeds] for key in models if key in found}
+    costs = [(r.scores.forward_passes, r.scores.backward_passes) for r in results]
+    bounded = least_budget(most_passes(costs, first.settings["n_pairs"])) is not None
     return _submission(
         first.label,
         {
             **_about(first, seeds),
             "options": _options(results),
+            # The options are those of all runs; see `SAME`.
+            "division": "closed" if bounded else "open",
             "rank_by": first.scores.rank_by,
             "conventions": {
                 "seeds": seeds,

@@ -17,6 +17,13 @@ from pydantic import (
 
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.files.writing import write_text
+from knowncircuits.leaderboard.choices import Division
+from knowncircuits.leaderboard.divisions import (
+    BUDGETS,
+    Budget,
+    least_budget,
+    most_passes,
+)
 from knowncircuits.models.choices import ZooVersion
 
 VERSION: Literal[2] = 2
@@ -146,6 +153,13 @@ class Description(Part):
     description: LongText = ""
     command: Annotated[LongText, Field(description="what to run to get the same scores")]
     options: Annotated[dict[Line, Option], Field(max_length=100)] = {}
+    division: Annotated[
+        Division,
+        Field(
+            description="closed: these options for every model, and passes that were counted, at "
+            "most 100,000 for each pair; open: anything"
+        ),
+    ] = "open"
     rank_by: Annotated[
         RankBy, Field(description="by size, or by value: higher is more in the circuit")
     ]
@@ -170,6 +184,20 @@ class Description(Part):
     ] = {}
 
     @property
+    def most_passes(self) -> float | None:
+        """For each pair, on the model that took most; None where some were not counted."""
+        if set(self.costs) != set(self.models):
+            return None
+        runs = (run for runs in self.costs.values() for run in runs)
+        counts = ((run.forward_passes, run.backward_passes) for run in runs)
+        return most_passes(counts, self.conventions.n_pairs)
+
+    @property
+    def budget(self) -> Budget | None:
+        """The least that all models stay within; None in the open division."""
+        return least_budget(self.most_passes) if self.division == "closed" else None
+
+    @property
     def contradictions(self) -> list[str]:
         """What does not go together, in words."""
         seeds, n = self.conventions.seeds, len(self.conventions.seeds)
@@ -187,6 +215,12 @@ class Description(Part):
             for key, runs in self.costs.items()
             if len(runs) != n
         ]
+        if self.division == "closed" and self.budget is None:
+            found = "uncounted ones" if self.most_passes is None else f"{self.most_passes:,.2f}"
+            problems.append(
+                f"division: expected of a closed one counted passes on every model, at most "
+                f"{BUDGETS[-1]:,} for each pair, got {found}"
+            )
         return problems
 
     def to_json(self) -> str:

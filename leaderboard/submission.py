@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError, SubmissionError
 from knowncircuits.files.writing import whole_folder, write_bytes, write_text
+from knowncircuits.leaderboard.choices import Division
 from knowncircuits.leaderboard.schema import Description
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.leaderboard.untrusted import (
@@ -165,6 +166,25 @@ def by_zoo(submissions: Iterable[Submission]) -> dict[ZooVersion, list[Submissio
     for submission in submissions:
         found.setdefault(submission.zoo, []).append(submission)
     return dict(sorted(found.items(), key=lambda pair: (pair[0] != DEFAULT_ZOO, -pair[0])))
+
+
+def within(
+    submissions: Iterable[Submission], division: Division | None = None, passes: int | None = None
+) -> list[Submission]:
+    """Those of a division, and those that stay within so many passes for each pair.
+
+    Controls are among them in any case: they are what rows are read beside.
+    """
+    return [
+        submission
+        for submission in submissions
+        for said in [submission.description]
+        if said.kind == "control"
+        or (
+            division in (None, said.division)
+            and (passes is None or (said.most_passes is not None and said.most_passes <= passes))
+        )
+    ]
 
 
 def models_of(submissions: Sequence[Submission]) -> Mapping[str, Certified]:

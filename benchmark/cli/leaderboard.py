@@ -19,7 +19,7 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
-from knowncircuits.leaderboard.choices import BoardFormat
+from knowncircuits.leaderboard.choices import BoardFormat, Division
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +129,13 @@ def table(
     view: Annotated[
         str, typer.Option(help="edge, no-embed, circuit-nodes, head or node.")
     ] = "edge",
+    division: Annotated[
+        Division | None, typer.Option(help="Rank the submissions of a division only.")
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=0, help="Rank those within so many passes for each pair only."),
+    ] = None,
     zoo: ZooOption = None,
     form: Annotated[
         Literal["table", BoardFormat], typer.Option("--format", help="What is printed.")
@@ -144,7 +151,7 @@ def table(
     from knowncircuits.leaderboard.board import Board
     from knowncircuits.leaderboard.board_log import log_board
     from knowncircuits.leaderboard.exports import ENDINGS, FORMATS, save_board
-    from knowncircuits.leaderboard.submission import by_zoo, read_submissions
+    from knowncircuits.leaderboard.submission import by_zoo, read_submissions, within
 
     slice_key = _slice(suite, family, difficulty)
     check_targets(save or (), ENDINGS)
@@ -154,7 +161,8 @@ def table(
         boards = by_zoo(read)
         if zoo and zoo not in boards:
             raise InputError(f"expected submissions of zoo {zoo} in {submissions}, got none")
-        board = Board.of(boards[zoo] if zoo else next(iter(boards.values()), []))
+        of_zoo = boards[zoo] if zoo else next(iter(boards.values()), [])
+        board = Board.of(within(of_zoo, division, budget))
     standings = board.standings(slice_key, view)
     for error in refused:
         print(error, file=sys.stderr)
@@ -192,6 +200,7 @@ def _board(standings: pd.DataFrame) -> Table:
     from knowncircuits.leaderboard.exports import cells
 
     header, rows = cells(standings)
-    columns = [numbers(name) if i == 0 or i > 3 else words(name) for i, name in enumerate(header)]
+    texts = ("method", "AUROC", "AP", "division")
+    columns = [words(name) if name in texts else numbers(name) for name in header]
     drops = ("seconds per model", "passes per pair", "models")
     return Table(columns, [dict(zip(header, row, strict=True)) for row in rows], drops)

@@ -60,6 +60,7 @@ def test_a_run_becomes_a_submission(results: Path, models: Models, tmp_path: Pat
     assert (description.id, description.title, description.kind) == ("ig3", "ig3", "method")
     assert description.rank_by == "absolute"
     assert description.options["steps"] == 3
+    assert (description.division, description.budget) == ("closed", 1_000)
     assert description.conventions.model_dump() == {
         "n_pairs": 10,
         "seeds": (0, 1),
