@@ -60,6 +60,8 @@ class Projection:
 def projection(graph: Graph, granularity: Granularity) -> Projection:
     """Edges as they are; edges between heads, q/k/v merged; or source nodes by what leaves them.
 
+    Heads that share keys and values are merged to their group where q, k and v are.
+
     Raises GraphError for another granularity.
     """
     if granularity == "edge":
@@ -68,14 +70,17 @@ def projection(graph: Graph, granularity: Granularity) -> Projection:
         return Projection(graph.sources, graph.source_of_edge)
     if granularity != "head":
         raise GraphError(f"expected granularity 'edge', 'head' or 'node', got {granularity!r}")
-    pairs = graph.source_of_edge * len(graph.nodes) + graph.target_of_edge
+    whole = [graph.input_of(destination.node, "") for destination in graph.destinations]
+    readers = {name: i for i, name in enumerate(dict.fromkeys(whole))}
+    reader = np.array([readers[name] for name in whole])[graph.destination_of_edge]
+    pairs = graph.source_of_edge * len(readers) + reader
     _, first, items = np.unique(pairs, return_index=True, return_inverse=True)
     places = first.argsort().argsort()  # the graph's: an item stands where its first edge does
     names = (
-        edge_names(graph.sources[: block.n_sources], destination.node)
+        edge_names(graph.sources[: block.n_sources], destination)
         for block in graph.blocks
-        for destination in block.destinations
-        if destination.letter in ("q", "")
+        if block.destinations[0].letter in ("q", "")
+        for destination in dict.fromkeys(graph.input_of(d.node, "") for d in block.destinations)
     )
     return Projection(tuple(chain.from_iterable(names)), places[items])
 
@@ -154,14 +159,15 @@ class Circuit(Shown):
     @cached_property
     def carrying_nodes(self) -> tuple[Node, ...]:
         """The nodes at either end of an edge that carries a variable, in the graph's order."""
-        found = {node for edge in self.carrying_edges for node in edge.ends}
+        found = {node for edge in self.carrying_edges for node in (edge.source, *edge.targets)}
         return tuple(node for node in self.graph.nodes if node in found)
 
     @cached_property
     def inside_nodes(self) -> tuple[Node, ...]:
         """The nodes at either end of an edge that is in, in the graph's order."""
         inside = self.labels == Label.IN
-        found = {*self.graph.source_of_edge[inside], *self.graph.target_of_edge[inside]}
+        edges, targets = self.graph.feeds
+        found = {*self.graph.source_of_edge[inside], *targets[inside[edges]]}
         return tuple(node for i, node in enumerate(self.graph.nodes) if i in found)
 
     @property

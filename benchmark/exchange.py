@@ -4,8 +4,9 @@
      "nodes": {"m0": {"in_graph": true}, ...},
      "edges": {"m0->logits": {"score": 0.1, "in_graph": true}, ...}}
 
-What we add, `label` and `carries` of an edge, `role` of a node and fields beside these three
-(`sets`, what edges do together), their readers pass over; what others add is kept as it is.
+What we add, `label` and `carries` of an edge, `role` of a node, `n_key_value_heads` of cfg where
+heads share keys, and fields beside these three (`sets`, what edges do together), their readers pass
+over; what others add is kept as it is.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from knowncircuits.graph import Graph, check_edge_vector
 from knowncircuits.sets import parse_sets
 
 MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
+KV_HEADS = "n_key_value_heads"  # in cfg, where heads share keys; in their files none do
 MAX_NAMED = 1_000  # missing edges that are worth listing
 
 
@@ -108,9 +110,11 @@ def graph_file(
     cfg = {
         "n_layers": graph.n_layers,
         "n_heads": graph.n_heads,
-        "parallel_attn_mlp": False,
+        "parallel_attn_mlp": graph.parallel,
         "d_model": d_model,
     }
+    if graph.kv_heads is not None:
+        cfg[KV_HEADS] = graph.kv_heads
     nodes: dict[str, dict[str, Any]] = {node: {"in_graph": node in members} for node in graph.nodes}
     if circuit is not None:
         for node, role in circuit.roles.items():
@@ -143,9 +147,12 @@ def parse_graph(document: Any, path: str) -> GraphFile:
         isinstance(entry, dict) for entry in edges.values()
     ):
         raise ResultError(f"{path}: expected cfg, nodes and edges to be objects of objects")
-    if cfg.get("parallel_attn_mlp"):
-        raise ResultError(f"{path}: graphs whose MLPs are parallel to attention are not supported")
-    for key in ("n_layers", "n_heads"):
+    parallel = cfg.get("parallel_attn_mlp", False)
+    if type(parallel) is not bool:
+        raise ResultError(
+            f"{path}: expected cfg.parallel_attn_mlp to be true or false, got {_short(parallel)}"
+        )
+    for key in ("n_layers", "n_heads", *((KV_HEADS,) if KV_HEADS in cfg else ())):
         size = cfg.get(key)
         if type(size) is not int or not 1 <= size <= MAX_EDGES:
             raise ResultError(
@@ -153,7 +160,11 @@ def parse_graph(document: Any, path: str) -> GraphFile:
                 f"{_short(size)}"
             )
     inputs = ("input",) if "input" in nodes else ("embed", "pos") if "pos" in nodes else ("embed",)
-    graph = Graph(cfg["n_layers"], cfg["n_heads"], mlp="m0" in nodes, inputs=inputs)
+    sizes = cfg["n_layers"], cfg["n_heads"], "m0" in nodes, inputs
+    try:
+        graph = Graph(*sizes, kv_heads=cfg.get(KV_HEADS), parallel=parallel)
+    except GraphError as error:
+        raise GraphError(f"{path}: {error}") from None
     _check_edges(graph, edges, path)
     for node, entry in nodes.items():
         _check_role(node, entry, path)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from knowncircuits.checks.naming import as_floats, named_values
 from knowncircuits.errors import GraphError
-from knowncircuits.names import LOGITS, QKV, Destination, Edge, Node, edge_names
+from knowncircuits.names import LOGITS, QKV, Destination, Edge, Letter, Node, edge_names
 from knowncircuits.shown import counted
 
 
@@ -33,17 +33,23 @@ class Block:
 
 @dataclass(frozen=True)
 class Graph:
-    """Sources, destinations and edges of a transformer with sequential attention and MLPs.
+    """Sources, destinations and edges of a transformer.
 
     Scores, labels and masks are vectors over `edges`, in that order: layer by layer the heads' q
     inputs, their k inputs, their v inputs, then the MLP, and `logits` last; for each destination,
     the sources in order.
+
+    Where heads share keys and values (grouped queries: Ainslie et al., 2023, "GQA"), each group has
+    one k and one v input, which feed all its heads. In parallel blocks (Wang and Komatsuzaki, 2021,
+    GPT-J) an MLP reads what its layer's heads read, and not what they write.
     """
 
     n_layers: int
     n_heads: int
     mlp: bool = True
     inputs: tuple[str, ...] = ("embed", "pos")
+    kv_heads: int | None = None  # of a layer; by default as many as heads, which are then not told
+    parallel: bool = False  # whether a layer's MLP reads beside its heads and not behind them
 
     def __post_init__(self) -> None:
         if self.n_layers < 1 or self.n_heads < 1:
@@ -54,6 +60,15 @@ class Graph:
             raise GraphError(
                 f"expected inputs ('embed', 'pos'), ('embed',) or ('input',), got {self.inputs}"
             )
+        if self.kv_heads is not None and (self.kv_heads < 1 or self.n_heads % self.kv_heads):
+            raise GraphError(
+                f"expected key and value heads that divide {self.n_heads} heads into groups, "
+                f"got {self.kv_heads}"
+            )
+        if self.kv_heads == self.n_heads:
+            object.__setattr__(self, "kv_heads", None)
+        if self.parallel and not self.mlp:
+            object.__setattr__(self, "parallel", False)
 
     @cached_property
     def sources(self) -> tuple[Node, ...]:
@@ -83,13 +98,13 @@ class Graph:
 
         seen = len(self.inputs)
         for layer in range(self.n_layers):
-            heads = [Node.of_head(layer, head) for head in range(self.n_heads)]
             for letter in QKV:
-                add((Destination.of(head, letter) for head in heads), seen)
-            seen += self.n_heads
+                size = 1 if letter == "q" else self.group_size
+                groups = (range(head, head + size) for head in range(0, self.n_heads, size))
+                add((Destination.of_group(layer, heads, letter) for heads in groups), seen)
             if self.mlp:
-                add((Destination(Node.of_mlp(layer)),), seen)
-                seen += 1
+                add((Destination(Node.of_mlp(layer)),), seen + self.n_heads * (not self.parallel))
+            seen += self.n_heads + self.mlp
         add((Destination(LOGITS),), seen)
         return tuple(blocks)
 
@@ -127,19 +142,64 @@ class Graph:
 
     @cached_property
     def target_of_edge(self) -> np.ndarray:
-        """The index into `nodes` of the node that each edge feeds."""
+        """The index into `nodes` of the node that each edge feeds, of a group of heads the first.
+
+        `feeds` has all.
+        """
         places = {node: i for i, node in enumerate(self.nodes)}
         targets = np.array([places[destination.node] for destination in self.destinations])
         of_edge: np.ndarray = targets[self.destination_of_edge]
         return of_edge
 
+    @cached_property
+    def feeds(self) -> tuple[Int[np.ndarray, " feed"], Int[np.ndarray, " feed"]]:
+        """Every edge with every node that it feeds, as places in `edges` and in `nodes`.
+
+        As many as edges, but for groups of heads: an edge into their key is there with each.
+        """
+        if self.kv_heads is None:
+            return np.arange(self.n_edges), self.target_of_edge
+        sizes = np.array([len(destination.nodes) for destination in self.destinations])
+        many = sizes[self.destination_of_edge]
+        edges = np.repeat(np.arange(self.n_edges), many)
+        # A group's heads lie next to each other among the nodes.
+        places = np.arange(len(edges)) - np.repeat(many.cumsum() - many, many)
+        return edges, self.target_of_edge[edges] + places
+
+    def feeding(self, nodes: Bool[np.ndarray, " node"]) -> Bool[np.ndarray, " edge"]:
+        """Which edges feed any of these nodes."""
+        edges, targets = self.feeds
+        found = np.zeros(self.n_edges, dtype=bool)
+        found[edges[nodes[targets]]] = True
+        return found
+
+    @property
+    def group_size(self) -> int:
+        """How many heads share a key and a value."""
+        return self.n_heads // (self.kv_heads or self.n_heads)
+
+    def input_of(self, node: Node, letter: Letter) -> Destination:
+        """What a node reads: a head its own q, and the k or v of its group.
+
+        Without a letter, of a head all that its group reads: there q, k and v are one.
+        """
+        if node.kind != "head" or letter == "q":
+            return Destination.of(node, letter)
+        first = node.head - node.head % self.group_size
+        return Destination.of_group(node.layer, range(first, first + self.group_size), letter)
+
+    def depth(self, node: Node) -> float:
+        """How deep a node sits: as `Node.depth`, but beside its layer's heads if in parallel."""
+        return node.layer if self.parallel and node.kind == "mlp" else node.depth
+
     @property
     def n_edges(self) -> int:
         """How many edges there are, by the sizes alone: nothing is listed for it."""
         layers, heads, mlp, inputs = self.n_layers, self.n_heads, self.mlp, len(self.inputs)
-        # Each layer adds heads and an MLP to what the next one's 3 * heads + mlp inputs see.
+        # Each layer adds heads and an MLP to what the next one's inputs see.
         before = inputs * layers + (heads + mlp) * layers * (layers - 1) // 2
-        into_layers = (3 * heads + mlp) * before + mlp * heads * layers
+        per_layer = heads + 2 * (self.kv_heads or heads) + mlp
+        into_layers = per_layer * before + mlp * heads * layers * (not self.parallel)
         return into_layers + inputs + (heads + mlp) * layers
 
     def index(self, edge: str) -> int:
@@ -177,11 +237,14 @@ class Graph:
     def summary(self) -> str:
         """The sizes, for messages."""
         layers, heads = counted(self.n_layers, "layer"), counted(self.n_heads, "head")
-        return f"{layers}, {heads}, {counted(self.n_edges, 'edge')}"
+        if self.kv_heads is not None:
+            heads += f" in {counted(self.kv_heads, 'group')}"
+        blocks = ", parallel MLPs" if self.parallel else ""
+        return f"{layers}, {heads}{blocks}, {counted(self.n_edges, 'edge')}"
 
     def merge_inputs(self) -> Graph:
         """The graph with one node `input` in place of `embed` and `pos`, as EAP-IG has it."""
-        return Graph(self.n_layers, self.n_heads, self.mlp, ("input",))
+        return replace(self, inputs=("input",))
 
 
 def check_edge_vector(graph: Graph, values: Any, what: str) -> np.ndarray:

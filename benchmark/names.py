@@ -1,10 +1,12 @@
 """The names of nodes, of what they read and of edges: strings that know their parts.
 
 They are those of EAP-IG and MIB (`a1.h2`, `m0`, `logits`, `m0->a1.h2<v>`), with the token embedding
-`embed` and the position embedding `pos` kept apart; both merge to `input`. `Node`, `Destination`
-and `Edge` raise GraphError for a string that is no such name; whether a graph has the node or the
-edge is for the graph to say. To dictionaries, comparisons and files they are strings as any other;
-tables and certificates hold plain ones, `str(name)`, as some libraries look at the exact type.
+`embed` and the position embedding `pos` kept apart; both merge to `input`. Heads that share a key
+and a value (grouped queries) read them together: `a1.h4-7<k>` is the key of heads 4 to 7. `Node`,
+`Destination` and `Edge` raise GraphError for a string that is no such name; whether a graph has the
+node or the edge is for the graph to say. To dictionaries, comparisons and files they are strings as
+any other; tables and certificates hold plain ones, `str(name)`, as some libraries look at the exact
+type.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ QKV: tuple[Letter, ...] = ("q", "k", "v")
 NUMBER = "(0|[1-9][0-9]*)"
 HEAD = rf"a{NUMBER}\.h{NUMBER}"
 NODE = re.compile(rf"{HEAD}|m{NUMBER}|embed|pos|input|logits")
-DESTINATION = re.compile(rf"{HEAD}<[qkv]>|{NODE.pattern}")
+GROUP = re.compile(rf"{HEAD}-{NUMBER}(?:<([kv])>)?")
+DESTINATION = re.compile(rf"{HEAD}<[qkv]>|{NODE.pattern}|{GROUP.pattern}")
 
 
 class Node(str):
@@ -75,13 +78,16 @@ class Node(str):
 
 
 class Destination(str):
-    """What can be patched on its own, or a whole head: `a1.h2<v>`, `m0`, `logits`, `a1.h2`."""
+    """What can be patched on its own, or a whole head: `a1.h2<v>`, `m0`, `logits`, `a1.h2`.
+
+    Or the key or the value of a group of heads, `a1.h4-7<k>`, or all that the group reads.
+    """
 
     __slots__ = ()
 
     def __new__(cls, name: str) -> Self:
         """Raises GraphError for what is no such name."""
-        if not DESTINATION.fullmatch(name):
+        if not DESTINATION.fullmatch(name) or not _heads_ascend(name):
             raise GraphError(f"expected a destination like 'a1.h2<v>', got {name!r}")
         return super().__new__(cls, name)
 
@@ -90,10 +96,26 @@ class Destination(str):
         """One of a head's inputs, or all that a node reads."""
         return cls(f"{node}<{letter}>" if letter else node)
 
+    @classmethod
+    def of_group(cls, layer: int, heads: range, letter: Letter = "") -> Self:
+        """What neighbouring heads read together; of a single one, as `of`."""
+        first = Node.of_head(layer, heads[0])
+        group = f"{first}-{heads[-1]}" if len(heads) > 1 else first
+        return cls(f"{group}<{letter}>" if letter else group)
+
     @property
     def node(self) -> Node:
-        """The node that it feeds."""
-        return Node(self.partition("<")[0])
+        """The node that it feeds; of a group's key or value, the first of `nodes`."""
+        return Node(self.partition("<")[0].partition("-")[0])
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes that it feeds: of a group's key or value, the heads of the group."""
+        match = GROUP.fullmatch(self)
+        if match is None:
+            return (self.node,)
+        layer, first, last = map(int, match.groups()[:3])
+        return tuple(Node.of_head(layer, head) for head in range(first, last + 1))
 
     @property
     def letter(self) -> Letter:
@@ -109,7 +131,8 @@ class Edge(str):
     def __new__(cls, name: str) -> Self:
         """Raises GraphError for what is no such name."""
         source, arrow, destination = name.partition("->")
-        if not (arrow and NODE.fullmatch(source) and DESTINATION.fullmatch(destination)):
+        known = NODE.fullmatch(source) and DESTINATION.fullmatch(destination)
+        if not (arrow and known and _heads_ascend(destination)):
             raise GraphError(f"expected an edge like 'm0->a1.h2<v>', got {name!r}")
         return super().__new__(cls, name)
 
@@ -130,8 +153,13 @@ class Edge(str):
 
     @property
     def target(self) -> Node:
-        """The node that its destination feeds."""
+        """The node that its destination feeds; of a group of heads, the first."""
         return self.destination.node
+
+    @property
+    def targets(self) -> tuple[Node, ...]:
+        """All nodes that its destination feeds: several where heads share a key or a value."""
+        return self.destination.nodes
 
     def placed(self, places: Mapping[str, str]) -> Self:
         """The edge of the same letter between the places of its two ends."""
@@ -157,6 +185,12 @@ def edge_names(sources: Iterable[Node], destination: Destination | Node) -> list
     """
     ending = f"->{destination}"
     return [source + ending for source in sources]
+
+
+def _heads_ascend(destination: str) -> bool:
+    """Whether a group's last head comes behind its first one."""
+    match = GROUP.fullmatch(destination)
+    return match is None or int(match[2]) < int(match[3])
 
 
 @lru_cache(maxsize=4096)  # placements ask for depths many thousand times

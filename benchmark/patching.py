@@ -124,10 +124,12 @@ class SinglePatches:
             stream = self._patch(difference, pairs[rows], part, letter, head)
             yield rows, self._finish(stream, part + 1)
 
-    def changes(self, edges: Rows, pairs: Rows) -> Patched:
+    def changes(self, edges: Rows, pairs: Rows, targets: Rows | None = None) -> Patched:
         """As `edges`, but by how much what an edge's target writes changes: [row, seq, d_model].
 
         For edges into `logits`, which writes nothing, by how much the final residual stream does.
+        An edge into the key of several heads has several targets, of which one is to be given; no
+        `Transformer` has such.
         """
         sources, destinations = self._source_of_edge[edges], self._destination_of_edge[edges]
         for destination, rows in self._chunks(destinations):
@@ -217,23 +219,25 @@ class MaskedPatches:
         """The logits of runs in which one edge reads the alternative; see `SinglePatches`."""
         return self._run(np.eye(self.graph.n_edges, dtype=bool), edges, pairs, values)
 
-    def changes(self, edges: Rows, pairs: Rows) -> Patched:
+    def changes(self, edges: Rows, pairs: Rows, targets: Rows | None = None) -> Patched:
         """As `edges`, but by how much what an edge's target writes changes; see `SinglePatches`."""
         graph, device = self.graph, edges.device
         masks = torch.eye(graph.n_edges, dtype=self._alternative.dtype, device=device)
-        sources, targets = (
-            torch.from_numpy(ends).to(device)
+        sources, first_targets = (
+            torch.from_numpy(ends).to(device)[edges]
             for ends in (graph.source_of_edge, graph.target_of_edge)
         )
+        targets = first_targets if targets is None else targets
         n_sources = len(graph.sources)
         for rows in torch.split(edges.argsort(), self._n_rows):
             patched = self.model.run(
                 self._tokens[pairs[rows]], self._alternative[pairs[rows]], masks[edges[rows]]
             )
             # `logits` reads the final residual stream, which changes as the source does.
-            ends = torch.where(targets < n_sources, targets, sources)[edges[rows]]
+            writes = targets[rows] < n_sources
+            ends = torch.where(writes, targets[rows], sources[rows])
             after = torch.where(
-                (targets[edges[rows]] < n_sources)[:, None, None],
+                writes[:, None, None],
                 patched.outputs[torch.arange(len(rows), device=device), ends],
                 self._alternative[pairs[rows], ends],
             )

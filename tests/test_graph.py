@@ -14,16 +14,21 @@ from knowncircuits.cases import load_case
 from knowncircuits.circuit import Circuit, Label, circuit_from_edges, projection
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ResultError
+from knowncircuits.evaluation.faithfulness.construction import prune
 from knowncircuits.evaluation.figures.drawing import circuit_figure, circuit_text, save_circuit
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
 from knowncircuits.graph import Graph
 
 graphs = st.builds(
-    Graph,
+    lambda layers, groups, size, **options: Graph(
+        layers, groups * size, kv_heads=groups, **options
+    ),
     st.integers(1, 3),
     st.integers(1, 3),
+    st.integers(1, 2),
     mlp=st.booleans(),
     inputs=st.sampled_from([("embed", "pos"), ("embed",), ("input",)]),
+    parallel=st.booleans(),
 )
 
 
@@ -44,17 +49,28 @@ def test_edges_lead_from_earlier_to_later_in_one_order(graph: Graph) -> None:
     for i, edge in enumerate(graph.edges):
         source, _, destination = edge.partition("->")
         assert graph.edge(i) == edge
-        assert graph.edge(i).source.depth < graph.edge(i).target.depth
+        source_depth, target_depth = map(graph.depth, graph.edge(i).ends)
+        assert source_depth < target_depth
         assert graph.sources[graph.source_of_edge[i]] == source
         assert graph.destinations[graph.destination_of_edge[i]] == destination
-        assert graph.nodes[graph.target_of_edge[i]] == destination.partition("<")[0]
+        assert graph.nodes[graph.target_of_edge[i]] == graph.edge(i).target
+        fed = [graph.nodes[target] for edge, target in zip(*graph.feeds, strict=True) if edge == i]
+        assert fed == [*graph.edge(i).targets]
+        if "-" in destination:
+            assert len(fed) == graph.group_size > 1
+        else:
+            assert fed == [destination.partition("<")[0]]
+        assert all(
+            graph.input_of(node, graph.edge(i).destination.letter) == destination for node in fed
+        )
         assert graph.index(edge) == i
     sources, layers = len(graph.inputs), graph.n_layers
     per_layer = graph.n_heads + graph.mlp
     wanted = sources + layers * per_layer  # into logits
     for layer in range(layers):
         seen = sources + layer * per_layer
-        wanted += 3 * graph.n_heads * seen + graph.mlp * (seen + graph.n_heads)
+        wanted += (graph.n_heads + 2 * (graph.kv_heads or graph.n_heads)) * seen
+        wanted += graph.mlp * (seen if graph.parallel else seen + graph.n_heads)
     assert graph.n_edges == wanted
 
 
@@ -81,6 +97,8 @@ def test_vectors_by_name() -> None:
         lambda: Graph(0, 1),
         lambda: Graph(1, 0),
         lambda: Graph(1, 1, inputs=("tokens",)),
+        lambda: Graph(1, 4, kv_heads=3),
+        lambda: Graph(1, 4, kv_heads=0),
         lambda: Graph(1, 1).index("m1->logits"),
         lambda: Graph(1, 1).edges_from("logits"),
         lambda: Circuit(Graph(1, 1), np.zeros(3, dtype=np.int8)),
@@ -120,6 +138,31 @@ def test_projections() -> None:
     assert circuit.project("edge") == dict(
         zip(graph.edges, map(Label, circuit.labels), strict=True)
     )
+
+
+def test_groups_of_heads() -> None:
+    """A key that two heads share is one edge, which feeds both."""
+    graph = Graph(1, 4, inputs=("embed",), kv_heads=2, parallel=True)
+    assert graph.edges == (
+        *(f"embed->a0.h{head}<q>" for head in range(4)),
+        *("embed->a0.h0-1<k>", "embed->a0.h2-3<k>", "embed->a0.h0-1<v>", "embed->a0.h2-3<v>"),
+        "embed->m0",
+        *(f"{source}->logits" for source in ("embed", "a0.h0", "a0.h1", "a0.h2", "a0.h3", "m0")),
+    )
+    circuit = circuit_from_edges(graph, ["embed->a0.h2-3<k>", "a0.h3->logits"])
+    assert circuit.inside_nodes == ("embed", "a0.h2", "a0.h3", "logits")
+    heads = circuit.project("head")
+    assert [name for name, label in heads.items() if label] == ["embed->a0.h2-3", "a0.h3->logits"]
+    assert len(heads) == 2 + 1 + 6
+    assert prune(graph, circuit.labels == Label.IN).sum() == 2
+    only_second = np.array([node == "a0.h3" for node in graph.nodes])
+    assert [*np.array(graph.edges)[graph.feeding(only_second)]] == [
+        "embed->a0.h3<q>",
+        "embed->a0.h2-3<k>",
+        "embed->a0.h2-3<v>",
+    ]
+    assert graph.summary() == "1 layer, 4 heads in 2 groups, parallel MLPs, 15 edges"
+    assert Graph(1, 4, kv_heads=4) == Graph(1, 4)
 
 
 @pytest.mark.usefixtures("no_shape_checks")
@@ -210,7 +253,12 @@ def test_files_of_eap_ig(tmp_path: Path) -> None:
         (lambda d: d.pop("cfg"), "missing cfg"),
         (lambda d: d["cfg"].update(n_layers="2"), "cfg.n_layers"),
         (lambda d: d["cfg"].update(n_layers=2), "missing edges"),
-        (lambda d: d["cfg"].update(parallel_attn_mlp=True), "parallel"),
+        (lambda d: d["cfg"].update(parallel_attn_mlp=True), "1 unknown edges.*: a0.h0->m0"),
+        (
+            lambda d: d["cfg"].update(parallel_attn_mlp="no"),
+            "parallel_attn_mlp to be true or false",
+        ),
+        (lambda d: d["cfg"].update(n_key_value_heads=3), "key and value heads that divide 1 heads"),
         (lambda d: d["edges"]["m0->logits"].update(score="high"), "finite score for m0->logits"),
         (lambda d: d["edges"]["m0->logits"].update(score=float("nan")), "finite score"),
         (lambda d: d["edges"]["m0->logits"].update(label="maybe"), "in, out or undetermined"),

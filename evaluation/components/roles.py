@@ -152,7 +152,7 @@ def _label_of_paths(circuit: Circuit, frame: pd.DataFrame, sender: Node) -> Labe
     """Of paths from a node to the receivers of a frame."""
     graph, frozen = circuit.graph, frame.attrs.get("freeze_mlps", False)
     names = {str(name) for name in frame.attrs["receivers"]}
-    receives = np.array([str(d) in names or str(d.node) in names for d in graph.destinations])
+    receives = np.array([not names.isdisjoint((d, *d.nodes)) for d in graph.destinations])
     receives = receives[graph.destination_of_edge]
     through = np.array([node.kind == "mlp" and not frozen for node in graph.nodes])
     for least in (Label.IN, Label.UNDETERMINED):

@@ -21,7 +21,7 @@ from knowncircuits.errors import TaskError, UnknownNameError
 from knowncircuits.evaluation.choices import View, Way
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph
-from knowncircuits.names import Destination, Letter, Node
+from knowncircuits.names import QKV, Destination, Letter, Node
 
 VIEWS: tuple[View, ...] = get_args(View)
 OF_HEADS: tuple[View, ...] = VIEWS[:-1]
@@ -40,7 +40,7 @@ def edges_of_view(graph: Graph, node: Node, view: str) -> Bool[np.ndarray, " edg
     found = np.zeros(graph.n_edges, dtype=bool)
     if view in READS:
         for letter in READS[view]:
-            found |= edges_into(graph, Destination.of(node, letter))
+            found |= edges_into(graph, graph.input_of(node, letter))
     else:
         found[graph.edges_from(node)] = True
     return found
@@ -50,7 +50,7 @@ def edges_into(graph: Graph, destination: Destination) -> Bool[np.ndarray, " edg
     """All edges into one destination, or into all of a head's; UnknownNameError for no such one."""
     names = [destination]
     if destination.node.kind == "head" and not destination.letter:
-        names = [Destination.of(destination.node, letter) for letter in ("q", "k", "v")]
+        names = [graph.input_of(destination.node, letter) for letter in QKV]
     places = [i for i, name in enumerate(graph.destinations) if name in names]
     if not places:
         raise UnknownNameError("destination", destination, graph.destinations)

@@ -95,16 +95,18 @@ def prune(graph: Graph, members: Members) -> Members:
     without edges into it writes what it wrote there. Under mean and zero ablation it does not.
     """
     check_edge_vector(graph, members, "members")
-    sources, targets = graph.source_of_edge.tolist(), graph.target_of_edge.tolist()
-    places = np.flatnonzero(members).tolist()  # in the order of computation, by their destinations
+    edges, targets = (ends[np.asarray(members, dtype=bool)[graph.feeds[0]]] for ends in graph.feeds)
+    sources = graph.source_of_edge[edges]
+    # In the order of computation, by their destinations.
+    steps = list(zip(edges.tolist(), sources.tolist(), targets.tolist(), strict=True))
     reached, needed = set(range(len(graph.inputs))), {len(graph.nodes) - 1}
-    for i in places:
-        if sources[i] in reached:
-            reached.add(targets[i])
-    for i in places[::-1]:
-        if targets[i] in needed:
-            needed.add(sources[i])
-    return as_members(graph, [i for i in places if sources[i] in reached and targets[i] in needed])
+    for _, source, target in steps:
+        if source in reached:
+            reached.add(target)
+    for _, source, target in steps[::-1]:
+        if target in needed:
+            needed.add(source)
+    return as_members(graph, sorted({i for i, s, t in steps if s in reached and t in needed}))
 
 
 def as_members(graph: Graph, places: Sequence[int] | np.ndarray) -> Members:
@@ -127,13 +129,16 @@ def _highest_first(graph: Graph, ranking: Float[np.ndarray, " edge"]) -> Order:
 
 
 def _backwards(graph: Graph, ranking: Float[np.ndarray, " edge"]) -> Order:
-    sources, targets = graph.source_of_edge, graph.target_of_edge
+    sources, (edges, targets) = graph.source_of_edge, graph.feeds
     seen, heap, order = set[int](), list[tuple[float, int]](), list[int]()
+    entered = np.zeros(graph.n_edges, dtype=bool)  # what a group of heads reads is there once
 
     def enter(node: int) -> None:
         seen.add(node)
-        for i in np.flatnonzero(targets == node):
-            heapq.heappush(heap, (-float(ranking[i]), int(i)))
+        for i in edges[targets == node]:
+            if not entered[i]:
+                entered[i] = True
+                heapq.heappush(heap, (-float(ranking[i]), int(i)))
 
     enter(len(graph.nodes) - 1)
     while heap:

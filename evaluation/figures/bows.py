@@ -79,10 +79,13 @@ def lay_out(circuit: Circuit, strokes: Sequence[Stroke]) -> Layout:
     places = _places(circuit.graph, [stroke.edge for stroke in strokes])
     lines = []
     for stroke in strokes:
-        start, end = (places[node] for node in stroke.edge.ends)
-        lane = "qkv".find(stroke.edge.destination.letter)
-        lines.append(_curve(start, end, lane, places.values()))
-    members = {node for edge in circuit.edges() for node in edge.ends}
+        start, lane = places[stroke.edge.source], "qkv".find(stroke.edge.destination.letter)
+        xs, ys = _curve(start, places[stroke.edge.target], lane, places.values())
+        for node in stroke.edge.targets[1:]:  # to each head of a group, and back
+            x, y = _curve(start, places[node], lane, places.values())
+            xs, ys = [*x, *x[-2::-1], *xs], [*y, *y[-2::-1], *ys]
+        lines.append((xs, ys))
+    members = {node for edge in circuit.edges() for node in (edge.source, *edge.targets)}
     return Layout(places, tuple(lines), frozenset(members))
 
 
@@ -93,11 +96,11 @@ def label_place(edge: Edge) -> int:
 
 def _places(graph: Graph, edges: Iterable[Edge]) -> dict[Node, tuple[float, float]]:
     """A row for each depth that occurs, its nodes spread evenly, next to each other in order."""
-    used = {node for edge in edges for node in edge.ends}
+    used = {node for edge in edges for node in (edge.source, *edge.targets)}
     rows: dict[float, list[Node]] = {}
     for node in graph.nodes:
         if node in used or node.kind == "logits":
-            rows.setdefault(node.depth, []).append(node)
+            rows.setdefault(graph.depth(node), []).append(node)
     places: dict[Node, tuple[float, float]] = {}
     for y, depth in enumerate(sorted(rows)):
         nodes = rows[depth]

@@ -80,7 +80,7 @@ def draw_diagrams(
         sizes = replace(sizes, lane_gap=1.0)
     ends = [node for ribbon in ribbons for node in ribbon.edge.ends]
     shown = graph.nodes if aligned else (*ends, graph.nodes[0], graph.nodes[-1])
-    columns = sorted({node.depth for node in shown})
+    columns = sorted({graph.depth(node) for node in shown})
     figure, offset = go.Figure(), 0.0
     for position in sorted({ribbon.position for ribbon in ribbons} | set(names)):
         some = [ribbon for ribbon in ribbons if ribbon.position == position]

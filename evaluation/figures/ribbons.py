@@ -66,10 +66,10 @@ class _Item:
 def arrange(
     graph: Graph, widths: Mapping[Edge, float], columns: Sequence[float], sizes: Sizes
 ) -> Layout:
-    """Lay out edges of these widths, in columns of these depths (see `Node.depth`)."""
+    """Lay out edges of these widths, in columns of these depths (see `Graph.depth`)."""
     place = {depth: i for i, depth in enumerate(columns)}
     nodes = {
-        node: _Item(place[node.depth], max(sizes.least, size), FIRM)
+        node: _Item(place[graph.depth(node)], max(sizes.least, size), FIRM)
         for node, size in _node_sizes(graph, widths).items()
     }
     chains = {edge: _chain(edge, width, nodes) for edge, width in widths.items()}

@@ -69,7 +69,7 @@ def acdc(
 
 def removal_order(graph: Graph) -> Int[np.ndarray, " edge"]:
     """The edges in the order in which ACDC tries them."""
-    layers = [source.depth for source in graph.sources]
+    layers = [graph.depth(source) for source in graph.sources]
     source, destination = graph.source_of_edge, graph.destination_of_edge
     keys = [(-d, -layers[s], s) for s, d in zip(source, destination, strict=True)]
     return np.array(sorted(range(graph.n_edges), key=keys.__getitem__))
@@ -90,8 +90,10 @@ class _Trials:
             self.graph.source_of_edge
         ]
         source, target = self.graph.source_of_edge, self.graph.target_of_edge
+        # A key that several heads share is read while any of them is.
+        alone = np.bincount(self.graph.feeds[0]) == 1
         self._around = [
-            (np.flatnonzero(source == node), np.flatnonzero(target == node))
+            (np.flatnonzero(source == node), np.flatnonzero(alone & (target == node)))
             for node in reversed(range(n_inputs, len(self.graph.sources)))
         ]
 

@@ -97,16 +97,20 @@ def _recompute(
     graph = task.graph
     with torch.no_grad():
         run = task.model.run(tokens)
-        into = [graph.destinations[d].letter in ("q", "k") for d in graph.destination_of_edge]
+        fed, targets = graph.feeds
+        letters = np.array([destination.letter for destination in graph.destinations])
+        into = np.isin(letters, ["q", "k"])[graph.destination_of_edge[fed]]
         differs = (run.outputs != other).flatten(2).any(2).cpu().numpy()  # [row, source]
-        places, chosen = np.nonzero(np.array(into)[:, None] & differs[:, graph.source_of_edge].T)
-        edges, rows = (torch.from_numpy(x).to(tokens.device) for x in (places, chosen))
-        heads = torch.from_numpy(graph.target_of_edge).to(tokens.device)
+        feeds, chosen = np.nonzero(into[:, None] & differs[:, graph.source_of_edge[fed]].T)
+        ends = (fed[feeds], chosen, targets[feeds])
+        edges, rows, heads = (torch.from_numpy(x).to(tokens.device) for x in ends)
+        effects[:, rows, edges] = 0
         patches = single_patches(task.model, tokens, run, other)
-        for part, change in patches.changes(edges, rows):
-            row, edge = rows[part], edges[part]
-            behind = gradients[:, row, heads[edge]]
-            effects[:, row, edge] = (behind * change).flatten(2).sum(2)
+        for part, change in patches.changes(edges, rows, heads):
+            row, edge, head = rows[part], edges[part], heads[part]
+            effect = (gradients[:, row, head] * change).flatten(2).sum(2)
+            # Of a key that several heads read, what all of them do.
+            effects.view(len(effects), -1).index_add_(1, row * graph.n_edges + edge, effect)
     return len(edges)
 
 

@@ -115,7 +115,7 @@ CONTROLS: dict[str, Control] = {
 
 def _layers(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     """How deep each edge's source and destination are; `logits` one layer after the last."""
-    sources = np.array([node.depth for node in graph.sources])
-    destinations = np.array([d.node.depth for d in graph.destinations])
+    sources = np.array([graph.depth(node) for node in graph.sources])
+    destinations = np.array([graph.depth(d.node) for d in graph.destinations])
     destinations[np.isinf(destinations)] = graph.n_layers
     return sources[graph.source_of_edge], destinations[graph.destination_of_edge]

@@ -62,11 +62,12 @@ def along_routes(graph: Graph, shares: Edges) -> Edges:
     """For each edge the least share on the way through it to `logits` whose least is greatest."""
     reached = dict.fromkeys(graph.nodes, 0.0)
     reached[graph.nodes[-1]] = np.inf
-    targets = [destination.node for destination in graph.destinations]
-    target_of_edge = [targets[d] for d in graph.destination_of_edge]
+    targets = [destination.nodes for destination in graph.destinations]
+    targets_of_edge = [targets[d] for d in graph.destination_of_edge]
     widths = np.zeros_like(shares)
     for source in reversed(graph.sources):  # all that read it come behind it
         for edge in graph.edges_from(source):
-            widths[edge] = min(shares[edge], reached[target_of_edge[edge]])
+            onward = max(reached[target] for target in targets_of_edge[edge])
+            widths[edge] = min(shares[edge], onward)
             reached[source] = max(reached[source], widths[edge])
     return widths

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from knowncircuits.evaluation.choices import RankBy
 from knowncircuits.graph import Graph
-from knowncircuits.names import QKV, Destination, Node
+from knowncircuits.names import QKV, Node
 
 
 def sum_by_source(graph: Graph, edges: Float[np.ndarray, " edge"]) -> dict[str, float]:
@@ -24,8 +24,8 @@ def spread(
     """A score for every edge from scores of nodes: that of its end that ranks lower.
 
     A circuit of nodes has the edges whose two ends are in it, so an edge is in for as long as the
-    weaker end is. Nodes without a score, as `logits` usually is, are always in; an edge between two
-    such has the best score of all.
+    weaker end is; a key that several heads share, for as long as any of them is. Nodes that have no
+    score, as `logits` usually is, are always in; an edge between two such has the best of all.
     """
 
     def rank(score: float) -> float:
@@ -33,7 +33,7 @@ def spread(
 
     best = max(nodes.values(), key=rank)
     source = [nodes.get(name, best) for name in graph.sources]
-    target = [nodes.get(name.node, best) for name in graph.destinations]
+    target = [max((nodes.get(n, best) for n in d.nodes), key=rank) for d in graph.destinations]
     ends = zip(graph.source_of_edge, graph.destination_of_edge, strict=True)
     return np.array([min(source[s], target[d], key=rank) for s, d in ends])
 
@@ -43,7 +43,7 @@ def edges_between(graph: Graph, chances: Mapping[str, float]) -> Float[np.ndarra
 
     def written(node: Node) -> float:
         if node.kind == "head":
-            return max(chances[Destination.of(node, letter)] for letter in QKV)
+            return max(chances[graph.input_of(node, letter)] for letter in QKV)
         return chances.get(node, 1.0)
 
     sources = np.array([written(node) for node in graph.sources])

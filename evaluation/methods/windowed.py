@@ -36,9 +36,7 @@ def draw_windowed(probabilities: Float[Tensor, " edge"], uniform: Rows) -> Rows:
 
 def heads_and_edges(graph: Graph) -> Bool[Tensor, "head edge"]:
     """Which edges go into or out of which head."""
-    heads = torch.from_numpy(
-        np.array([i for i, node in enumerate(graph.sources) if node.kind == "head"])
-    )
-    ends = torch.from_numpy(graph.source_of_edge), torch.from_numpy(graph.target_of_edge)
-    source, target = (end == heads[:, None] for end in ends)
-    return source | target
+    heads = [i for i, node in enumerate(graph.sources) if node.kind == "head"]
+    nodes = np.arange(len(graph.nodes))
+    members = [(graph.source_of_edge == head) | graph.feeding(nodes == head) for head in heads]
+    return torch.from_numpy(np.array(members).reshape(len(heads), graph.n_edges))

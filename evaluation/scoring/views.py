@@ -55,7 +55,7 @@ def _without_embed(circuit: Circuit) -> View:
 def _between_circuit_nodes(circuit: Circuit) -> View:
     graph, inside = circuit.graph, set(circuit.inside_nodes)
     known = np.array([node in inside for node in graph.nodes])
-    return _of_edges(circuit, known[graph.source_of_edge] & known[graph.target_of_edge])
+    return _of_edges(circuit, known[graph.source_of_edge] & graph.feeding(known))
 
 
 def _of_edges(circuit: Circuit, chosen: Bool[np.ndarray, " edge"]) -> View:
