@@ -42,6 +42,22 @@ def bench_patching(
     _show(table, form)
 
 
+@bench_app.command("architectures")
+def bench_architectures(
+    architecture: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many draws of weights.")] = 5,
+    form: FormatOption = "table",
+) -> None:
+    """Which language models are split exactly: tiny ones, edge by edge, against hooks."""
+    from knowncircuits.evaluation.bench.architectures import bench_architectures as bench
+
+    with show_progress("architectures"):
+        table = bench(architecture, range(seeds))
+    _show(table, form)
+
+
 @bench_app.command("effects")
 def bench_effects(
     inputs: Annotated[int, inputs_option()] = 100,

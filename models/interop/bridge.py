@@ -6,7 +6,7 @@ lets every head's q, k and v inputs be hooked on their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -20,14 +20,7 @@ from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary_tensors
 from knowncircuits.models.interop.hooked import lens_config
-from knowncircuits.models.interop.hooks import (
-    Hook,
-    destination_hooks,
-    read_units,
-    run_patched,
-    source_hooks,
-    split_heads,
-)
+from knowncircuits.models.interop.hooks import read_units
 from knowncircuits.models.interop.lens_library import (
     HookPoint,
     NativeModel,
@@ -35,7 +28,19 @@ from knowncircuits.models.interop.lens_library import (
     TransformerBridgeConfig,
     build_bridge_from_module,
 )
-from knowncircuits.primitive import Run
+from knowncircuits.models.interop.rule_hooks import Hook, NamedHook, backward_rules
+from knowncircuits.models.interop.splitting import (
+    HeadsWrite,
+    Read,
+    all_reads,
+    at_scale_of,
+    bridge_graph,
+    heads_write,
+    input_hooks,
+    matrix,
+)
+from knowncircuits.names import Node
+from knowncircuits.primitive import Run, check_run
 from knowncircuits.shown import Card, Shown
 from knowncircuits.transformer import Transformer
 
@@ -102,38 +107,31 @@ def _native_state_dict(model: Transformer) -> dict[str, Tensor]:
 class BridgedModel(Shown):
     """A TransformerLens bridge with the primitive `run` of `Transformer`.
 
-    Works with any bridge whose heads' q, k and v inputs and results and whose MLPs' inputs can be
-    hooked, and whose residual stream is the plain sum of what the nodes write, such as GPT-2's.
-    Without learned positions (rotary, say) the graph's only input is `embed`.
+    Works with any bridge whose residual stream is the plain sum of what the nodes write and whose
+    queries, keys and values are linear in the normed stream: of GPT-2, GPT-NeoX, Llama, Gemma and
+    others, see docs/models.md. Heads that share keys and values have one edge for each of these. In
+    parallel blocks the MLP does not read the heads of its layer. Where a norm lies behind attention
+    (Gemma 2), what a head writes is its part of the normed sum, at the scale of the run. Without
+    learned positions (rotary, say) the graph's only input is `embed`.
     """
 
     def __init__(self, bridge: TransformerBridge) -> None:
-        """Switch on the hooks that are needed, put the bridge in evaluation mode, and try it.
+        """Put the bridge in evaluation mode, and try it.
 
-        Raises ModelError, naming the flag or the hook, for a bridge that lacks one, or whose inputs
-        are not the sums of what the nodes before them wrote. For that it is tried in float32, in
-        which sums are told from other things; room for such a copy of weights in bfloat16 or
-        float16 is needed for so long.
+        Raises ModelError, naming the hook and what is wrong, for a bridge that lacks one, or whose
+        inputs are not the sums of what the nodes before them wrote, or whose queries and the like
+        are made in another way. For that it is tried in float32, in which sums are told from other
+        things; room for such a copy of weights in bfloat16 or float16 is needed for so long.
         """
         expect(bridge, TransformerBridge, "bridge")
         self.bridge = bridge
-        cfg = bridge.cfg
-        if cfg.n_key_value_heads not in (None, cfg.n_heads):
-            raise ModelError(
-                f"expected as many key and value heads as heads ({cfg.n_heads}), "
-                f"got {cfg.n_key_value_heads}: one edge into each is not defined"
-            )
-        # Rotary models also have a "hook_pos_embed", which stands for the rotation's own output.
-        inputs = ("embed", "pos") if "pos_embed.hook_out" in bridge.hook_dict else ("embed",)
-        self.graph = Graph(cfg.n_layers, cfg.n_heads, not cfg.attn_only, inputs)
+        self.graph = bridge_graph(bridge)
         make_ordinary(bridge)
         bridge.eval()
         self._modules = tuple(bridge.modules())
-        for flag in ("use_split_qkv_input", "use_attn_result", "use_hook_mlp_in"):
-            try:
-                getattr(bridge, f"set_{flag}")(True)
-            except (NotImplementedError, ValueError) as error:
-                raise ModelError(f"expected a bridge that allows {flag}=True: {error}") from error
+        self._inputs = input_hooks(bridge, self.graph)
+        self._reads = tuple(all_reads(bridge, self.graph))
+        self._heads = tuple(heads_write(bridge, layer) for layer in range(self.graph.n_layers))
         self._try()
 
     def _card(self) -> Card:
@@ -150,13 +148,26 @@ class BridgedModel(Shown):
         """Run the bridge with some edges reading another value of their source.
 
         Shapes, meaning and errors are those of `Transformer.run`; ModelError for a bridge that has
-        been put in training mode, whose dropout would make every run another.
+        been put in training mode, whose dropout would make every run another, and for rules about
+        what no hook can reach.
         """
         if any(module.training for module in self._modules):
             raise ModelError(
                 "expected a bridge in evaluation mode, got one in training mode; call bridge.eval()"
             )
-        return run_patched(self.bridge, tokens, alternative, mask, rules, graph=self.graph)
+        cfg, graph = self.bridge.cfg, self.graph
+        check_run(graph, cfg.n_ctx, cfg.d_model, tokens, alternative, mask)
+        written: dict[Node, Tensor] = {}
+        patches: list[NamedHook] = []
+        if alternative is not None and mask is not None:
+            changes = _Changes(graph, alternative, mask, written)
+            for read in self._reads:
+                patches += changes.hooks(read)
+        writes = self._write_hooks(written, frozen=rules.frozen_norms)
+        with backward_rules(self.bridge, graph, rules) as ruled:
+            # Rules are about what patched inputs give, and what is written is as ruled.
+            logits = self.bridge.run_with_hooks(tokens, fwd_hooks=[*patches, *ruled, *writes])
+        return Run(logits, [written[source] for source in graph.sources])
 
     def hidden_units(
         self, tokens: Int[Tensor, "batch seq"]
@@ -166,14 +177,35 @@ class BridgedModel(Shown):
 
     @property
     def unit_weights(self) -> Float[Tensor, "layer unit d_model"]:
-        """What each hidden unit writes for a value of 1."""
-        return torch.stack([block.mlp.W_out.detach() for block in self.bridge.blocks])
+        """What each hidden unit writes for a value of 1; ModelError where a norm lies behind."""
+        if any("ln2_post" in block._modules for block in self.bridge.blocks):
+            raise ModelError(
+                "expected MLPs whose units write straight into the residual stream, got a norm "
+                "behind them"
+            )
+        return torch.stack([matrix(block.mlp.out).detach() for block in self.bridge.blocks])
+
+    def _write_hooks(self, written: dict[Node, Tensor], *, frozen: bool) -> list[NamedHook]:
+        """Hooks that fill `written` with what every source writes."""
+
+        def record(node: Node) -> Hook:
+            def hook_fn(value: Tensor, hook: HookPoint) -> None:
+                written[node] = value
+
+            return hook_fn
+
+        hooks: list[NamedHook] = [(at, record(Node(name))) for name, at in self._inputs.items()]
+        for layer, heads in enumerate(self._heads):
+            hooks += _head_hooks(heads, layer, written, self.bridge.cfg.eps, frozen=frozen)
+            if self.graph.mlp:
+                hooks.append((f"blocks.{layer}.hook_mlp_out", record(Node.of_mlp(layer))))
+        return hooks
 
     def _try(self) -> None:
-        """Check on a small input that every hook fires and that every input is a sum of outputs."""
+        """Check on a small input that every hook fires and that the model is split exactly."""
         cfg: TransformerBridgeConfig = self.bridge.cfg
-        sources, destinations = source_hooks(self.graph), destination_hooks(self.graph)
         seen: dict[str, Tensor] = {}
+        written: dict[Node, Tensor] = {}
 
         def see(name: str) -> Hook:
             def hook_fn(value: Tensor, hook: HookPoint) -> None:
@@ -181,27 +213,127 @@ class BridgedModel(Shown):
 
             return hook_fn
 
-        names = [name for name in (*sources, *destinations) if name in self.bridge.hook_dict]
-        hooks = [(name, see(name)) for name in names]
+        reads = {name: see(name) for read in self._reads for name in (read.stream, read.made)}
+        hooks = [*reads.items(), *self._write_hooks(written, frozen=False)]
+        known = self.bridge.hook_dict
+        lacking = dict.fromkeys(name for name, _ in hooks if name not in known)
         seq = min(3, cfg.n_ctx)
         tokens = torch.arange(2 * seq, device=cfg.device).reshape(2, seq) % cfg.d_vocab
         with torch.no_grad(), _at_least_float32(self.bridge):
-            self.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
-        missing = [name for name in (*sources, *destinations) if name not in seen]
-        if missing:
-            raise ModelError(f"expected hooks that this bridge lacks: {', '.join(missing)}")
-        written = [part for name in sources for part in split_heads(seen[name])]
-        for name, edges in destinations.items():
-            total = sum(written[: edges.shape[1]])
-            for value in split_heads(seen[name]):
-                rest = value - total  # biases only
-                error = (rest - rest[:1, :1]).abs().max() / value.abs().max()
-                if error > 100 * torch.finfo(value.dtype).eps:
-                    raise ModelError(
-                        f"expected {name} to be the sum of what the nodes before it wrote and "
-                        f"biases, got a difference of {error:.1g} of its size: a parallel MLP, "
-                        "or a norm or scale between a node and the residual stream"
-                    )
+            if not lacking:
+                self.bridge.run_with_hooks(tokens, fwd_hooks=hooks)
+                lacking = dict.fromkeys(name for name in reads if name not in seen)
+                lacking |= {f"that of {n}": None for n in self.graph.sources if n not in written}
+            if lacking:
+                raise ModelError(f"expected hooks that this bridge lacks: {', '.join(lacking)}")
+            _check_widths(written, cfg.d_model)
+            outputs = [written[source] for source in self.graph.sources]
+            for read in self._reads:
+                _check_read(read, seen[read.stream], seen[read.made], outputs)
+
+
+class _Changes:
+    """What patched edges add to what their destinations read, as hooks of one run."""
+
+    def __init__(
+        self, graph: Graph, alternative: Tensor, mask: Tensor, written: dict[Node, Tensor]
+    ) -> None:
+        """`written` grows as the run goes on."""
+        self._graph, self._alternative, self._written = graph, alternative, written
+        self._mask = (mask if mask.ndim == 3 else mask[..., None]).to(alternative.dtype)
+        self._streams: dict[str, Tensor] = {}
+        self._last: tuple[list[int], Tensor] | None = None
+
+    def hooks(self, read: Read) -> list[NamedHook]:
+        """Hooks that patch the edges into some destinations; none where the mask is zero."""
+        # [batch, destination, source, pos]
+        reads = self._mask[:, torch.from_numpy(read.edges).to(self._mask.device)]
+        which, places = (list(range(size)) for size in read.edges.shape)
+        if not reads.requires_grad:  # of what is zero throughout nothing is read
+            used = reads.movedim(0, -1).flatten(2).any(2)
+            which, places = (used.any(dim).nonzero().flatten().tolist() for dim in (1, 0))
+            if not places:
+                return []
+            if read.remake is not None:
+                reads = reads[:, which]
+            reads = reads[:, :, places]
+        chosen = torch.tensor(which, device=reads.device)
+
+        def see(value: Tensor, hook: HookPoint) -> None:
+            self._streams[read.stream] = value
+
+        def patch(value: Tensor, hook: HookPoint) -> Tensor:
+            change = torch.einsum("bdsp,bspm->bpdm", reads, self._differences(places))
+            stream = self._streams.get(read.stream, value)
+            return read.patched(stream, value, change, chosen)
+
+        if read.remake is None:
+            return [(read.made, patch)]
+        return [(read.stream, see), (read.made, patch)]
+
+    def _differences(self, places: list[int]) -> Float[Tensor, "batch some seq d_model"]:
+        """The alternative less what was written, of some sources: q, k and v ask for the same."""
+        if self._last is None or self._last[0] != places:
+            outputs = torch.stack([self._written[self._graph.sources[i]] for i in places], 1)
+            every = places == list(range(self._alternative.shape[1]))
+            other = self._alternative if every else self._alternative[:, places]
+            self._last = places, other - outputs
+        return self._last[1]
+
+
+def _head_hooks(
+    heads: HeadsWrite, layer: int, written: dict[Node, Tensor], eps: float, *, frozen: bool
+) -> list[NamedHook]:
+    """Hooks that fill `written` with what the heads of a layer write."""
+
+    def record(parts: Iterable[Tensor]) -> None:
+        written.update((Node.of_head(layer, head), part) for head, part in enumerate(parts))
+
+    def see_z(z: Tensor, hook: HookPoint) -> None:
+        record(heads.parts(z))
+
+    def see_sum(whole: Tensor, hook: HookPoint) -> None:
+        share = at_scale_of(heads.post_norm, eps, whole, frozen=frozen)
+        n_heads = sum(node.kind == "head" and node.layer == layer for node in written)
+        record([share(written[Node.of_head(layer, head)]) for head in range(n_heads)])
+
+    hooks: list[NamedHook] = [(heads.z, see_z)]
+    return hooks if heads.post_norm is None else [*hooks, (heads.post_norm_in, see_sum)]
+
+
+def _check_widths(written: Mapping[Node, Tensor], d_model: int) -> None:
+    """Raise ModelError for a node that writes something else than the residual stream's width."""
+    for node, value in written.items():
+        if value.shape[-1] != d_model:
+            raise ModelError(
+                f"expected {node} to write as much as the residual stream is wide, {d_model}, got "
+                f"{value.shape[-1]}: there is a projection between"
+            )
+
+
+def _check_read(read: Read, stream: Tensor, made: Tensor, outputs: Sequence[Tensor]) -> None:
+    """Raise ModelError unless the stream is a sum of outputs, and what is made of it as it says."""
+    tolerance = 100 * max(torch.finfo(stream.dtype).eps, torch.finfo(torch.float32).eps)
+
+    def differs(difference: Tensor, of: Tensor) -> float:
+        error = float(difference.abs().max() / of.abs().max())
+        return error if not error <= tolerance else 0.0
+
+    rest = stream - sum(outputs[: read.edges.shape[1]])  # biases only
+    if error := differs(rest - rest[:1, :1], stream):
+        raise ModelError(
+            f"expected {read.stream} to be the sum of what the nodes before it wrote and biases, "
+            f"got a difference of {error:.1g} of its size: there is a norm, a scale or a node "
+            "between a node and the residual stream that the graph does not know"
+        )
+    if read.remake is None:
+        return
+    every = torch.arange(len(read.edges), device=stream.device)
+    inputs = stream[:, :, None].expand(-1, -1, len(every), -1)
+    if error := differs(read.remake(inputs, every).reshape(made.shape) - made, made):
+        raise ModelError(
+            f"expected {read.made} to be {read.words}, got a difference of {error:.1g} of its size"
+        )
 
 
 @contextmanager

@@ -10,12 +10,18 @@ try:
     from transformer_lens.hook_points import HookPoint as HookPoint
     from transformer_lens.model_bridge import TransformerBridge as TransformerBridge
     from transformer_lens.model_bridge.generalized_components import (
+        AttentionBridge as AttentionBridge,
+    )
+    from transformer_lens.model_bridge.generalized_components import (
         NormalizationBridge as NormalizationBridge,
     )
     from transformer_lens.model_bridge.sources import (
         build_bridge_from_module as build_bridge_from_module,
     )
     from transformer_lens.model_bridge.sources.native import NativeModel as NativeModel
+    from transformers import AutoConfig as AutoConfig  # a dependency of theirs
+    from transformers import AutoModelForCausalLM as AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D as Conv1D
 except ModuleNotFoundError as error:
     if error.name != "transformer_lens":  # it is there, and broken
         raise

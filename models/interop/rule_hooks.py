@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from knowncircuits.backward import BackwardRules
 from knowncircuits.errors import ModelError
 from knowncircuits.graph import Graph
 from knowncircuits.models.interop.lens_library import (
+    AttentionBridge,
     HookedRootModule,
     HookPoint,
     NormalizationBridge,
     TransformerBridge,
 )
+from knowncircuits.models.interop.splitting import at_scale_of
 
 Hook = Callable[[Tensor, HookPoint], Tensor | None]
 NamedHook = tuple[str, Hook]
@@ -39,9 +42,10 @@ def backward_rules(
 
         return name, noting
 
-    hooks = _rule_hooks(hooked, graph, rules)
+    norms = _bridged_norms(hooked) if rules.frozen_norms else {}
+    hooks = [*_rule_hooks(hooked, graph, rules), *((at, norm.see) for at, norm in norms.items())]
     present = [noted(name, hook_fn) for name, hook_fn in hooks if name in hooked.hook_dict]
-    with _frozen_norms(hooked, rules):
+    with _frozen(norms.values()):
         yield present
     missing = dict.fromkeys(name for name, _ in hooks if name not in fired)
     if missing:
@@ -54,6 +58,8 @@ def _rule_hooks(
     hooks: list[NamedHook] = []
     for layer in range(graph.n_layers):
         attention = f"blocks.{layer}.attn."
+        if rules.frozen_patterns or rules.temperature != 1:
+            _check_patterns(hooked, layer)
         for letter, share in zip("qkv", (rules.queries, rules.keys, rules.values), strict=True):
             if share != 1:
                 hooks.append((f"{attention}hook_{letter}", _scale(share)))
@@ -64,7 +70,8 @@ def _rule_hooks(
         if graph.mlp and (rules.linear_activations or rules.gates != 1):
             hooks += _multiply(f"blocks.{layer}.mlp.", rules, bool(hooked.cfg.gated_mlp))
         if layer == rules.dropped_layer:
-            hooks.append((f"{attention}hook_result", _detach))
+            bridged = isinstance(hooked, TransformerBridge)  # their results are a sum's parts
+            hooks.append((attention + ("hook_z" if bridged else "hook_result"), _detach))
             if graph.mlp:
                 hooks.append((f"blocks.{layer}.hook_mlp_out", _detach))
     if rules.frozen_norms and isinstance(hooked, HookedRootModule):
@@ -73,25 +80,66 @@ def _rule_hooks(
     return hooks
 
 
-@contextmanager
-def _frozen_norms(hooked: nn.Module, rules: BackwardRules) -> Iterator[None]:
-    """Freeze the scales of a bridge's norms inside the block, if the rules say so.
+def _check_patterns(hooked: HookedRootModule | TransformerBridge, layer: int) -> None:
+    """Raise ModelError for patterns that hooks see, but do not change."""
+    bridged = isinstance(hooked, TransformerBridge)
+    if bridged and type(hooked.blocks[layer].attn) is AttentionBridge:
+        raise ModelError(
+            f"expected attention whose pattern hooks can change, which rules about patterns need, "
+            f"got blocks.{layer}.attn, which leaves it to the model's own code"
+        )
 
-    A bridge whose heads have inputs of their own puts these through the model's own norm before
-    attention, whose inside has no hooks.
-    """
-    handles = []
-    if rules.frozen_norms and isinstance(hooked, TransformerBridge):
-        for bridged in [m for m in hooked.modules() if isinstance(m, NormalizationBridge)]:
-            hook = _freeze(bridged, hooked.cfg.eps)
-            handles += [
-                m.register_forward_hook(hook) for m in (bridged, bridged.original_component)
-            ]
+
+@contextmanager
+def _frozen(norms: Iterable[_FrozenNorm]) -> Iterator[None]:
+    """Freeze the scales of a bridge's norms inside the block."""
+    handles = [handle for norm in norms for handle in norm.register()]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _bridged_norms(hooked: HookedRootModule | TransformerBridge) -> dict[str, _FrozenNorm]:
+    """The norms of a bridge, by the names of the hooks before them."""
+    if not isinstance(hooked, TransformerBridge):
+        return {}
+    names = {id(point): name for name, point in hooked.hook_dict.items()}
+    norms = [norm for norm in hooked.modules() if isinstance(norm, NormalizationBridge)]
+    return {names[id(norm.hook_in)]: _FrozenNorm(norm, hooked.cfg.eps) for norm in norms}
+
+
+class _FrozenNorm:
+    """A norm of a bridge, whose inside has no hooks, with a scale that is constant to gradients.
+
+    Heads that read an input of their own put it through the model's own norm, behind the bridge's.
+    """
+
+    def __init__(self, norm: NormalizationBridge, eps: float) -> None:
+        self.norm, self.eps = norm, eps
+        self._input: Tensor | None = None
+
+    def see(self, value: Tensor, hook: HookPoint) -> None:
+        """A hook before the norm: patches there come in later than the bridge's arguments."""
+        self._input = value
+
+    def register(self) -> list[RemovableHandle]:
+        """Hooks behind the norm, of the bridge and of the model."""
+        return [
+            self.norm.register_forward_hook(self._freeze_bridge),
+            self.norm.original_component.register_forward_hook(self._freeze_own),
+        ]
+
+    def _freeze_bridge(self, module: nn.Module, args: tuple[Tensor, ...], normed: Tensor) -> Tensor:
+        x = args[0] if self._input is None else self._input.reshape(normed.shape)
+        return self._freeze(x, normed)
+
+    def _freeze_own(self, module: nn.Module, args: tuple[Tensor, ...], normed: Tensor) -> Tensor:
+        return self._freeze(args[0], normed)
+
+    def _freeze(self, x: Tensor, normed: Tensor) -> Tensor:
+        return _with_gradient_of(at_scale_of(self.norm, self.eps, x, frozen=True)(x), normed)
 
 
 def _detach(value: Tensor, hook: HookPoint) -> Tensor:
@@ -138,17 +186,6 @@ def _multiply(mlp: str, rules: BackwardRules, gated: bool) -> list[NamedHook]:
 
     names = ["hook_pre", "hook_pre_linear"] if gated else ["hook_pre"]
     return [*((mlp + name, _see(seen, name)) for name in names), (f"{mlp}hook_post", multiply)]
-
-
-def _freeze(norm: NormalizationBridge, eps: float) -> Callable[[nn.Module, tuple, Tensor], Tensor]:  # type: ignore[type-arg]
-    def hook_fn(module: nn.Module, args: tuple[Tensor, ...], normed: Tensor) -> Tensor:
-        x = args[0]
-        x = x if norm.uses_rms_norm else x - x.mean(-1, keepdim=True)
-        scale = (x.pow(2).mean(-1, keepdim=True) + eps).sqrt().detach()
-        weight = norm.weight + 1 if norm.uses_weight_offset else norm.weight
-        return _with_gradient_of(x / scale * weight, normed)
-
-    return hook_fn
 
 
 def _with_gradient_of(other: Tensor, value: Tensor) -> Tensor:

@@ -251,6 +251,8 @@ def test_neurons_on_the_way_of_the_inputs(along: Along) -> None:
 def test_bridges(kind: str) -> None:
     """Of models that nothing is known of: against hooks, and the identities hold."""
     task = bridged(kind)
+    assert isinstance(task.model, BridgedModel)
+    task.model.bridge.set_use_attn_result(True)  # a hook of TransformerLens's own
     for level in LEVELS:
         effects = component_effects(task, level)
         for i in (0, len(effects.components) - 1):
