@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,8 +139,10 @@ def _seeing(
 ) -> RemovableHandle:
     """A hook that notes what goes into a module and what comes out."""
 
-    def see(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        read[name], wrote[name] = args[0] if args else output, output
+    def see(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        wrote[name] = output
+        if args:
+            read[name] = args[0]
 
     return module.register_forward_hook(see)
 
