@@ -17,6 +17,7 @@ from knowncircuits.evaluation.effects import ABLATIONS
 from knowncircuits.evaluation.figures.curves import PANELS
 from knowncircuits.evaluation.methods import METHODS
 from knowncircuits.evaluation.methods.controls import CONTROLS
+from knowncircuits.models.interop.architectures import ARCHITECTURES
 
 
 def blocks(page: Path) -> list[str]:
@@ -39,6 +40,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/wired.md", 2),
         ("docs/ioi.md", 2),
         ("docs/modalities.md", 7),
+        ("docs/bridges.md", 2),
     ],
 )
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:
@@ -77,6 +79,14 @@ def test_every_ablation_is_in_the_docs_the_figures_and_the_help(root: Path) -> N
     named = re.split("[ ,;]+", str(get_args(AblationOption)[1].help))
     assert set(PANELS) == set(ABLATIONS) <= set(named)
     assert all(f"| `{name}` |" in text for name in ABLATIONS)
+
+
+def test_every_architecture_is_in_the_docs(root: Path) -> None:
+    text = (root / "docs" / "bridges.md").read_text()
+    for name, kind in ARCHITECTURES.items():
+        row = f"| {name} | {kind.models} | {kind.features} | "
+        assert row in text
+        assert text.split(row)[1].startswith("refused: ") == (kind.places is None)
 
 
 def commands() -> dict[str, str]:

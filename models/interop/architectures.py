@@ -116,7 +116,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         OF_NEOX,
     ),
     "GPT-NeoX, serial": Architecture(
-        "some of StableLM's and RedPajama's",
+        "RedPajama-INCITE",
         "rotary positions in part",
         "gpt_neox",
         {"rotary_pct": 0.5, "use_parallel_residual": False},

@@ -29,7 +29,7 @@ class PlainHooks:
     def __init__(self, model: nn.Module, places: Places, graph: Graph) -> None:
         """The model must not be behind a bridge, which changes it."""
         self.model, self.places, self.graph = model, places, graph
-        self.n_layers = len(model.get_submodule(places.layers))
+        self.n_layers = graph.n_layers
 
     @torch.no_grad()
     def run(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ class HeadsWrite:
         self, z: Float[Tensor, "batch pos head d_head"]
     ) -> Float[Tensor, "head batch pos d_model"]:
         """What each head adds to the sum, without the bias."""
-        weight = matrix(self.attention.o).unflatten(0, z.shape[2:])
+        weight = matrix(self.attention.o).reshape(*z.shape[2:], -1)
         return torch.einsum("bphk,hkm->hbpm", z, weight)
 
 
@@ -148,10 +148,11 @@ def _heads_read(bridge: TransformerBridge, place: Block, edges: np.ndarray) -> R
     n_heads = len(place.destinations)
 
     def remake(inputs: Inputs, heads: Int[Tensor, " destination"]) -> Tensor:
-        weight = matrix(linear).unflatten(1, (n_heads, -1))[:, heads]
+        weight = matrix(linear)
+        weight = weight.reshape(len(weight), n_heads, -1)[:, heads]
         made = torch.einsum("bphm,mhk->bphk", norm(inputs).to(weight.dtype), weight)
         bias = linear.original_component.bias
-        return made if bias is None else made + bias.unflatten(0, (n_heads, -1))[heads]
+        return made if bias is None else made + bias.reshape(n_heads, -1)[heads]
 
     words = f"W_{letter.upper()} times the normed residual stream"
     return Read(edges, f"{name}hook_in", f"{name}attn.hook_{letter}", words, remake)
@@ -170,5 +171,5 @@ def _mlp_read(bridge: TransformerBridge, layer: int, edges: np.ndarray, graph: G
 
 def _raw_norm(block: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
     """The model's own norm, whatever a bridge does around it; none where the block has none."""
-    norm = block._modules.get(name)
-    return (lambda x: x) if norm is None else norm.original_component
+    norm: Any = block._modules.get(name)
+    return nn.Identity() if norm is None else cast(nn.Module, norm.original_component)
