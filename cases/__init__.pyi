@@ -6,6 +6,8 @@ from .pairs import Pairs as Pairs, draw_pairs as draw_pairs
 from .registry import (
     CASES as CASES,
     SUITES as SUITES,
+    add_case as add_case,
+    import_case as import_case,
     list_cases as list_cases,
     load_case as load_case,
 )

@@ -58,13 +58,13 @@ def load_difficulty(name: str) -> Difficulty:
     return stored_difficulties()[name]
 
 
-def difficulty_table(names: Iterable[str]) -> pd.DataFrame:
+def difficulty_table(difficulties: Iterable[Difficulty]) -> pd.DataFrame:
     """A row for each case, with a column for each control; `undetected` is how many edges."""
     import pandas as pd
 
     rows = []
-    for name in names:
-        row = asdict(load_difficulty(name))
+    for difficulty in difficulties:
+        row = asdict(difficulty)
         auroc = {f"auroc_{control}": value for control, value in row.pop("auroc").items()}
         rows.append({**row, **auroc, "undetected": len(row["undetected"])})
     return pd.DataFrame(rows)

@@ -20,8 +20,9 @@ from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.cases.experiments.registry import hard_cases
 from knowncircuits.cases.modalities import modality_cases
+from knowncircuits.cases.own import keep, own_case, own_names, read_case
 from knowncircuits.checks.arguments import takes
-from knowncircuits.errors import UnknownNameError
+from knowncircuits.errors import InputError, UnknownNameError
 
 FAMILIES = (
     counting,
@@ -41,23 +42,80 @@ CASES: dict[str, Case] = {case.name: case for family in FAMILIES for case in fam
 COMPONENTS: dict[str, Case] = {case.name: case for case in ioi.CASES}
 
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
-# hard, the levels of experiments, components, for component analysis, and modalities, one question
-# asked of data in two modalities, are cases apart, which are in no other suite, `all` included.
+# hard, the levels of experiments, components, for component analysis, modalities, one question
+# asked of data in two modalities, and own, of users and their packages, are cases apart, which are
+# in no other suite, `all` included.
 APART: Mapping[str, Callable[[], Mapping[str, Case]]] = {
     "hard": hard_cases,
     "components": lambda: COMPONENTS,
     "modalities": modality_cases,
+    "own": lambda: _own_cases(),
 }
 SUITES = ("all", "interpbench", "structural", "degenerate", *APART)
 
 
 @takes(name=str)
 def load_case(name: str) -> Case:
-    """The case of a name; raises UnknownNameError, with the close names, if there is none."""
-    known = {**CASES, **hard_cases(), **COMPONENTS, **modality_cases()}
-    if name not in known:
-        raise UnknownNameError("case", str(name), known)
-    return known[name]
+    """The case of a name: ours, one that was added in this process, or an installed package's.
+
+    Nothing is imported that the name itself says: a module's or a file's case is read by
+    `import_case`.
+
+    Raises:
+        UnknownNameError: with the close names, if there is none.
+        InputError: for an installed package's that cannot be loaded.
+    """
+    known = _ours()
+    found = known.get(name) or own_case(name)
+    if found is None:
+        raise UnknownNameError("case", str(name), [*known, *own_names()])
+    return found
+
+
+@takes(case=Case)
+def add_case(case: Case) -> Case:
+    """Make a case of one's own known by its name, in this process; an earlier one is replaced.
+
+    So models and results that say its name can be read, and whatever takes names takes it.
+
+    Raises InputError for a name that is one of ours, or is not made of letters, digits and _.
+    """
+    return _add(case)
+
+
+@takes(text=str)
+def import_case(text: str) -> Case:
+    """A case of one's own, in a module or a file, which is run; it is known by its name then.
+
+    Args:
+        text: `module:case` or `path/to/file.py:case`.
+
+    Raises InputError for what cannot be loaded, or is no case, and for a name that is one of ours
+    or of another case that was read in this way.
+    """
+    return _add(*read_case(text))
+
+
+def _add(case: Case, source: str = "") -> Case:
+    _check_free(case.name, source)
+    return keep(case, source)
+
+
+def _own_cases() -> dict[str, Case]:
+    for name in own_names():
+        _check_free(name, "an installed package")
+    return {name: load_case(name) for name in own_names()}
+
+
+def _check_free(name: str, source: str) -> None:
+    """Raise InputError for a name that one of our cases has."""
+    if name in _ours():
+        where = f" of {source}" if source else ""
+        raise InputError(f"expected a name{where} that no built-in case has, got {name}")
+
+
+def _ours() -> dict[str, Case]:
+    return {**CASES, **hard_cases(), **COMPONENTS, **modality_cases()}
 
 
 @takes(suite=str, family=str | None)
@@ -69,7 +127,8 @@ def list_cases(
     The suite `interpbench` is of the cases that have InterpBench's numbers; `structural` and
     `degenerate` are by the stored difficulty of the cases. `hard` is of other cases, those of the
     experiments, each of which is a family; so is `components`, of cases whose nodes have roles, and
-    `modalities`, of one question asked of data in two modalities.
+    `modalities`, of one question asked of data in two modalities. `own` is of those that were added
+    in this process, or that installed packages add.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from knowncircuits.cases.difficulty import load_difficulty
-from knowncircuits.cases.registry import CASES, SUITES, list_cases
+from knowncircuits.cases.registry import APART, CASES, SUITES, list_cases
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.leaderboard.truth import Certified
 
@@ -50,7 +50,8 @@ def list_slices(models: Mapping[str, Certified]) -> list[Slice]:
     there = list(dict.fromkeys(model.case for model in models.values()))
     structural = [name for name in there if name in set(list_cases(HEADLINE))]
     found = []
-    for suite in sorted(SUITES, key=lambda name: (name != HEADLINE, name != "all")):
+    suites = [suite for suite in SUITES if suite not in APART]  # boards are not of those
+    for suite in sorted(suites, key=lambda name: (name != HEADLINE, name != "all")):
         inside = set(list_cases(suite))
         found.append(Slice(suite, "suite", suite, tuple(c for c in there if c in inside)))
     for family in dict.fromkeys(CASES[name].family for name in structural):

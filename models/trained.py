@@ -23,7 +23,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.correspondence import Correspondence
-from knowncircuits.errors import GraphError, ModelError, ResultError
+from knowncircuits.errors import GraphError, ModelError, ResultError, UnknownNameError
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import whole_folder, write_bytes, write_text
@@ -46,6 +46,11 @@ CIRCUIT, CERTIFICATE = "circuit.json", "certificate.json"
 FILES = (CONFIG, WEIGHTS, CIRCUIT, CERTIFICATE)
 
 MAX_CONFIG = 2**20  # bytes
+
+OF_OWN_CASES = (
+    "A case of your own is given beside its model: -c FILE.py:CASE, or in Python "
+    "load_trained(folder, case=case)"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,7 +91,8 @@ class Trained(Shown):
     @property
     def case(self) -> Case:
         """The case that it computes."""
-        return load_case(self.compiled.name)
+        case = self.compiled.case
+        return case if isinstance(case, Case) else load_case(self.compiled.name)
 
     @property
     def circuit(self) -> Circuit:
@@ -132,22 +138,27 @@ def save_trained(trained: Trained, folder: str | Path) -> None:
             trained.certificate.write(new / CERTIFICATE)
 
 
-@takes(folder=str | Path)
-def load_trained(folder: str | Path, *, certified: bool = True) -> Trained:
+@takes(folder=str | Path, case=Case | None)
+def load_trained(
+    folder: str | Path, *, certified: bool = True, case: Case | None = None
+) -> Trained:
     """Read a model's folder.
 
     Args:
         folder: what `save_trained` wrote.
         certified: read the certificate too, if there is one.
+        case: that the model is of, where it is the user's own; by default the one whose name the
+            folder says. A folder's name of a case imports nothing: see `load_case`.
 
     Raises:
-        ResultError: for files that are missing or broken, or a certificate of anything else.
+        ResultError: for files that are missing or broken, or a certificate of anything else, or
+            a model of another case.
         UnknownNameError: for a case that there is not.
     """
     folder = Path(folder)
     try:
         description = read_description(folder / CONFIG)
-        compiled = load_case(description.case).compile(dtype=TRAINED_DTYPE)
+        compiled = case_of(description.case, case).compile(dtype=TRAINED_DTYPE)
         model = transformer_of(description.transformer, read_safetensors(folder / WEIGHTS))
         correspondence = Correspondence(compiled.circuit, model.graph, description.placement)
         placed = Placed(model.requires_grad_(False), compiled, correspondence)
@@ -158,6 +169,24 @@ def load_trained(folder: str | Path, *, certified: bool = True) -> Trained:
         certificate = read_certificate(folder / CERTIFICATE)
         _check_identity(certificate, identity(placed), folder)
     return Trained(placed, certificate, description.training)
+
+
+def case_of(name: str, given: Case | None = None) -> Case:
+    """The case that a folder's model is of: the one that is given, or else the one of its name.
+
+    Raises:
+        ResultError: for a given case of another name.
+        UnknownNameError: for a case that there is not; the message says how one's own is given.
+    """
+    if given is None:
+        try:
+            return load_case(name)
+        except UnknownNameError as error:
+            error.args = (f"{error}. {OF_OWN_CASES}",)
+            raise
+    if given.name != name:
+        raise ResultError(f"expected a model of {given.name}, got one of {name}")
+    return given
 
 
 class FolderConfig(BaseModel):

@@ -62,7 +62,7 @@ def documented() -> dict[str, str]:
 
 
 def parse(words: list[str]) -> None:
-    """As the command line reads words, short of running the command."""
+    """As the command line reads words, short of running the command, or a user's own code."""
     command: Any = typer.main.get_command(app)
     named = 0
     while hasattr(command, "commands"):
@@ -84,7 +84,7 @@ def test_there_are_commands_on_every_page() -> None:
 
 @pytest.mark.parametrize(("command", "page"), documented().items())
 def test_a_documented_command_is_one_that_there_is(command: str, page: str) -> None:
-    words = shlex.split(command)[1:]
+    words = [re.sub(r"[\w/]+(\.py)?:(\w+)$", r"\2", word) for word in shlex.split(command)[1:]]
     parse([STANDS_FOR.get(word, word) for word in words if STANDS_FOR.get(word, word)])
 
 

@@ -172,7 +172,8 @@ def _print_cases(names: Sequence[str], output: Output) -> None:
     from knowncircuits.cases.difficulty import difficulty_table
     from knowncircuits.cases.experiments.registry import hard_cases
     from knowncircuits.cases.modalities import modality_cases
-    from knowncircuits.cases.registry import CASES, COMPONENTS
+    from knowncircuits.cases.registry import COMPONENTS, load_case
+    from knowncircuits.evaluation.catalogue.measuring import difficulty_of
 
     for apart, printed in (
         (hard_cases(), _print_hard_cases),
@@ -182,9 +183,10 @@ def _print_cases(names: Sequence[str], output: Output) -> None:
         if names and apart.keys() >= set(names):
             printed(names, output)
             return
-    data = difficulty_table(names)
-    data["inputs"] = [f"{len(CASES[name].vocab)}^{CASES[name].max_len}" for name in names]
-    data["description"] = [CASES[name].description for name in names]
+    cases = [load_case(name) for name in names]
+    data = difficulty_table(map(difficulty_of, cases))
+    data["inputs"] = [f"{len(case.vocab)}^{case.max_len}" for case in cases]
+    data["description"] = [case.description for case in cases]
     output.say(
         "heads: layers x heads; true: edges/head edges/nodes; detected: by some interchange;\n"
         "late, short, embed: AUROC of late edges, short edges, edges out of embed"

@@ -13,6 +13,7 @@ from knowncircuits.cli.options import (
     FormatOption,
     JobsOption,
     ModelOption,
+    OwnCaseOption,
     ResolutionOption,
     to_path,
 )
@@ -48,6 +49,7 @@ def faithfulness(
         bool, typer.Option(help="Leave out edges on no path from an input to logits.")
     ] = True,
     model: ModelOption = None,
+    case: OwnCaseOption = None,
     jobs: JobsOption = 1,
     files: FileOptions,
     form: FormatOption = "table",

@@ -32,6 +32,18 @@ def to_path(text: str | Path) -> Path:
     return Path(text)
 
 
+def case_name(text: str) -> str:
+    """The name of a case; one of a user's own, as FILE.py:CASE or MODULE:CASE, is read for it.
+
+    Only what is typed is read so: a name in a file that a command is given imports nothing.
+    """
+    if ":" not in text:
+        return text
+    from knowncircuits.cases.registry import import_case
+
+    return import_case(text).name
+
+
 def level(text: str | float) -> float:
     """The level of a test: above 0 and below 1."""
     try:
@@ -57,9 +69,27 @@ def parse_scales(text: str) -> list[float]:
 # The names of options are the same in all commands, since commands take them from here. What an
 # option says of itself differs with the command where its help is an argument.
 
-CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="A case; see `cases`.")]
+CASE_HELP = "A case; see `cases`. Or your own: FILE.py:CASE or MODULE:CASE."
+CaseArgument = Annotated[str, typer.Argument(metavar="CASE", parser=case_name, help=CASE_HELP)]
 CasesOption = Annotated[
-    list[str] | None, typer.Option("--case", "-c", help="Only this case; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--case",
+        "-c",
+        metavar="CASE",
+        parser=case_name,
+        help="Only this case, or your own, FILE.py:CASE; may be repeated.",
+    ),
+]
+OwnCaseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--case",
+        "-c",
+        metavar="CASE",
+        parser=case_name,
+        help="Your own case that a model is of: FILE.py:CASE or MODULE:CASE; may be repeated.",
+    ),
 ]
 VariantOption = Annotated[
     str | None,

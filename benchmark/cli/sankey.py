@@ -18,6 +18,7 @@ from knowncircuits.cli.options import (
     ThemeOption,
     VariantOption,
     ZooOption,
+    case_name,
     load_chosen,
     save_option,
     seed_option,
@@ -116,7 +117,8 @@ def sankey(
         str,
         typer.Argument(
             metavar="FILE|CASE",
-            help="A .json of scores or of a circuit, ours or EAP-IG's; or a case, for its truth.",
+            help="A .json of scores or of a circuit, ours or EAP-IG's; or a case, for its truth, "
+            "your own as FILE.py:CASE.",
         ),
     ],
     *,
@@ -148,7 +150,8 @@ def sankey(
             )
         figure = _draw_file(Path(subject), truth, drawing, to)
     else:
-        loaded, name = load_chosen(subject, variant, zoo, compiled=compiled, model=model)
+        case = case_name(subject)
+        loaded, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
         if run.show != "circuit":
             figure = _draw_run(loaded, name, truth, run, drawing, to)
         elif truth:

@@ -130,9 +130,6 @@ class SettingsOptions:
 
         if self.label and len(methods) > 1:
             raise InputError(f"expected --label with one method, got {len(methods)}")
-        if any(":" in method for method in methods):
-            # Last, so that MODULE may lie here, but no file stands in for something installed.
-            sys.path.append("")
         given = parse_options(self.option)
         corruption = directed(self.corruption, self.direction)
         return [

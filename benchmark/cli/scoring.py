@@ -38,7 +38,8 @@ def score(
         list[str],
         typer.Argument(
             metavar="METHOD...",
-            help="Discovery methods; see `methods`. Or your own: MODULE:FUNCTION. Or `all`.",
+            help="Discovery methods; see `methods`. Or your own: FILE.py:FUNCTION or "
+            "MODULE:FUNCTION. Or `all`.",
         ),
     ],
     cases: CaseOptions,

@@ -9,6 +9,7 @@ from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     FormatOption,
     JobsOption,
+    OwnCaseOption,
     ResolutionOption,
     ResultsArgument,
     output_option,
@@ -24,6 +25,7 @@ def substitutes(
         Path | None, output_option("Folder of the two tables; none by default.")
     ] = None,
     resolution: ResolutionOption = RESOLUTION,
+    case: OwnCaseOption = None,
     jobs: JobsOption = 1,
     form: FormatOption = "table",
 ) -> None:

@@ -14,6 +14,7 @@ from knowncircuits.cli.options import (
     MAX_SEED,
     CaseArgument,
     DeviceOption,
+    OwnCaseOption,
     ZooOption,
     check_device,
     output_option,
@@ -165,6 +166,7 @@ def certify(
     folder: Annotated[Path, typer.Argument(parser=to_path, help="The folder of a trained model.")],
     pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
     seed: Annotated[int, seed_option("Of pairs and random sets of edges.")] = 0,
+    case: OwnCaseOption = None,
 ) -> None:
     """Measure every edge of a trained model anew, on each stratum, and write its certificate.
 

@@ -10,7 +10,7 @@ import networkx as nx
 import torch
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.difficulty import Difficulty
+from knowncircuits.cases.difficulty import Difficulty, stored_difficulties
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.evaluation.methods.controls import BLIND
@@ -35,6 +35,11 @@ class Reach(IntEnum):
     DESTINATION = 2  # what the destination writes differs, but the output does not
     OUTPUT = 3  # the output differs, but only where it does not count
     METRIC = 4  # the metric differs
+
+
+def difficulty_of(case: Case) -> Difficulty:
+    """The stored difficulty of a case; a user's own case is measured."""
+    return stored_difficulties().get(case.name) or measure_difficulty(case)
 
 
 def measure_difficulty(case: Case, n_pairs: int = 200, seed: int = 0) -> Difficulty:

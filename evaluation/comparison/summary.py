@@ -20,7 +20,7 @@ from knowncircuits.evaluation.scoring.set_scores import OF_SETS
 from knowncircuits.models.choices import ZooVersion
 
 SUITES = ("structural", "degenerate", "hard", "components", "modalities")
-OWN = "own"  # of users' own models, which are averaged with no shipped one
+OWN = "own"  # of users' own models, which are averaged with no shipped one, and of own cases
 ORDER = ["method", "case", "variant", "seed"]
 
 
@@ -28,7 +28,7 @@ ORDER = ["method", "case", "variant", "seed"]
 class Summary:
     """Methods over the cases of a suite that all of them were run on, or over users' own models."""
 
-    suite: str  # of SUITES, with one of UNTRAINED before it for such models; or OWN
+    suite: str  # of SUITES or OWN, with one of UNTRAINED before it for such models
     n_cases: int  # or own models
     left_out: tuple[str, ...]  # cases that some method lacks, or that have edges of one kind only
     table: pd.DataFrame  # a row for each method, the best first, equal ones by name
@@ -52,9 +52,10 @@ class Summary:
 
 
 def summarise(table: pd.DataFrame) -> list[Summary]:
-    """The structural cases of a table, those of each other suite, and own models, where any.
+    """The structural cases of a table, those of each other suite, and own ones, where any.
 
     Compiled and hosted models are suites of their own: no case is a mean over models of two kinds.
+    A user's own case is one of no suite; it need not be known here.
 
     Args:
         table: of `score_results`, with all views.
@@ -68,6 +69,10 @@ def summarise(table: pd.DataFrame) -> list[Summary]:
         for kind, models in kinds.items()
         for suite in SUITES
     }
+    suites = {name for suite in SUITES for name in list_cases(suite)}
+    for kind in UNTRAINED:
+        models = kinds[f"{kind} "]
+        groups[f"{kind} {OWN}"] = models[~models["case"].isin(suites)]
     groups[OWN] = table[own].assign(case=table["case"] + "/" + table["variant"])
     found = (summarise_suite(group, suite) for suite, group in groups.items())
     return [summary for summary in found if summary is not None]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from knowncircuits.cases.own import with_own_cases
 from knowncircuits.cases.registry import list_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ResultError, UndefinedError
@@ -68,7 +69,7 @@ def faithfulness_table(
         groups[result.case, result.variant, result.seed, *task].append(result)
     found: dict[Key, pd.DataFrame] = {}
     jobs = [(group, model, leave_out, conventions) for group in groups.values()]
-    for case, frames in run_jobs(_measure, jobs, processes):
+    for case, frames in run_jobs(with_own_cases(_measure), jobs, processes):
         for key, frame in frames.items():
             if key in found and key[0] != TRUTH:
                 raise ResultError(f"expected one result of {' '.join(map(str, key))}, got several")

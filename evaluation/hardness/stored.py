@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from knowncircuits.cases.own import with_own_cases
 from knowncircuits.circuit import Circuit
 from knowncircuits.evaluation.hardness.measuring import Areas, Hardness, areas, hardness
 from knowncircuits.evaluation.methods.names import name_scores
@@ -92,7 +93,7 @@ def measure_zoo(
     work = [(zoo, model, known.get(model)) for model in models]
     found: dict[Model, Measured] = {}
     circuits: dict[Model, Circuit] = {}
-    for model, measured, circuit in run_jobs(_measure, work, processes):
+    for model, measured, circuit in run_jobs(with_own_cases(_measure), work, processes):
         found[model], circuits[model] = measured, circuit
         on_measured(model)
     for model, of_names in _names(circuits):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
@@ -21,6 +20,7 @@ from knowncircuits.evaluation.methods.registry import METHODS
 from knowncircuits.evaluation.methods.returned import edge_scores, pair_scores
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
+from knowncircuits.files.importing import imported, load_named
 from knowncircuits.inference import recorded_gradients
 
 GROUP = "knowncircuits.methods"  # of entry points, through which other packages add methods
@@ -49,7 +49,7 @@ def load_method(name: str) -> Method | Control:
     """The method or control of a name.
 
     Args:
-        name: one of `methods()`, or `module:function`, imported.
+        name: one of `methods()`, or `module:function` or `file.py:function`, imported.
 
     Raises:
         UnknownNameError: with the close names, if there is none.
@@ -59,11 +59,10 @@ def load_method(name: str) -> Method | Control:
         return METHODS[name]
     if name in CONTROLS:
         return CONTROLS[name]
-    module, colon, attribute = name.partition(":")
-    if colon:
-        found = _imported(name, lambda: _attribute(importlib.import_module(module), attribute))
+    if ":" in name:
+        found = imported(lambda: load_named(name), f"method {name}", MethodError)
     elif added := entry_points(group=GROUP, name=name):
-        found = _imported(name, next(iter(added)).load)
+        found = imported(next(iter(added)).load, f"method {name}", MethodError)
     else:
         raise UnknownNameError("method", name, methods())
     return _as_method(found, name)
@@ -166,28 +165,6 @@ def fit_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     given = {option: bound[option] for option in options}
     plain: dict[str, Any] = to_jsonable_python(given, fallback=str)
     return plain
-
-
-def _imported(name: str, load: Callable[[], Any]) -> Any:
-    """What `load` imports. A module runs as it is imported, so it may fail in any way, or exit."""
-    try:
-        return load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise MethodError(f"cannot load method {name}: {what}") from error
-
-
-def _attribute(module: Any, path: str) -> Any:
-    """What a module holds under names with dots."""
-    found = module
-    for name in path.split("."):
-        if not hasattr(found, name):
-            where = f" ({module.__file__})" if getattr(module, "__file__", None) else ""
-            raise AttributeError(f"module {module.__name__}{where} has no {path}")
-        found = getattr(found, name)
-    return found
 
 
 def _as_method(found: Any, name: str) -> Method | Control:

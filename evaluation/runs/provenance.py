@@ -17,6 +17,7 @@ import torch
 from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.methods.discovery import GROUP, load_method
 from knowncircuits.evaluation.methods.registry import METHODS
+from knowncircuits.files.importing import named_module
 
 OURS = "knowncircuits.evaluation.methods"
 # What every method is given: the pairs, the task, the metric and the model's one primitive.
@@ -37,7 +38,7 @@ def code_hash(method: str) -> str:
     ways, data for instance, is not seen.
 
     Args:
-        method: a name of ours or of an entry point, or `module:function`.
+        method: a name of ours or of an entry point, or `module:function` or `file.py:function`.
 
     Raises UnknownNameError and MethodError as `load_method` does.
     """
@@ -68,9 +69,8 @@ def _module_of(method: str) -> tuple[str, str]:
     found = load_method(method)  # and so its module is imported
     if method in METHODS or method in CONTROLS:
         return found.run.__module__, ""
-    module, colon, _ = method.partition(":")
-    if colon:
-        return module, ""
+    if ":" in method:
+        return named_module(method).__name__, ""
     (entry, *_) = entry_points(group=GROUP, name=method)
     return entry.module, _distribution(entry)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from knowncircuits.cases.own import with_own_cases
 from knowncircuits.circuit import Circuit
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import MethodError, ResultError
@@ -116,7 +117,7 @@ def run(
     found: dict[tuple[str, str, str, int], Result] = {}
     failures: list[Failure] = []
     work = [(job, plan) for job in jobs]
-    for outcome in run_jobs(_run_job, work, processes, when_killed=_killed):
+    for outcome in run_jobs(with_own_cases(_run_job), work, processes, when_killed=_killed):
         if isinstance(outcome, Result):
             found[outcome.label, outcome.case, outcome.variant, outcome.seed] = outcome
             on_result(outcome)

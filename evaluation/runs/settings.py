@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from knowncircuits.errors import InputError
@@ -34,5 +35,11 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """The label, or the method's name with a dot in place of a colon."""
-        return self.label or self.method.replace(":", ".")
+        """The label, or the method's name with a dot in place of a colon.
+
+        Of `path/to/file.py:function` it has the file's name alone.
+        """
+        module, colon, function = self.method.rpartition(":")
+        if module.endswith(".py"):
+            module = PurePath(module).stem
+        return self.label or (f"{module}.{function}" if colon else self.method)

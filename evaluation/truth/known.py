@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.evaluation.task import Task
@@ -41,7 +40,7 @@ def known_sets(subject: Compiled | Trained | Wired, task: Task, pairs: str) -> C
         sets = set_truth(wired, task.clean, task.corrupted, pairs)
         return replace(circuit, sets=replace(sets, gates=()))  # nodes may write busy things beside
     inputs = (x.cpu().numpy().tobytes() for x in (task.clean, task.corrupted))
-    sets = _enumerated(case.name, *inputs, tuple(task.clean.shape), pairs)
+    sets = _enumerated(case, *inputs, tuple(task.clean.shape), pairs)
     if isinstance(subject, Trained):
         sets = of_trained(sets, subject)
     elif isinstance(subject, Wired):
@@ -72,9 +71,9 @@ def _of_wired(sets: SetTruth, edges: Mapping[str, str]) -> SetTruth:
 
 @lru_cache(maxsize=64)
 def _enumerated(
-    name: str, clean: bytes, corrupted: bytes, shape: tuple[int, ...], pairs: str
+    case: Case, clean: bytes, corrupted: bytes, shape: tuple[int, ...], pairs: str
 ) -> SetTruth:
     """Of a case's compiled model, in float64 whatever the task's model has."""
-    compiled = load_case(name).compile()
+    compiled = case.compile()
     ids = [np.frombuffer(x, dtype=np.int64).reshape(shape).copy() for x in (clean, corrupted)]
     return set_truth(compiled, torch.from_numpy(ids[0]), torch.from_numpy(ids[1]), pairs)

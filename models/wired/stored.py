@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
 
 from knowncircuits.architecture import TransformerConfig, from_document
-from knowncircuits.cases.registry import load_case
+from knowncircuits.cases.case import Case
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import GraphError, ModelError, ResultError
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import whole_folder, write_bytes, write_text
 from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, transformer_of
+from knowncircuits.models.trained import case_of
 from knowncircuits.models.wired.wired import Step, Wired
 from knowncircuits.transformer import weights_hash
 
@@ -83,15 +84,17 @@ def is_wired(folder: str | Path) -> bool:
     return (Path(folder) / WIRED).is_file()
 
 
-@takes(folder=str | Path)
-def load_wired(folder: str | Path) -> Wired:
+@takes(folder=str | Path, case=Case | None)
+def load_wired(folder: str | Path, *, case: Case | None = None) -> Wired:
     """Read a model's folder; nothing is made again, so that weights are the very same.
 
     Args:
         folder: what `save_wired` wrote.
+        case: that the model is of, where it is the user's own; see `load_trained`.
 
     Raises:
-        ResultError: for files that are missing, broken, or do not belong together.
+        ResultError: for files that are missing, broken, or do not belong together, or a model of
+            another case.
         UnknownNameError: for a case that there is not.
     """
     folder = Path(folder)
@@ -104,7 +107,7 @@ def load_wired(folder: str | Path) -> Wired:
             raise ModelError(
                 f"expected weights {stored.weights[:12]}, got {weights_hash(model)[:12]}"
             )
-        compiled = load_case(stored.case).compile(dtype=model.dtype)
+        compiled = case_of(stored.case, case).compile(dtype=model.dtype)
         wired = Wired(
             model.requires_grad_(False),
             compiled,

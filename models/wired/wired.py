@@ -95,7 +95,8 @@ class Wired(Shown):
     @property
     def case(self) -> Case:
         """The case that it computes."""
-        return load_case(self.compiled.name)
+        case = self.compiled.case
+        return case if isinstance(case, Case) else load_case(self.compiled.name)
 
     def __call__(self, tokens: Sequence[Value]) -> list[Value]:
         """The model's answer for one input, decoded as the compiled model's is.

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from knowncircuits.cases.own import with_own_cases
 from knowncircuits.errors import GraphError, MissedError, ModelError
 from knowncircuits.files.writing import check_writable
 from knowncircuits.models.certificates.certifying import certify
@@ -132,7 +133,7 @@ def make_models(
             jobs.append(_Job(plan, variant, zoo, n_pairs, device))
     check_writable(zoo.folder)
     outcomes = []
-    for outcome in run_jobs(_make, jobs, processes):
+    for outcome in run_jobs(with_own_cases(_make), jobs, processes):
         _put_down(zoo, outcome)
         outcomes.append(outcome)
         on_outcome(outcome)

@@ -181,7 +181,7 @@ def test_the_structural_suite_is_what_is_not_degenerate() -> None:
 
 
 def test_table_and_file(tmp_path: Path) -> None:
-    table = difficulty_table(["histogram", "reverse"])
+    table = difficulty_table(map(load_difficulty, ["histogram", "reverse"]))
     assert table["case"].tolist() == ["histogram", "reverse"]
     assert table["auroc_shortness"].tolist() == [
         0.875,

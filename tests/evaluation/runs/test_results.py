@@ -243,7 +243,7 @@ def test_a_method_in_a_module(task: Task, tmp_path: Path, monkeypatch: pytest.Mo
         "own_method:number": "expected own_method:number to be a function of a task, got 3",
         "own_methods:ones": "own_methods:ones: ModuleNotFoundError: .* 'own_methods'",
         "own_broken:f": "cannot load method own_broken:f: SyntaxError: invalid syntax",
-        ":f": "cannot load method :f: ValueError: Empty module name",
+        ":f": "cannot load method :f: ValueError: expected MODULE:NAME or FILE.py:NAME",
     }.items():
         with pytest.raises(MethodError, match=message):
             load_method(name)
