@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 # What a step of training minimises.
@@ -10,3 +11,6 @@ ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]
 # A release of the shipped models. What is said of a model of one says nothing of another's.
 ZooVersion = Literal[1, 2]
 DEFAULT_ZOO: ZooVersion = 1
+# A release, or a folder of a user's own models.
+ZooChoice = ZooVersion | Path
+OWN_ZOO = "KNOWNCIRCUITS_ZOO"  # the environment variable of the zoo where none is said

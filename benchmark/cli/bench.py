@@ -198,7 +198,7 @@ def bench_leaks(
     names = choose_cases(case) if case else bench.CASES[variants.version]
     models = {
         f"{name}/{variant}": zoo.load(name, variant).placed
-        for variant in variants.chosen("seed0")
+        for variant in variants.chosen("seed0", zoo)
         for name in names
     }
     with show_progress("leaks", unit="leaks") as shown:

@@ -79,9 +79,18 @@ class CaseOptions:
     ] = None
     family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None
 
+    @property
+    def named(self) -> bool:
+        """Whether any option says which."""
+        return bool(self.case or self.suite or self.family)
+
     def names(self) -> list[str]:
         """Their names; raises UnknownNameError and InputError for options that name none."""
         return choose_cases(self.case, self.suite, self.family)
+
+    def names_in(self, zoo: Zoo) -> list[str]:
+        """The same of the models of a zoo; where no option names any, all of a user's own zoo."""
+        return self.names() if self.named or not zoo.own else list(zoo.cases)
 
 
 @dataclass(frozen=True)
@@ -96,18 +105,27 @@ class VariantOptions:
 
     @property
     def version(self) -> ZooVersion:
-        """Of the zoo that the models are of."""
-        return self.zoo or DEFAULT_ZOO
+        """The release; raises InputError for a folder of one's own, which is none."""
+        if self.zoo is None or isinstance(self.zoo, int):
+            return self.zoo or DEFAULT_ZOO
+        raise InputError(f"expected the number of a release for --zoo, got {self.zoo}")
+
+    @property
+    def shelf(self) -> Zoo:
+        """The zoo that the models are of."""
+        from knowncircuits.models.zoo.shelf import find_zoo
+
+        return find_zoo(self.zoo)
 
     def in_folder(self, folder: Path | None) -> Zoo:
-        """The models in a folder, by default the shipped ones."""
-        from knowncircuits.models.zoo.shelf import Zoo, shipped
+        """The models in a folder, by default those of the zoo."""
+        from knowncircuits.models.zoo.shelf import Zoo
 
-        return Zoo(folder, self.version) if folder else shipped(self.version)
+        return Zoo(folder, self.version) if folder else self.shelf
 
-    def chosen(self, default: str) -> list[str]:
+    def chosen(self, default: str, zoo: Zoo | None = None) -> list[str]:
         """Each once; raises UnknownNameError for a variant that the zoo does not have."""
-        return choose_variants(self.variant, default, self.version)
+        return choose_variants(self.variant, default, zoo or self.shelf)
 
 
 @dataclass(frozen=True)

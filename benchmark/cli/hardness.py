@@ -33,9 +33,9 @@ def models_hardness(
     from knowncircuits.evaluation.hardness.stored import hardness_file, read_hardness
 
     zoo = variants.in_folder(folder)
-    if not (cases.case or cases.suite or cases.family):
+    if not (cases.named or zoo.own):
         cases = CaseOptions(suite="structural")
-    chosen = zoo.among(cases.names(), variants.chosen("all"))
+    chosen = zoo.among(cases.names_in(zoo), variants.chosen("all", zoo))
     measured = read_hardness(zoo)
     found = describe_all({model: measured[model] for model in chosen if model in measured})
     if not found:

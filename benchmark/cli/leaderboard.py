@@ -11,7 +11,7 @@ import typer
 from knowncircuits.cli.groups import TrackingOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
-    ZooOption,
+    ReleaseOption,
     output_option,
     save_option,
     to_path,
@@ -136,7 +136,7 @@ def table(
         int | None,
         typer.Option(min=0, help="Rank those within so many passes for each pair only."),
     ] = None,
-    zoo: ZooOption = None,
+    zoo: ReleaseOption = None,
     form: Annotated[
         Literal["table", BoardFormat], typer.Option("--format", help="What is printed.")
     ] = "table",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from knowncircuits.cli.options import JobsOption, ResultsArgument, ZooOption, to_path
+from knowncircuits.cli.options import JobsOption, ReleaseOption, ResultsArgument, to_path
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO
@@ -65,7 +65,7 @@ def schema() -> None:
 
 
 @maintain_app.command()
-def effects(zoo: ZooOption = None) -> None:
+def effects(zoo: ReleaseOption = None) -> None:
     """Measure the causal-effect curves of models that have none yet, for the pages of cases."""
     from knowncircuits.leaderboard.stored_effects import (
         STORED,
@@ -99,7 +99,7 @@ def hard(results: ResultsArgument) -> None:
 
 @maintain_app.command()
 def hardness(
-    zoo: ZooOption = None,
+    zoo: ReleaseOption = None,
     jobs: JobsOption = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="All models, also those that are measured already.")

@@ -69,7 +69,7 @@ def models_list(
     from knowncircuits.models.zoo.listing import best_attempts, describe_models
 
     zoo = variants.in_folder(folder)
-    names, kinds = cases.names(), variants.chosen("all")
+    names, kinds = cases.names_in(zoo), variants.chosen("all", zoo)
     chosen, measured = zoo.among(names, kinds), read_hardness(zoo)
     rows = zip(chosen, describe_models(zoo, chosen), strict=True)
     models = [{**row, **told(measured.get(model))} for model, row in rows]
@@ -107,7 +107,7 @@ def models_check(
     from knowncircuits.models.zoo.duplicates import find_duplicates
 
     zoo = variants.in_folder(folder)
-    chosen = zoo.among(cases.names(), variants.chosen("all"))
+    chosen = zoo.among(cases.names_in(zoo), variants.chosen("all", zoo))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
     to = Output(form)
@@ -165,7 +165,7 @@ def models_train(
 
     check_device(device)
     zoo, names = Zoo(output, variants.version), cases.names()
-    chosen = [(name, kind) for kind in variants.chosen("seed0") for name in names]
+    chosen = [(name, kind) for kind in variants.chosen("seed0", zoo) for name in names]
 
     def say(outcome: Outcome) -> None:
         what = "certified" if outcome.certified else "not certified"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import FigureFormat, ThemeName
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, OWN_ZOO, ZooChoice, ZooVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from knowncircuits.models.zoo.shelf import Zoo
 
 
 Format = Literal["table", "csv", "json"]  # how a table is printed
@@ -30,6 +32,12 @@ def to_path(text: str | Path) -> Path:
     if not str(text) or "\0" in str(text):
         raise typer.BadParameter(f"expected the name of a file or folder, got {text!r}")
     return Path(text)
+
+
+def to_zoo(text: str | Path) -> Any:
+    """A release of the trained models, or a folder."""
+    releases = {str(version): version for version in get_args(ZooVersion)}
+    return releases.get(str(text)) or to_path(text)
 
 
 def case_name(text: str) -> str:
@@ -96,6 +104,16 @@ VariantOption = Annotated[
     typer.Option("--variant", help="Of the trained models: seed0 (default), seed1, ..."),
 ]
 ZooOption = Annotated[
+    Path | None,  # as typer takes it; see `to_zoo`
+    typer.Option(
+        "--zoo",
+        metavar="1|2|FOLDER",
+        parser=to_zoo,
+        help="Which release of the trained models, or a folder of your own, CASE/VARIANT; "
+        f"default: what {OWN_ZOO} says, or {DEFAULT_ZOO}.",
+    ),
+]
+ReleaseOption = Annotated[
     ZooVersion | None,
     typer.Option("--zoo", help=f"Which release of the trained models; default: {DEFAULT_ZOO}."),
 ]
@@ -186,15 +204,13 @@ def choose_cases(
     return list(list_cases(suite or "all", family=family))
 
 
-def choose_variants(variants: Sequence[str] | None, default: str, zoo: ZooVersion) -> list[str]:
+def choose_variants(variants: Sequence[str] | None, default: str, zoo: Zoo) -> list[str]:
     """The variants of a zoo that are named, each once; `all` stands for all of them."""
-    from knowncircuits.models.zoo.variants import VARIANTS, check_variant
-
     named = dict.fromkeys(variants or [default])
     for variant in named:
         if variant != "all":
-            check_variant(variant, zoo)
-    return list(VARIANTS[zoo]) if "all" in named else list(named)
+            zoo.check_variant(variant)
+    return list(zoo.variants) if "all" in named else list(named)
 
 
 def parse_options(texts: Sequence[str] | None) -> dict[str, Any]:
@@ -224,7 +240,7 @@ def check_device(device: str) -> None:
 def load_chosen(
     case: str,
     variant: str | None,
-    zoo: ZooVersion | None,
+    zoo: ZooChoice | None,
     *,
     compiled: bool = False,
     model: Path | None = None,
@@ -232,12 +248,15 @@ def load_chosen(
     """The compiled or trained model that options ask for, and its name."""
     from knowncircuits.evaluation.runs.results import COMPILED
     from knowncircuits.evaluation.runs.subjects import load_subject
+    from knowncircuits.models.zoo.shelf import find_zoo
 
     check_one_kind(compiled, model is not None, trained=bool(variant or zoo))
-    subject = COMPILED if compiled else model or variant or "seed0"
-    version = zoo or DEFAULT_ZOO
-    of_zoo = "" if version == 1 or compiled or model else f" of zoo {version}"
-    return load_subject(case, subject, version), f"{case} ({subject}{of_zoo})"
+    if compiled or model:
+        subject = COMPILED if compiled else model
+        return load_subject(case, subject), f"{case} ({subject})"
+    of, kind = find_zoo(zoo), variant or "seed0"
+    of_zoo = "" if not of.own and of.version == 1 else f" of {of.name}"
+    return of.load(case, kind), f"{case} ({kind}{of_zoo})"
 
 
 def check_one_kind(compiled: bool, own: bool, *, trained: bool, hosted: bool = False) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from knowncircuits.evaluation.runs.subjects import Subject
     from knowncircuits.models.choices import ZooVersion
+    from knowncircuits.models.zoo.shelf import Zoo
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,12 @@ class ModelsOptions(VariantOptions):
         """What is run on, for a title."""
         if kind := self.untrained(cases):
             return f"{kind} models"
-        return str(self.model or f"trained models of zoo {self.version}")
+        return str(self.model or f"trained models of {self.shelf.name}")
+
+    @property
+    def release(self) -> ZooVersion:
+        """The release of shipped models; one's own zoo is of none."""
+        return self.shelf.version
 
     def subjects(self, cases: CaseOptions) -> Sequence[tuple[str, Subject]]:
         """What is run on; says on standard error what is missing, or not certified."""
@@ -77,7 +83,10 @@ class ModelsOptions(VariantOptions):
             return [_own(self.model, cases.case)]
         if kind := self.untrained(cases):
             return [(name, kind) for name in names]
-        return _shipped(names, self.chosen("seed0"), self.version, bool(cases.case))
+        zoo, kinds = self.shelf, self.chosen("seed0")
+        if zoo.own:
+            return _of_own_zoo(zoo, names if cases.named else None, kinds)
+        return _shipped(names, kinds, zoo.version, bool(cases.case))
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,23 @@ def _shipped(
         what = f"no trained model {' or '.join(variants)} in zoo {zoo}"
         print(f"{what}: {', '.join(missing)}", file=sys.stderr)
     return there
+
+
+def _of_own_zoo(
+    zoo: Zoo, cases: Sequence[str] | None, variants: Sequence[str]
+) -> Sequence[tuple[str, Subject]]:
+    """The models of cases in a zoo of one's own, by default of all; those not known are named."""
+    from knowncircuits.cases.registry import load_case
+    from knowncircuits.errors import UnknownNameError
+    from knowncircuits.evaluation.runs.subjects import zoo_subjects
+
+    known = []
+    for case in zoo.cases if cases is None else cases:
+        try:
+            known.append(load_case(case).name)
+        except UnknownNameError:
+            print(f"left out: {case}, which is not known; -c FILE.py:CASE says", file=sys.stderr)
+    return zoo_subjects(zoo, known, variants)
 
 
 def _own(folder: Path, cases: Sequence[str] | None) -> tuple[str, Subject]:

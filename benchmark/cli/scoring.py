@@ -86,7 +86,7 @@ def score(
                 [of_method for of_method in chosen if of_method.n_pairs == n_pairs],
                 subjects,
                 output / f"pairs-{n_pairs}" if len(counts) > 1 else output,
-                zoo=models.version,
+                zoo=models.release,
                 seeds=draws,
                 resolution=resolution,
                 processes=jobs,

@@ -32,7 +32,7 @@ def models_strata(
     from knowncircuits.models.zoo.listing import describe_answers, describe_strata
 
     zoo = variants.in_folder(folder)
-    chosen = zoo.among(cases.names(), variants.chosen("all"))
+    chosen = zoo.among(cases.names_in(zoo), variants.chosen("all", zoo))
     rows = (describe_answers if answers else describe_strata)(zoo, chosen)
     if not rows:
         raise InputError(f"expected certificates with strata in {zoo.folder}, got none")

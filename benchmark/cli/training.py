@@ -15,7 +15,7 @@ from knowncircuits.cli.options import (
     CaseArgument,
     DeviceOption,
     OwnCaseOption,
-    ZooOption,
+    ReleaseOption,
     check_device,
     output_option,
     pairs_option,
@@ -56,7 +56,7 @@ class PlanOptions:
             min=0, max=MAX_SEED, help="Seed of a random placement, instead of the recipe's."
         ),
     ] = None
-    zoo: ZooOption = None
+    zoo: ReleaseOption = None
     layers: Annotated[int | None, typer.Option(min=1, max=128, help="By default the recipe's.")] = (
         None
     )

@@ -13,12 +13,12 @@ from knowncircuits.cases.registry import load_case
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import InputError, ResultError
 from knowncircuits.evaluation.runs.results import COMPILED, HOSTED
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, ZooChoice, ZooVersion
 from knowncircuits.models.trained import Trained, load_trained
 from knowncircuits.models.wired.recipes import hosted, model_of
 from knowncircuits.models.wired.stored import is_wired, load_wired
 from knowncircuits.models.wired.wired import Wired
-from knowncircuits.models.zoo.shelf import load_model, shipped
+from knowncircuits.models.zoo.shelf import Zoo, load_model, shipped
 from knowncircuits.transformer import weights_hash
 
 # A case's model: `compiled`, `hosted`, a variant of the shipped ones, or the folder of one's own.
@@ -26,15 +26,15 @@ Subject = str | Path
 
 
 def load_subject(
-    case: str, subject: Subject, zoo: ZooVersion = DEFAULT_ZOO
+    case: str, subject: Subject, zoo: ZooChoice | None = None
 ) -> Compiled | Trained | Wired:
-    """The model of a case that a run is about; the zoo is that of a shipped one.
+    """The model of a case that a run is about; the zoo is that of a variant, see `find_zoo`.
 
     A compiled model is wired where its case says so; for `hosted` see `models.wired.hosted`.
 
     Raises:
         UnknownNameError: for an unknown case or variant.
-        ModelError: if no such model of the case is shipped.
+        ModelError: if the zoo has no such model of the case.
         ResultError: for a folder that holds no trained or wired model, or another case's.
     """
     if isinstance(subject, str):
@@ -84,6 +84,20 @@ def shipped_subjects(
             f"zoo {zoo}, got none"
         )
     return there
+
+
+def zoo_subjects(zoo: Zoo, cases: Sequence[str], variants: Sequence[str]) -> list[tuple[str, Path]]:
+    """The models of cases in a user's own zoo, each as a folder of one's own.
+
+    Raises InputError where there is none at all.
+    """
+    found = [(case, kind) for case in cases for kind in variants if zoo.holds(case, kind)]
+    if not found:
+        raise InputError(
+            f"expected a trained model {' or '.join(variants)} of {' or '.join(cases)} in "
+            f"{zoo.name}, got none"
+        )
+    return [(case, zoo.place(case, kind)) for case, kind in found]
 
 
 def own_subject(folder: Path, cases: Sequence[str] | None = None) -> Trained | Wired:

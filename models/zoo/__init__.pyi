@@ -4,6 +4,7 @@ from .plans import Plan as Plan, plan_model as plan_model
 from .produce import Outcome as Outcome, make_models as make_models
 from .shelf import (
     Zoo as Zoo,
+    find_zoo as find_zoo,
     list_models as list_models,
     load_model as load_model,
     shipped as shipped,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,12 @@ from pydantic import TypeAdapter
 from knowncircuits.architecture import TransformerConfig
 from knowncircuits.cases.registry import list_cases, load_case
 from knowncircuits.checks.arguments import takes
-from knowncircuits.errors import InputError, ModelError, ResultError
+from knowncircuits.errors import InputError, ModelError, ResultError, UnknownNameError
 from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import configuration_hash
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, OWN_ZOO, ZooVersion
 from knowncircuits.models.trained import (
     CERTIFICATE,
     CONFIG,
@@ -26,7 +27,7 @@ from knowncircuits.models.trained import (
     load_trained,
     read_description,
 )
-from knowncircuits.models.zoo.variants import VARIANTS, Variant, check_variant
+from knowncircuits.models.zoo.variants import VARIANTS, check_variant
 
 # What training of one case and variant came to that did not end in a certificate.
 Attempt = Mapping[str, Any]
@@ -39,11 +40,31 @@ class Zoo:
 
     folder: Path
     version: ZooVersion = DEFAULT_ZOO  # which variants there may be, and by which recipes
+    own: bool = False  # a user's, whose variants and cases are those that there are
 
     @property
-    def variants(self) -> Mapping[str, Variant]:
+    def name(self) -> str:
+        """What messages call it."""
+        return f"the zoo {self.folder}" if self.own else f"zoo {self.version}"
+
+    @property
+    def variants(self) -> tuple[str, ...]:
         """Those that its models may be of."""
-        return VARIANTS[self.version]
+        if self.own:
+            return tuple(dict.fromkeys(variant for _, variant in self._there()))
+        return tuple(VARIANTS[self.version])
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The names of the cases that folders say there are models of, known here or not."""
+        return tuple(dict.fromkeys(name for name, _ in self._there()))
+
+    def check_variant(self, variant: str) -> None:
+        """Raise UnknownNameError, with the close names, for a variant that it cannot have."""
+        if not self.own:
+            check_variant(variant, self.version)
+        elif variant not in self.variants:
+            raise UnknownNameError(f"variant of {self.name}", variant, self.variants)
 
     @property
     def recipes(self) -> Path:
@@ -64,7 +85,7 @@ class Zoo:
 
     def names(self, suite: str = "all", variant: str = "seed0") -> list[str]:
         """The cases of a suite that have a model of this variant."""
-        check_variant(variant, self.version)
+        self.check_variant(variant)
         return [name for name in list_cases(suite) if self.holds(name, variant)]
 
     def load(self, name: str, variant: str = "seed0") -> Trained:
@@ -76,7 +97,7 @@ class Zoo:
             ResultError: for a broken folder, or a certificate of other weights.
         """
         load_case(name)
-        check_variant(variant, self.version)
+        self.check_variant(variant)
         if not self.holds(name, variant):
             raise ModelError(self._absence(name, variant))
         return load_trained(self.place(name, variant))
@@ -109,6 +130,10 @@ class Zoo:
         left = {case: found for case, found in sorted(missing.items()) if found}
         write_text(self.folder / "missing.json", json.dumps(left, indent=1, allow_nan=False) + "\n")
 
+    def _there(self) -> list[tuple[str, str]]:
+        found = sorted(path.parent for path in self.folder.glob(f"*/*/{CONFIG}"))
+        return [(path.parent.name, path.name) for path in found]
+
     def _absence(self, name: str, variant: str) -> str:
         others = [other for other in self.variants if self.holds(name, other)]
         there = f" (but {', '.join(others)})" if others else ""
@@ -116,7 +141,7 @@ class Zoo:
         reason, untried = best.get("reason"), best.get("steps") == 0
         tried = f"; {'' if untried else 'tried in vain: '}{reason} (missing.json)" if reason else ""
         return (
-            f"there is no trained model {variant} of {name} in zoo {self.version}{there}{tried}; "
+            f"there is no trained model {variant} of {name} in {self.name}{there}{tried}; "
             f"`knowncircuits train {name}` trains one"
         )
 
@@ -128,21 +153,49 @@ def shipped(zoo: ZooVersion = DEFAULT_ZOO) -> Zoo:
     return Zoo(Path(__file__).parents[1] / f"zoo{zoo}", zoo)
 
 
-@takes(name=str, variant=str, zoo=int)
-def load_model(name: str, variant: str = "seed0", zoo: ZooVersion = DEFAULT_ZOO) -> Trained:
-    """A shipped model: certified, and loaded in milliseconds from the package; see `Zoo.load`.
+def find_zoo(zoo: ZooVersion | str | Path | None = None) -> Zoo:
+    """A zoo: a release of ours, by its number, or a folder of one's own models.
 
-    Raises InputError for a zoo that there is not.
+    By default what the environment variable `KNOWNCIRCUITS_ZOO` says, and else the default release.
+    A model in a folder is at CASE/VARIANT, as `save_trained` writes it.
+
+    Raises InputError for a number or a folder that there is not.
     """
-    return shipped(zoo).load(name, variant)
+    if zoo is None:
+        zoo = os.environ.get(OWN_ZOO) or DEFAULT_ZOO
+    if isinstance(zoo, int):
+        return shipped(zoo)
+    if str(zoo) in map(str, get_args(ZooVersion)):
+        return shipped(int(str(zoo)))  # type: ignore[arg-type]  # one of them
+    folder = Path(zoo)
+    if not folder.is_dir():
+        releases = ", ".join(map(str, get_args(ZooVersion)))
+        raise InputError(f"expected zoo {releases} or a folder of models, got {str(zoo)!r}")
+    return Zoo(folder, get_args(ZooVersion)[-1], own=True)
 
 
-@takes(suite=str, variant=str, zoo=int)
+@takes(name=str, variant=str, zoo=int | str | Path | None)
+def load_model(
+    name: str, variant: str = "seed0", zoo: ZooVersion | str | Path | None = None
+) -> Trained:
+    """A shipped model, or one of one's own zoo: certified, and loaded in milliseconds.
+
+    Args:
+        name: of its case; a user's own is made known by `add_case`.
+        variant: which of the case's models.
+        zoo: a release or a folder; see `find_zoo`.
+
+    Raises InputError for a zoo that there is not, and as `Zoo.load` does.
+    """
+    return find_zoo(zoo).load(name, variant)
+
+
+@takes(suite=str, variant=str, zoo=int | str | Path | None)
 def list_models(
-    suite: str = "all", variant: str = "seed0", zoo: ZooVersion = DEFAULT_ZOO
+    suite: str = "all", variant: str = "seed0", zoo: ZooVersion | str | Path | None = None
 ) -> list[str]:
-    """The cases of a suite of which a model of this variant is shipped.
+    """The cases of a suite of which a zoo has a model of this variant; see `find_zoo`.
 
     Raises UnknownNameError for an unknown suite or variant, InputError for another zoo.
     """
-    return shipped(zoo).names(suite, variant)
+    return find_zoo(zoo).names(suite, variant)
