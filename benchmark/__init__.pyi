@@ -60,6 +60,7 @@ from .models.trained import Trained as Trained, load_trained as load_trained
 from .models.wired.recipes import wire as wire
 from .models.wired.stored import load_wired as load_wired
 from .models.wired.wired import Wired as Wired
+from .models.zoo.from_case import train as train
 from .models.zoo.shelf import list_models as list_models, load_model as load_model
 from .transformer import Transformer as Transformer
 from .rasp.vocabulary import Vocabulary as Vocabulary

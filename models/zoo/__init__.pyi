@@ -1,5 +1,6 @@
 from .check import CERTIFIED_PAIRS as CERTIFIED_PAIRS, PAIRS as PAIRS, check_model as check_model
 from .duplicates import find_duplicates as find_duplicates
+from .from_case import train as train
 from .plans import Plan as Plan, plan_model as plan_model
 from .produce import Outcome as Outcome, make_models as make_models
 from .shelf import (

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from knowncircuits.cases.case import Case
 from knowncircuits.cases.registry import load_case
 from knowncircuits.checks.values import annotations_of, fit, fit_all
 from knowncircuits.correspondence import Correspondence
@@ -51,8 +52,8 @@ class Plan:
     start: str | None = None  # a shipped model whose weights it starts from; see `find_start`
     zoo: ZooVersion = DEFAULT_ZOO  # of which `start` names a model
 
-    def trainer(self, device: str = "cpu") -> Trainer:
-        """A trainer before its first step.
+    def trainer(self, device: str = "cpu", case: Case | None = None) -> Trainer:
+        """A trainer before its first step; the case is by default that of the plan's name.
 
         A model that starts from another is shuffled as that one is: its nodes are where they are
         there, and only those that it has beside them are drawn.
@@ -61,7 +62,7 @@ class Plan:
         not those of the model to start from, and UnknownNameError where that is not shipped.
         """
         start = load_start(self.start, self.zoo) if self.start else None
-        compiled = load_case(self.case).compile()
+        compiled = (case or load_case(self.case)).compile()
         low = low_level_config(compiled, **self.sizes)
         placement = Correspondence.same_names(compiled.circuit, low.graph)
         if self.shuffle is not None:
@@ -113,7 +114,7 @@ class Plan:
 
 
 def plan_model(
-    case: str,
+    case: str | Case,
     variant: str = "seed0",
     zoo: ZooVersion = DEFAULT_ZOO,
     recipes: Path | None = None,
@@ -124,7 +125,7 @@ def plan_model(
     under EVERY departs from them in all of the file's recipes that do not say otherwise.
 
     Args:
-        case: its name.
+        case: its name, or a user's own.
         variant: one of the zoo's.
         zoo: the release that it is of, which says how its variants are placed.
         recipes: a JSON file; by default the zoo's own.
@@ -133,21 +134,21 @@ def plan_model(
         UnknownNameError: for an unknown case or variant.
         ResultError: for recipes that cannot be read, or settings that there are not.
     """
-    load_case(case)
+    name = case.name if isinstance(case, Case) else load_case(case).name
     recipes = recipes or shipped(zoo).recipes
     check_variant(variant, zoo)
     chosen = VARIANTS[zoo][variant]
     try:
         document = read_json(recipes)
-        of_case = document.get(case, {})
+        of_case = document.get(name, {})
         recipe = document.get(EVERY, {}) | of_case.get(variant, of_case.get("seed0", {}))
         if "seed" in recipe:
             raise ValueError("expected no seed, which is the variant's")
-        plan = Plan(case, shuffle=chosen.shuffle(case), zoo=zoo).changed(recipe)
+        plan = Plan(name, shuffle=chosen.shuffle(name), zoo=zoo).changed(recipe)
         if plan.start:
             find_start(plan.start, zoo)
     except (ResultError, ValueError, TypeError, AttributeError, ModelError) as error:
-        raise ResultError(f"{recipes}: no recipe for {variant} of {case}: {error}") from error
+        raise ResultError(f"{recipes}: no recipe for {variant} of {name}: {error}") from error
     return plan.changed({"seed": chosen.seed})
 
 

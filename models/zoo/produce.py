@@ -161,7 +161,9 @@ def _make(job: _Job) -> Outcome:
         # A checkpoint of other settings has another name; the trainer would refuse it.
         digest = sha256(json.dumps(plan.settings(), sort_keys=True).encode()).hexdigest()[:12]
         checkpoint = job.work / f"{digest}.pt"
-        trained = _train(trainer, job, checkpoint)
+        trained = train_until_certified(
+            trainer, n_pairs=job.n_pairs, zoo=job.zoo.version, checkpoint=checkpoint
+        )
     except (ModelError, GraphError) as error:  # training diverged; no room for the placement
         reason = str(error)
     certificate = trained.certificate if trained else None
@@ -187,17 +189,29 @@ def _make(job: _Job) -> Outcome:
     return Outcome(plan.case, job.variant, certified, steps, seconds, reason, attempt)
 
 
-def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
-    """Train until the model is certified; where that fails after an early end, training goes on."""
+def train_until_certified(
+    trainer: Trainer, *, n_pairs: int, zoo: ZooVersion, checkpoint: Path | None = None
+) -> Trained:
+    """Train until the model is certified; where that fails after an early end, training goes on.
+
+    Args:
+        trainer: with the model and the settings.
+        n_pairs: of the certificate.
+        zoo: the release as whose models it is certified; see `with_certificate`.
+        checkpoint: a file to go on from, if it is there, and to write at each validation.
+
+    Returns:
+        The model with its certificate, which has failed where all steps did not suffice.
+    """
     while True:
         missed = None
         train(trainer, checkpoint=checkpoint)
         try:
             trained = with_certificate(
                 freeze(trainer),
-                n_pairs=job.n_pairs,
-                seed=job.plan.config.seed,
-                zoo=job.zoo.version,
+                n_pairs=n_pairs,
+                seed=trainer.config.seed,
+                zoo=zoo,
                 until_missed=trainer.steps_left,
             )
         except MissedError as error:
@@ -206,7 +220,8 @@ def _train(trainer: Trainer, job: _Job, checkpoint: Path) -> Trained:
             if not trainer.steps_left or (trained.certificate and trained.certificate.passed):
                 return trained
         trainer.go_on(missed)
-        trainer.save(checkpoint)
+        if checkpoint is not None:
+            trainer.save(checkpoint)
 
 
 def _put_down(zoo: Zoo, outcome: Outcome) -> None:

@@ -12,14 +12,14 @@ from rich.console import Console
 
 import knowncircuits as kc
 from jobs import count_to
-from knowncircuits.cli.lines import BETWEEN, FIRST, Lines, duration
-from knowncircuits.cli.progress import Bars
 from knowncircuits.evaluation.effects import realism
 from knowncircuits.leaderboard import rank_submissions, read_submissions
 from knowncircuits.models.zoo import check_model, shipped
 from knowncircuits.models.zoo.produce import with_certificate
+from knowncircuits.work.lines import BETWEEN, FIRST, Lines, duration
 from knowncircuits.work.processes import run_jobs
 from knowncircuits.work.progress import Report, heard_by, part, reported
+from knowncircuits.work.showing import Bars
 
 
 def test_a_loop_reports_each_item_when_it_is_done() -> None:
