@@ -8,13 +8,16 @@ for `logit_diff` and `prob_diff`; see `answers.py`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from knowncircuits.errors import UnknownNameError
+from knowncircuits.errors import TaskError, UnknownNameError
 
 Logits = Float[Tensor, "batch pos d_vocab_out"]
 Distance = Callable[[Logits, Logits, Logits], Float[Tensor, "batch pos"]]
@@ -86,6 +89,66 @@ METRICS: dict[str, Metric] = {
     ),
     "label_loss": Metric(label_loss, _log_probability, divergence=False),
 }
+
+
+Own = Callable[..., Float[Tensor, "batch pos"]]  # of logits, or of logits, clean and corrupted
+
+EXACT = 1e-4  # what a metric may be off by at the clean run, of its size at the corrupted one
+
+
+def own_metric(function: Own, clean: Logits, corrupted: Logits) -> Metric:
+    """A user's function as a metric, tried on two runs.
+
+    Args:
+        function: of a run's logits, [batch, pos, output]: what the metric is about at each
+            position, more being better; or of `logits, clean, corrupted`: how far a run is from the
+            clean one, which is 0 there. It returns [batch, pos].
+        clean: logits of the clean inputs.
+        corrupted: logits of the corrupted ones.
+
+    Returns:
+        The metric. Whether it is a divergence is seen from its gradient at the clean run.
+
+    Raises TaskError for another shape, values that are not finite, or a distance that is not 0 at
+    the clean run.
+    """
+    n = len(inspect.signature(function).parameters)
+    if n not in (1, 3):
+        raise TaskError(
+            f"expected a metric of logits, or of logits, clean and corrupted, got one of {n} "
+            "arguments"
+        )
+    metric = Metric(function, lambda *runs: -function(*runs), divergence=False, numbers=True)
+    if n == 1:
+        metric = Metric(
+            lambda logits, clean, corrupted: function(clean) - function(logits),
+            lambda logits, clean, corrupted: function(logits),
+            divergence=False,
+            numbers=True,
+        )
+    here, slope = _tried(metric, clean, clean, corrupted)
+    there, other_slope = _tried(metric, corrupted, clean, corrupted)
+    if here > EXACT * max(there, EXACT):
+        raise TaskError(f"expected a metric that is 0 at the clean run, got {here:g}")
+    return replace(metric, divergence=slope <= EXACT * other_slope)
+
+
+def _tried(metric: Metric, run: Logits, clean: Logits, corrupted: Logits) -> tuple[float, float]:
+    """The largest distance of a run, and the largest part of its gradient."""
+    logits = run.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        found: Any = metric.distance(logits, clean, corrupted)
+        shape = found.shape if isinstance(found, Tensor) else type(found).__name__
+        if shape != clean.shape[:2]:
+            got = list(shape) if isinstance(found, Tensor) else shape
+            raise TaskError(f"expected a metric [batch, pos], {list(clean.shape[:2])}, got {got}")
+        if not found.isfinite().all():
+            raise TaskError("expected a metric that is finite, got another")
+        slope = None
+        if found.requires_grad:
+            (slope,) = torch.autograd.grad(found.sum(), logits, allow_unused=True)
+    largest = float(found.detach().abs().max())
+    return largest, 0.0 if slope is None else float(slope.abs().max())
 
 
 def load_metric(name: str) -> Metric:

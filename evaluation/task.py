@@ -18,7 +18,7 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError, TaskError, UnknownNameError
 from knowncircuits.evaluation.answers import Answers, Wanted, encode_answers, said_tokens
 from knowncircuits.evaluation.choices import Ablation
-from knowncircuits.evaluation.metrics import METRICS, load_metric
+from knowncircuits.evaluation.metrics import METRICS, Metric, Own, load_metric, own_metric
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
 from knowncircuits.models.certificates.placed import says_none
@@ -54,6 +54,7 @@ class Task(Shown):
     labels: Answers | None = None  # by default the clean run's answers, against the corrupted one's
     # Of each token's id the output that says the same, or -1; by default its id.
     said: Int[Tensor, " token"] | None = None
+    own: Metric | None = None  # a user's metric, which `metric` is the name of
 
     def __post_init__(self) -> None:
         expect(self.model, Patchable, "model")
@@ -73,11 +74,11 @@ class Task(Shown):
                 f"got {int(equal.sum())} equal pairs of {len(equal)}, "
                 f"the first at {int(equal.nonzero()[0])}"
             )
-        load_metric(self.metric)
+        _ = self.measured_by  # raises for a name of none
         if self.ablation not in ABLATIONS:
             raise UnknownNameError("ablation", self.ablation, ABLATIONS)
         if self.labels is not None:
-            if self.metric not in OF_LABELS:
+            if self.own is not None or self.metric not in OF_LABELS:
                 raise TaskError(
                     f"expected a metric of labels ({', '.join(OF_LABELS)}), got {self.metric!r}"
                 )
@@ -105,6 +106,11 @@ class Task(Shown):
     def graph(self) -> Graph:
         """The edges to be scored."""
         return self.model.graph
+
+    @property
+    def measured_by(self) -> Metric:
+        """The metric itself; raises UnknownNameError for a name of none."""
+        return load_metric(self.metric) if self.own is None else self.own
 
     @property
     def n_pairs(self) -> int:
@@ -160,7 +166,7 @@ class Task(Shown):
         runs = (logits, self.clean_run.logits[pairs], self.corrupted_run.logits[pairs])
         logits, clean, corrupted = (run.to(at_least_float32(run.dtype)) for run in runs)
         if self.labels is None:
-            distance = load_metric(self.metric).distance(logits, clean, corrupted)
+            distance = self.measured_by.distance(logits, clean, corrupted)
         else:
             distance = self._lead(clean, pairs) - self._lead(logits, pairs)
         return self._mean(distance, pairs)
@@ -184,7 +190,7 @@ class Task(Shown):
         else:
             runs = (self.clean_run, self.corrupted_run)
             others = (run.logits[:, first:][pairs].to(logits.dtype) for run in runs)
-            value = load_metric(self.metric).value(logits, *others)
+            value = self.measured_by.value(logits, *others)
         return self._mean(value, pairs, first)
 
     def lead(
@@ -260,13 +266,15 @@ def make_task(
     subject: Compiled | Trained | Wired,
     n_pairs: int | None = None,
     seed: int = 0,
-    metric: str | None = None,
+    metric: str | Metric | Own | None = None,
     corruption: str = "resample",
     *,
     direction: Direction | None = None,
     split: str | None = None,
     ablation: Ablation = "resample",
     labels: tuple[Wanted, Wanted] | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Task:
     """Draw pairs of clean and corrupted inputs for a model.
 
@@ -276,7 +284,10 @@ def make_task(
             of the experiment `few`.
         seed: of the inputs; equal seeds give equal tasks.
         metric: of `knowncircuits.evaluation.metrics`: `kl`, `l2`, `logit_diff`, `prob_diff` or
-            `label_loss`; by default KL for categorical outputs and L2 for numerical ones.
+            `label_loss`; by default KL for categorical outputs and L2 for numerical ones. Or a
+            function of one's own, of a run's logits, more being better, or of `logits, clean,
+            corrupted`, the distance from the clean run; see
+            `knowncircuits.evaluation.metrics.own_metric`. Or a `Metric`.
         corruption: `resample`, other inputs of the same distribution; `minimal`, the smallest
             change that alters the output; `variable:NAME`, a change of one variable. See
             `knowncircuits.cases.draw_pairs`.
@@ -290,12 +301,16 @@ def make_task(
             for each pair, or a function of a pair's clean tokens that returns one. By default those
             that the case names, as `ioi` does, if the metric takes labels; else the model's own
             answers to the clean and to the corrupted input.
+        device: where the model runs: a copy of it, where it is elsewhere.
+        dtype: of the copy's weights, float64 for effects without rounding; by default its own.
 
     Raises:
         TaskError: if no such pairs can be drawn, for a direction beside another corruption, for
-            a metric of categories on numbers, or for labels that are no answers of the program.
+            a metric of categories on numbers, for labels that are no answers of the program, or
+            beside a metric of one's own, or for a function that is no metric.
         UnknownNameError: for another metric, corruption, variable, split or ablation.
     """
+    subject = subject.to(device=device, dtype=dtype)
     n_pairs = default_pairs(subject) if n_pairs is None else n_pairs
     if n_pairs < 1:
         raise TaskError(f"expected at least one pair, got {n_pairs}")
@@ -313,15 +328,32 @@ def make_task(
         answers = encode_answers(compiled, inputs, labels)
     usual = "l2" if compiled.output.numerical else "kl"
     metric = metric or (usual if labels is None else "logit_diff")
-    if compiled.output.numerical and not load_metric(metric).numbers:
+    if callable(metric) or isinstance(metric, Metric):
+        name, own = _own(metric, subject, clean, corrupted)
+    else:
+        name, own = metric, None
+    if compiled.output.numerical and not (own or load_metric(name)).numbers:
         fit = ", ".join(name for name, entry in METRICS.items() if entry.numbers)
         raise TaskError(
-            f"expected a metric for the numbers of {compiled.name} ({fit}), got {metric!r}"
+            f"expected a metric for the numbers of {compiled.name} ({fit}), got {name!r}"
         )
     said = said_tokens(compiled)
-    return Task(
-        compiled.name, subject.model, clean, corrupted, counts, metric, ablation, answers, said
-    )
+    model = subject.model
+    return Task(compiled.name, model, clean, corrupted, counts, name, ablation, answers, said, own)
+
+
+def _own(
+    metric: Metric | Own, subject: Compiled | Trained | Wired, clean: Tensor, corrupted: Tensor
+) -> tuple[str, Metric]:
+    """A metric of a user's, with what it is called."""
+    function = metric.distance if isinstance(metric, Metric) else metric
+    name = f"own:{getattr(function, '__name__', type(function).__name__).strip('<>')}"
+    if isinstance(metric, Metric):
+        return name, metric
+    with ordinary_tensors(), torch.no_grad():
+        runs = [subject.model.run(tokens).logits for tokens in (clean, corrupted)]
+        clean_run, corrupted_run = (run.to(at_least_float32(run.dtype)) for run in runs)
+        return name, own_metric(metric, clean_run, corrupted_run)
 
 
 def counted(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,6 +99,25 @@ class Trained(Shown):
     def circuit(self) -> Circuit:
         """The circuit that it was trained to have."""
         return self.placed.circuit
+
+    def to(
+        self, *, dtype: torch.dtype | None = None, device: str | torch.device | None = None
+    ) -> Trained:
+        """The same with a copy of the model in another dtype or on another device, if it is one.
+
+        A certificate is of the weights as they were trained: in another dtype there is none.
+        """
+        model = self.model
+        dtype, device = dtype or model.dtype, torch.device(device or model.device)
+        if (dtype, device) == (model.dtype, model.device):
+            return self
+        placed = replace(
+            self.placed,
+            model=deepcopy(model).to(device=device, dtype=dtype),
+            compiled=self.compiled.to(device=device),
+        )
+        certificate = self.certificate if dtype == model.dtype else None
+        return replace(self, placed=placed, certificate=certificate)
 
     def to_transformer_lens(self) -> TransformerBridge:
         """A native TransformerLens bridge; see `knowncircuits.models.interop.bridge`."""

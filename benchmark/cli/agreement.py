@@ -12,6 +12,7 @@ from knowncircuits.cli.layout import Table, magnitude_text, number_text, numbers
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
+    DeviceOption,
     FormatOption,
     ModelOption,
     ResolutionOption,
@@ -63,6 +64,7 @@ def agreement(
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
+    device: DeviceOption = "cpu",
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
@@ -77,7 +79,7 @@ def agreement(
 
     methods = [parse_method(text) for text in method or ()]
     files.check()
-    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
+    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model, device=device)
     task = make_task(subject, pairs, seed, metric, direction=direction, ablation=ablation)
     with show_progress("agreement"):
         found = compared(

@@ -12,6 +12,7 @@ from knowncircuits.cli.layout import Table, indexed_table, share_text
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
+    DeviceOption,
     FormatOption,
     ModelOption,
     VariantOption,
@@ -83,6 +84,7 @@ def effects(
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
+    device: DeviceOption = "cpu",
     figure: Annotated[
         FigureName | None, typer.Option(help="What is drawn; by default what suits the effects.")
     ] = None,
@@ -100,7 +102,7 @@ def effects(
 
     usual = default_scales(granularity, per_position)
     chosen = usual if scales is None else parse_scales(scales)
-    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
+    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model, device=device)
     files.check()
     frames, kinds = [], ablation or ["resample"]
     with show_progress("effects", len(kinds)) as shown:

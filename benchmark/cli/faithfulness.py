@@ -10,11 +10,13 @@ import typer
 from knowncircuits.cli.groups import FileOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
+    DeviceOption,
     FormatOption,
     JobsOption,
     ModelOption,
     OwnCaseOption,
     ResolutionOption,
+    check_device,
     to_path,
 )
 from knowncircuits.cli.printing import Output
@@ -51,6 +53,7 @@ def faithfulness(
     model: ModelOption = None,
     case: OwnCaseOption = None,
     jobs: JobsOption = 1,
+    device: DeviceOption = "cpu",
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
@@ -65,6 +68,7 @@ def faithfulness(
     from knowncircuits.evaluation.scoring.ranking import check_resolution
 
     check_resolution(resolution)
+    check_device(device)
     found = read_results(*results)
     files.check()
     tasks = {(result.case, result.variant, result.seed) for result in found}
@@ -83,6 +87,7 @@ def faithfulness(
             found,
             model=model,
             processes=jobs,
+            device=device,
             on_task=tick,
             construction=construction,
             rank_by=rank_by,

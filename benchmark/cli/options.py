@@ -136,7 +136,10 @@ MethodsOption = Annotated[
 FormatOption = Annotated[
     Format, typer.Option("--format", help="For people, or as data: of all columns and digits.")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="What computes: cpu, cuda, or another that torch has."),
+]
 
 
 def output_option(text: str) -> Any:
@@ -233,7 +236,12 @@ def check_device(device: str) -> None:
     """Raise InputError for a device that there is not."""
     import torch
 
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+    try:
+        found = torch.empty(1, device=device)
+        there = found.device.type != "meta"  # which computes nothing
+    except (RuntimeError, AssertionError):  # the latter of a torch that knows no cuda
+        there = False
+    if not there:
         raise InputError(f"expected device cpu, or cuda where there is one, got {device!r}")
 
 
@@ -244,6 +252,7 @@ def load_chosen(
     *,
     compiled: bool = False,
     model: Path | None = None,
+    device: str = "cpu",
 ) -> tuple[Any, str]:
     """The compiled or trained model that options ask for, and its name."""
     from knowncircuits.evaluation.runs.results import COMPILED
@@ -251,12 +260,13 @@ def load_chosen(
     from knowncircuits.models.zoo.shelf import find_zoo
 
     check_one_kind(compiled, model is not None, trained=bool(variant or zoo))
-    if compiled or model:
-        subject = COMPILED if compiled else model
-        return load_subject(case, subject), f"{case} ({subject})"
+    check_device(device)
+    if compiled or model is not None:
+        subject = COMPILED if model is None else model
+        return load_subject(case, subject).to(device=device), f"{case} ({subject})"
     of, kind = find_zoo(zoo), variant or "seed0"
     of_zoo = "" if not of.own and of.version == 1 else f" of {of.name}"
-    return of.load(case, kind), f"{case} ({kind}{of_zoo})"
+    return of.load(case, kind).to(device=device), f"{case} ({kind}{of_zoo})"
 
 
 def check_one_kind(compiled: bool, own: bool, *, trained: bool, hosted: bool = False) -> None:

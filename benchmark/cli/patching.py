@@ -11,6 +11,7 @@ from knowncircuits.cli.layout import Table, frame_table, indexed_table
 from knowncircuits.cli.options import (
     CaseArgument,
     CompiledOption,
+    DeviceOption,
     FormatOption,
     ModelOption,
     VariantOption,
@@ -94,6 +95,7 @@ def patch(
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
+    device: DeviceOption = "cpu",
     figure: Annotated[
         ComponentFigure | None, typer.Option(help="What is drawn; by default what suits the tool.")
     ] = None,
@@ -122,7 +124,7 @@ def patch(
         },
     )
     files.check()
-    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
+    subject, name = load_chosen(case, variant, zoo, compiled=compiled, model=model, device=device)
     task = make_task(subject, pairs, seed, metric, corruption, ablation=ablation)
     with show_progress("patch"), part(f"{name}: {tool}"):
         found = _found(

@@ -13,6 +13,7 @@ from knowncircuits.cli.groups import grouped
 from knowncircuits.cli.layout import Column, Table, words
 from knowncircuits.cli.options import (
     CompiledOption,
+    DeviceOption,
     FormatOption,
     ModelOption,
     ThemeOption,
@@ -131,6 +132,7 @@ def sankey(
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
+    device: DeviceOption = "cpu",
     save: Annotated[list[Path] | None, save_option(".html, .png, .pdf or .svg")] = None,
     form: FormatOption = "table",
 ) -> None:
@@ -151,7 +153,9 @@ def sankey(
         figure = _draw_file(Path(subject), truth, drawing, to)
     else:
         case = case_name(subject)
-        loaded, name = load_chosen(case, variant, zoo, compiled=compiled, model=model)
+        loaded, name = load_chosen(
+            case, variant, zoo, compiled=compiled, model=model, device=device
+        )
         if run.show != "circuit":
             figure = _draw_run(loaded, name, truth, run, drawing, to)
         elif truth:

@@ -14,8 +14,10 @@ from knowncircuits.cli.groups import CaseOptions, VariantOptions
 from knowncircuits.cli.options import (
     MAX_PAIRS,
     CompiledOption,
+    DeviceOption,
     ModelOption,
     SeedsOption,
+    check_device,
     check_one_kind,
     parse_options,
     seed_option,
@@ -128,6 +130,7 @@ class SettingsOptions:
     threads: Annotated[
         int, typer.Option(min=1, help="Of torch, in each process; scores may depend on it.")
     ] = Settings.threads
+    device: DeviceOption = Settings.device
 
     def of(self, methods: Sequence[str]) -> list[Settings]:
         """Those of each number of pairs and each method.
@@ -137,6 +140,7 @@ class SettingsOptions:
         from knowncircuits.evaluation.methods.discovery import fit_options
         from knowncircuits.evaluation.task import directed
 
+        check_device(self.device)
         if self.label and len(methods) > 1:
             raise InputError(f"expected --label with one method, got {len(methods)}")
         given = parse_options(self.option)
@@ -151,6 +155,7 @@ class SettingsOptions:
                 ablation=self.ablation,
                 label=self.label,
                 threads=self.threads,
+                device=self.device,
             )
             for n_pairs in _pair_counts(self.pairs)
             for method in methods

@@ -90,7 +90,7 @@ def _run(task: Task, circuits: Circuits, batch_size: int) -> Float[np.ndarray, "
     rows = torch.arange(len(circuits) * task.n_pairs, device=outside.device)
     chunks = torch.split(rows, batch_size)
     values = [_measure(task, outside, chunk) for chunk in reported(chunks)]
-    means: np.ndarray = torch.cat(values).reshape(len(circuits), task.n_pairs).mean(1).numpy()
+    means: np.ndarray = torch.cat(values).reshape(len(circuits), task.n_pairs).mean(1).cpu().numpy()
     return means
 
 

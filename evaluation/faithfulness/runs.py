@@ -37,6 +37,7 @@ def faithfulness_table(
     *,
     model: Path | None = None,
     processes: int = 1,
+    device: str = "cpu",
     on_task: Callable[[str], None] = lambda case: None,
     leave_out: bool = False,
     **conventions: Any,
@@ -47,6 +48,7 @@ def faithfulness_table(
         results: of runs. Each is measured on the task that it is from, which is made again.
         model: the folder of one's own trained model, for results that are about one.
         processes: how many tasks are worked on at a time, each by one thread.
+        device: where models run.
         on_task: told of the case of each task that is done.
         leave_out: have no rows of tasks on which faithfulness is not defined, in place of an error.
         conventions: as `faithfulness` takes them.
@@ -68,7 +70,7 @@ def faithfulness_table(
         task = (result.settings.get(name) for name in OF_TASK)
         groups[result.case, result.variant, result.seed, *task].append(result)
     found: dict[Key, pd.DataFrame] = {}
-    jobs = [(group, model, leave_out, conventions) for group in groups.values()]
+    jobs = [(group, model, device, leave_out, conventions) for group in groups.values()]
     for case, frames in run_jobs(with_own_cases(_measure), jobs, processes):
         for key, frame in frames.items():
             if key in found and key[0] != TRUTH:
@@ -84,10 +86,10 @@ def faithfulness_table(
 
 
 def _measure(
-    job: tuple[Sequence[Result], Path | None, bool, Mapping[str, Any]],
+    job: tuple[Sequence[Result], Path | None, str, bool, Mapping[str, Any]],
 ) -> tuple[str, dict[Key, pd.DataFrame]]:
     """The case, and the frames of all results of one task."""
-    results, model, leave_out, conventions = job
+    results, model, device, leave_out, conventions = job
     first = results[0]
     subject = load_subject(first.case, _subject(first, model), first.zoo or DEFAULT_ZOO)
     if weights_hash(subject.model) != first.settings["model"]:
@@ -103,6 +105,7 @@ def _measure(
         settings["metric"],
         settings["corruption"],
         ablation=settings["ablation"],
+        device=device,
     )
     scores = {result.label: result.scores for result in results}
     if len(scores) < len(results):

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.metrics import load_metric
 from knowncircuits.evaluation.task import Task
 from knowncircuits.work.progress import reported
 
@@ -112,7 +111,7 @@ def default_run(task: Task, asked: GradientsAt | None) -> GradientsAt:
 
     Raises MethodError for gradients of a divergence at the clean run, where they are zero.
     """
-    divergence = load_metric(task.metric).divergence
+    divergence = task.measured_by.divergence
     if asked == "clean" and divergence:
         raise MethodError(
             f"expected gradients_at='corrupted' with {task.metric}, which is least at the clean "

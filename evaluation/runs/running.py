@@ -134,7 +134,7 @@ def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
     """Run a method on one draw of pairs and write the result, or read back an equal one."""
     job, plan = job_and_plan
     _set_aside()
-    subject = load_subject(job.case, job.subject, job.zoo)
+    subject = load_subject(job.case, job.subject, job.zoo).to(device=job.settings.device)
     described = _describe(job, subject, plan.code[job.settings.method])
     path = job.path(plan.folder)
     stale = False
@@ -188,8 +188,10 @@ def _set_aside() -> None:
 def _describe(job: Job, subject: Compiled | Trained | Wired, code: str) -> dict[str, Any]:
     """All that a result follows from."""
     shipped = isinstance(job.subject, str) and job.subject not in UNTRAINED
+    settings = asdict(job.settings)
+    device = settings.pop("device")
     return {
-        **asdict(job.settings),
+        **settings,
         "n_pairs": job.settings.n_pairs or default_pairs(subject),
         "label": job.settings.name,
         "version": version("knowncircuits"),
@@ -199,6 +201,7 @@ def _describe(job: Job, subject: Compiled | Trained | Wired, code: str) -> dict[
         "seed": job.seed,
         "model": weights_hash(subject.model),
         **({"zoo": job.zoo} if shipped else {}),
+        **({"device": device} if device != "cpu" else {}),  # where it is not said it is the CPU
     }
 
 
@@ -245,7 +248,8 @@ def _check_same(path: Path, described: Mapping[str, Any], there: Mapping[str, An
     """Raise ResultError for a result of other settings; an option's default may be said or not."""
     defaults = default_options(load_method(described["method"]))
     defaults.pop("seed", None)  # where none is given each run has its own
-    there = {"zoo": 1, **there}  # which earlier versions did not say
+    there = {"zoo": 1, "device": "cpu", **there}  # which earlier versions did not say
+    described = {"device": "cpu", **described}
     described, there = (
         {**settings, "options": {**defaults, **settings["options"]}}
         for settings in (described, there)

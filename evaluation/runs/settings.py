@@ -24,6 +24,7 @@ class Settings:
     ablation: Ablation = "resample"
     label: str = ""  # what results are called, where not by the method
     threads: int = 1  # of torch, whatever OMP_NUM_THREADS says
+    device: str = "cpu"  # where models run
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.+-]*", self.name):

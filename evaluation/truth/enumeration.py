@@ -120,7 +120,7 @@ class _Game:
             if answers.is_floating_point():
                 answers = (answers / ATOL).round().long()
             found.append(answers)
-        return torch.cat(found).reshape(len(pairs), len(sets), -1).numpy()
+        return torch.cat(found).reshape(len(pairs), len(sets), -1).cpu().numpy()
 
 
 def _play(game: _Game, n: int) -> tuple[OfEdges, OfEdges, OfSets]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.registry import load_case
@@ -62,6 +64,17 @@ class Wired(Shown):
             for step in self.recipe
         ]
         return [Table("Wired by", ("step", "parameters"), steps), *self.circuit._tables()]
+
+    def to(
+        self, *, dtype: torch.dtype | None = None, device: str | torch.device | None = None
+    ) -> Wired:
+        """The same with a copy of the model in another dtype or on another device, if it is one."""
+        model = self.model
+        dtype, device = dtype or model.dtype, torch.device(device or model.device)
+        if (dtype, device) == (model.dtype, model.device):
+            return self
+        moved = deepcopy(model).to(device=device, dtype=dtype)
+        return replace(self, model=moved, compiled=self.compiled.to(device=device))
 
     @classmethod
     @takes(compiled=Compiled)
