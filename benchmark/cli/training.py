@@ -167,6 +167,7 @@ def certify(
     pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
     seed: Annotated[int, seed_option("Of pairs and random sets of edges.")] = 0,
     case: OwnCaseOption = None,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Measure every edge of a trained model anew, on each stratum, and write its certificate.
 
@@ -176,7 +177,8 @@ def certify(
     from knowncircuits.models.certificates.recheck import recheck
     from knowncircuits.models.trained import CERTIFICATE, load_trained
 
-    trained = load_trained(folder, certified=False)
+    check_device(device)
+    trained = load_trained(folder, certified=False).to(device=device)
     certificate = run_certificate(trained, pairs, seed, command="certify").certificate
     with show_progress("certify"):
         edges = recheck(trained.placed, certificate, n_pairs=500)

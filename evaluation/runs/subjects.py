@@ -94,7 +94,7 @@ def zoo_subjects(zoo: Zoo, cases: Sequence[str], variants: Sequence[str]) -> lis
     found = [(case, kind) for case in cases for kind in variants if zoo.holds(case, kind)]
     if not found:
         raise InputError(
-            f"expected a trained model {' or '.join(variants)} of {' or '.join(cases)} in "
+            f"expected a trained model {' or '.join(variants)} of a case that is known in "
             f"{zoo.name}, got none"
         )
     return [(case, zoo.place(case, kind)) for case, kind in found]

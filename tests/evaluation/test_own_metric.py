@@ -110,9 +110,7 @@ def test_dtypes_and_devices(kind: str, device: str, trained: kc.Trained) -> None
         assert task.clean.device.type == task.clean_run.logits.device.type == device
         assert kc.discover("exact", task).values == pytest.approx(exact, abs=1e-5)
     assert subject.model.dtype == before
-    assert (
-        kc.make_task(subject, 10, device="cpu").model is subject.model
-    )  # no copy where none is due
+    assert kc.make_task(subject, 10, device="cpu").model is subject.model
 
 
 def test_a_certificate_is_of_weights_as_they_were_trained(trained: kc.Trained) -> None:
