@@ -36,6 +36,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/agreement.md", 3),
         ("docs/components.md", 3),
         ("docs/models.md", 1),
+        ("docs/own-case.md", 4),
         ("docs/hard-suite.md", 1),
         ("docs/wired.md", 2),
         ("docs/ioi.md", 2),
