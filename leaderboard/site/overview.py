@@ -9,6 +9,7 @@ from typing import Any
 
 from knowncircuits.errors import SubmissionError
 from knowncircuits.evaluation.scoring.views import VIEWS
+from knowncircuits.leaderboard.divisions import BUDGETS
 from knowncircuits.leaderboard.schema import VERSION, Description
 from knowncircuits.leaderboard.site.figures import cost_figure, counted
 from knowncircuits.leaderboard.site.render import Page, number_or_none
@@ -46,6 +47,7 @@ def index_page(standings: Standings) -> Page:
         "charts": charts,
         "uncounted": uncounted,
         "slices": standings.board.slices,
+        "budgets": BUDGETS,
     }
     return Page("index.html", "index.html", context)
 

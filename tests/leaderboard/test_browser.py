@@ -29,7 +29,7 @@ EVIL = '<img src=x onerror=alert(1)> <b>Bold</b> "quoted"'
 def board(models: Models, make: Make) -> Board:
     submissions = [
         make("best", noise=0.2),
-        make("middle", noise=0.7, seed=1),
+        make("middle", noise=0.7, seed=1, division="closed"),
         make("worst", noise=2.0, seed=2),
         make("part", noise=0.1, keys=("fraction_of_x/seed0", "identity/seed0")),
         make("blind", noise=3.0, kind="control"),
@@ -157,6 +157,21 @@ def test_filtering(visit: Callable[..., Visit], board: Board) -> None:
     page.get_by_label("controls").check()
     page.get_by_label("partial").check()
     assert opened.names() == list(board.standings()["method"])
+
+
+def test_a_division_is_chosen(visit: Callable[..., Visit]) -> None:
+    """The closed one up to a budget, or the open one; controls stay beside."""
+    opened = visit()
+    page = opened.open("index.html")
+    page.get_by_label("controls").uncheck()
+    every = opened.names()
+    page.get_by_label("Division").select_option("open")
+    assert opened.names() == [name for name in every if name != "middle"]
+    page.get_by_label("Division").select_option("10")
+    assert opened.names() == ["middle"]
+    assert "division=10" in page.url
+    page.get_by_label("controls").check()
+    assert len(opened.names()) > 1
 
 
 def test_what_is_chosen_is_in_the_address(visit: Callable[..., Visit]) -> None:

@@ -189,13 +189,20 @@
     const find = form.elements.find;
     const kinds = all("input[type=checkbox]", form);
     const nothing = document.getElementById("nothing");
+    // A division: the open one, or the closed one up to a budget; controls are always read beside.
+    const within = (row) => {
+      const division = form.elements.division?.value ?? "";
+      if (division === "" || row.classList.contains("control")) return true;
+      if (division === "open") return row.dataset.division === "open";
+      return Number(row.dataset.budget ?? Infinity) <= Number(division);
+    };
     const show = () => {
       const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
       let n = 0;
       for (const row of table.tBodies[0].rows) {
         const text = row.dataset.text.toLowerCase();
         const wanted = words.every((word) => text.includes(word));
-        row.hidden = !wanted || kinds.some((box) => !box.checked && row.classList.contains(box.name));
+        row.hidden = !wanted || !within(row) || kinds.some((box) => !box.checked && row.classList.contains(box.name));
         n += !row.hidden;
       }
       nothing.hidden = n > 0;
@@ -225,6 +232,7 @@
     nothing.querySelector("button").addEventListener("click", () => {
       find.value = "";
       for (const box of kinds) box.checked = true;
+      if (form.elements.division) form.elements.division.value = "";
       show();
       keep();
       find.focus();
@@ -277,7 +285,7 @@
         const costs = row.querySelectorAll(".cost");
         [passes, seconds].forEach((value, n) => {
           costs[n].dataset.v = value ?? "";
-          costs[n].textContent = value === null ? "–" : short(value);
+          costs[n].querySelector(".value").textContent = value === null ? "–" : short(value);
         });
         table.tBodies[0].append(row);
       }
