@@ -43,6 +43,7 @@ from .evaluation.modalities.positions import position_classes as position_classe
 from .evaluation.modalities.prompts import Prompts as Prompts
 from .evaluation.scoring.scores import score as score
 from .evaluation.task import Task as Task, make_task as make_task
+from .evaluation.text import text_task as text_task
 from .exchange import (
     graph_file as graph_file,
     read_graph_file as read_graph_file,
@@ -56,6 +57,7 @@ from .models.interop.bridge import (
     to_transformer_lens as to_transformer_lens,
 )
 from .models.interop.hooked import to_hooked as to_hooked
+from .models.interop.language_model import load_language_model as load_language_model
 from .models.trained import Trained as Trained, load_trained as load_trained
 from .models.wired.recipes import wire as wire
 from .models.wired.stored import load_wired as load_wired

@@ -13,3 +13,4 @@ from . import (
 )
 from .answers import Answers as Answers
 from .task import Task as Task, make_task as make_task
+from .text import text_task as text_task

@@ -29,6 +29,7 @@ from knowncircuits.cli import (
     strata,
     submitting,
     substitutes,
+    text,
     training,
     wiring,
 )
@@ -82,6 +83,7 @@ for command in (
     patching.patch,
     effects.realism,
     modalities.modalities,
+    text.text,
     submitting.submit,
 ):
     app.command()(command)

@@ -6,5 +6,9 @@ from .hooked import (
     to_hooked as to_hooked,
 )
 from .interpbench import InterpBenchModel as InterpBenchModel, load_interpbench as load_interpbench
+from .language_model import (
+    LanguageModel as LanguageModel,
+    load_language_model as load_language_model,
+)
 from .lens import from_lens_config as from_lens_config, from_lens_state_dict as from_lens_state_dict
 from .tracr import from_tracr as from_tracr

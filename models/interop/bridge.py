@@ -176,6 +176,17 @@ class BridgedModel(Shown):
         return read_units(self.bridge, tokens, self.graph)
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = next(self.bridge.parameters()).device
+        return device
+
+    @property
+    def d_vocab(self) -> int:
+        """How many tokens it knows."""
+        return int(self.bridge.cfg.d_vocab)
+
+    @property
     def unit_weights(self) -> Float[Tensor, "layer unit d_model"]:
         """What each hidden unit writes for a value of 1; ModelError where a norm lies behind."""
         if any("ln2_post" in block._modules for block in self.bridge.blocks):

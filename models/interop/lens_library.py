@@ -21,6 +21,7 @@ try:
     from transformer_lens.model_bridge.sources.native import NativeModel as NativeModel
     from transformers import AutoConfig as AutoConfig  # a dependency of theirs
     from transformers import AutoModelForCausalLM as AutoModelForCausalLM
+    from transformers import AutoTokenizer as AutoTokenizer
     from transformers.pytorch_utils import Conv1D as Conv1D
 except ModuleNotFoundError as error:
     if error.name != "transformer_lens":  # it is there, and broken
