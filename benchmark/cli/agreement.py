@@ -46,19 +46,25 @@ def agreement(
         ),
     ] = None,
     level: Annotated[
-        AgreementLevel, typer.Option(help="What is scored; positions are of all nodes.")
+        AgreementLevel,
+        typer.Option(help="Level of what is scored; positions are those of all nodes."),
     ] = "edge",
-    top: Annotated[int, typer.Option(min=1, help="How many of the highest should overlap.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=1, help="How many of the highest to compare for overlap.")
+    ] = 10,
     pairs: Annotated[int, pairs_option("Clean/corrupted pairs.")] = 100,
-    seed: Annotated[int, seed_option("Of the pairs.")] = 0,
+    seed: Annotated[int, seed_option("Seed of the pairs.")] = 0,
     metric: Annotated[
         MetricName | None,
-        typer.Option(help="Default: KL for categorical outputs, L2 for numbers."),
+        typer.Option(help="Metric; by default KL for categorical outputs, L2 for numbers."),
     ] = None,
     direction: Annotated[
-        Direction | None, typer.Option(help="Of a case whose pairs have one: on-off or off-on.")
+        Direction | None,
+        typer.Option(help="Direction of the pairs, for a case that has one: on-off or off-on."),
     ] = None,
-    ablation: Annotated[Ablation, typer.Option(help="What is patched in.")] = "resample",
+    ablation: Annotated[
+        Ablation, typer.Option(help="What patched items read instead.")
+    ] = "resample",
     resolution: ResolutionOption = RESOLUTION,
     variant: VariantOption = None,
     zoo: ZooOption = None,

@@ -31,7 +31,7 @@ bench_app = typer.Typer(help="Measure speed against a baseline in the same proce
 
 @bench_app.command("patching")
 def bench_patching(
-    masks: Annotated[int, typer.Option(min=1, help="How many patched runs.")] = 256,
+    masks: Annotated[int, typer.Option(min=1, help="Patched runs.")] = 256,
     form: FormatOption = "table",
 ) -> None:
     """Many masks in one batch, against the same through the hooked module one by one."""
@@ -45,9 +45,9 @@ def bench_patching(
 @bench_app.command("architectures")
 def bench_architectures(
     architecture: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+        list[str] | None, typer.Option(help="Test only this one; may be repeated.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many draws of weights.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of weights.")] = 5,
     form: FormatOption = "table",
 ) -> None:
     """Which language models are split exactly: tiny ones, edge by edge, against hooks."""
@@ -75,17 +75,19 @@ def bench_effects(
 def bench_components(
     width: Annotated[
         list[int] | None,
-        typer.Option(min=12, help="Of the residual stream; 768 is GPT-2's. May be repeated."),
+        typer.Option(
+            min=12, help="Width of the residual stream (GPT-2's is 768); may be repeated."
+        ),
     ] = None,
     view: Annotated[
         list[str] | None,
-        typer.Option(help="z, q, k, v or pattern; may be repeated. Default: all."),
+        typer.Option(help="View to patch: z, q, k, v or pattern; may be repeated. By default all."),
     ] = None,
     layer: Annotated[
         list[int] | None,
-        typer.Option(min=0, max=11, help="Only heads of this one; may be repeated."),
+        typer.Option(min=0, max=11, help="Patch only the heads of this layer; may be repeated."),
     ] = None,
-    hooks: Annotated[int, typer.Option(min=2, help="How many patches are done by hooks.")] = 60,
+    hooks: Annotated[int, typer.Option(min=2, help="Patches to do by hooks.")] = 60,
     form: FormatOption = "table",
 ) -> None:
     """All heads and positions of 12 layers and 12 heads, against one hook at a time."""
@@ -151,10 +153,15 @@ def bench_training(
     case: CasesOption = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--settings", help="default, Adam, RMSNorm, ...; may be repeated."),
+        typer.Option(
+            "--settings",
+            help="Settings to compare: default, Adam, RMSNorm, ...; may be repeated.",
+        ),
     ] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="All settings.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="At most; default: as `train`.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare all settings.")] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps at most; by default as `train`.")
+    ] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
     form: FormatOption = "table",
 ) -> None:
@@ -182,9 +189,9 @@ def bench_leaks(
     case: CasesOption = None,
     folder: FolderOption = None,
     leaks: Annotated[
-        int, typer.Option(min=1, help="Of each kind and label, for each model and stratum.")
+        int, typer.Option(min=1, help="Leaks of each kind and label, for each model and stratum.")
     ] = 1,
-    pairs: Annotated[int, pairs_option("Of each stratum.")] = 500,
+    pairs: Annotated[int, pairs_option("Pairs of each stratum.")] = 500,
     form: FormatOption = "table",
 ) -> None:
     """Plant leaks into trained models, and see whether certificates catch and name each.
@@ -209,11 +216,16 @@ def bench_leaks(
 
 @bench_app.command("intervals")
 def bench_intervals(
-    samples: Annotated[int, typer.Option(min=1, help="Of each population and size.")] = 1_000,
-    boards: Annotated[int, typer.Option(min=1, help="Of ten methods each.")] = 200,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Samples of each population and size.")
+    ] = 1_000,
+    boards: Annotated[int, typer.Option(min=1, help="Simulated boards of ten methods.")] = 200,
     board: Annotated[
         Path | None,
-        typer.Option(parser=to_path, help="Submissions whose values by case are populations, too."),
+        typer.Option(
+            parser=to_path,
+            help="Folder of submissions whose values by case serve as populations, too.",
+        ),
     ] = None,
     method: MethodsOption = None,
     form: FormatOption = "table",
@@ -242,7 +254,9 @@ def bench_intervals(
 
 @bench_app.command("leaderboard")
 def bench_leaderboard(
-    submissions: Annotated[int, typer.Option(min=1, help="How many, of random scores.")] = 200,
+    submissions: Annotated[
+        int, typer.Option(min=1, help="Submissions to make, of random scores.")
+    ] = 200,
     form: FormatOption = "table",
 ) -> None:
     """Random submissions of all models written, read, scored, and built into a site."""

@@ -30,7 +30,7 @@ def budget(
     resolution: ResolutionOption = RESOLUTION,
     form: FormatOption = "table",
 ) -> None:
-    """Show what methods find for what they cost, by the number of pairs.
+    """Show scores against cost, by the number of pairs.
 
     Of finished runs of `score --pairs 1,4,16`: average precision against passes, forward and
     backward ones alike, and what is on the Pareto front. With -o: budget.csv and a figure.

@@ -47,7 +47,9 @@ def cases(
     chosen: CaseOptions,
     look: Annotated[
         Literal["list", "check"],
-        typer.Argument(help="list: what they compute and how hard they are; check: the data."),
+        typer.Argument(
+            help="list: show what they compute and how hard they are; check: check their data."
+        ),
     ] = "list",
     pairs: Annotated[int, pairs_option("check: pairs for each case.")] = 1000,
     seed: Annotated[int, seed_option("check: seed of the pairs.")] = 0,

@@ -34,7 +34,9 @@ def compare(
     resolution: ResolutionOption = RESOLUTION,
     alpha: Annotated[
         float,
-        typer.Option(parser=level, help="Level of the tests, corrected for their number."),
+        typer.Option(
+            parser=level, help="Level of the tests, which are corrected for their number."
+        ),
     ] = 0.05,
     form: FormatOption = "table",
 ) -> None:

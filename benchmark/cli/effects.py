@@ -140,19 +140,22 @@ def realism(
     natural: Annotated[
         Path | None,
         typer.Option(
-            parser=to_path, help="Folder of the natural model, used if it is there; natural/CASE."
+            parser=to_path,
+            help="Folder of the natural model, used if it is there; by default natural/CASE.",
         ),
     ] = None,
     option: Annotated[
-        list[str] | None, setting_option("Of its TrainingConfig, as optimizer=adam")
+        list[str] | None, setting_option("Set a field of its TrainingConfig, as optimizer=adam")
     ] = None,
     ablation: AblationOption = None,
     scales: Annotated[
         str | None, typer.Option(help="Numbers with commas; by default those of `effects`.")
     ] = None,
-    inputs: Annotated[int, inputs_option("For effects, which take all their pairs.")] = 100,
-    pairs: Annotated[int, pairs_option("For accuracies.")] = 1_000,
-    seed: Annotated[int, seed_option("Of inputs and pairs.")] = 0,
+    inputs: Annotated[
+        int, inputs_option("Inputs for effects, which are measured on all pairs of them.")
+    ] = 100,
+    pairs: Annotated[int, pairs_option("Pairs for accuracies.")] = 1_000,
+    seed: Annotated[int, seed_option("Seed of inputs and pairs.")] = 0,
     mlp_at: MlpOption = "post",
     files: FileOptions,
     form: FormatOption = "table",

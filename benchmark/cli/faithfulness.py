@@ -40,12 +40,17 @@ def faithfulness(
     ],
     *,
     construction: Annotated[
-        Construction, typer.Option(help="The highest edges, or grown from logits backwards.")
+        Construction,
+        typer.Option(help="Take the highest edges, or grow circuits backwards from logits."),
     ] = "top-n",
-    rank_by: Annotated[RankBy | None, typer.Option(help="By default as each method ranks.")] = None,
+    rank_by: Annotated[
+        RankBy | None,
+        typer.Option(help="Rank by size or by value; by default as each method says."),
+    ] = None,
     resolution: ResolutionOption = RESOLUTION,
     size: Annotated[
-        SizeBy, typer.Option(help="The size asked for, or what is left when pruned.")
+        SizeBy,
+        typer.Option(help="Size of a circuit: the size asked for, or what is left after pruning."),
     ] = "nominal",
     prune: Annotated[
         bool, typer.Option(help="Leave out edges on no path from an input to logits.")
@@ -57,10 +62,10 @@ def faithfulness(
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
-    """Measure how much of what models do circuits of growing size out of scores do: f, CPR, CMD.
+    """Measure how faithful circuits of growing size are, taken from scores: f, CPR and CMD.
 
-    Each result is measured on the pairs that it is from, with the true circuit beside. Prints means
-    over cases, and writes tables and figures by their endings: --save faithfulness.html.
+    Each result is measured on its own pairs, beside the true circuit. Prints means over cases,
+    and writes tables and figures by their endings: --save faithfulness.html.
     """
     from knowncircuits.evaluation.faithfulness.runs import faithfulness_table
     from knowncircuits.evaluation.figures.faithfulness import faithfulness_figure

@@ -73,11 +73,11 @@ class CaseOptions:
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Of cases: all (default), interpbench, structural, degenerate; hard, components, "
-            "modalities."
+            help="Suite of cases: all (default), interpbench, structural, degenerate, hard, "
+            "components or modalities."
         ),
     ] = None
-    family: Annotated[str | None, typer.Option(help="Only the cases of this family.")] = None
+    family: Annotated[str | None, typer.Option(help="Take only the cases of this family.")] = None
 
     @property
     def named(self) -> bool:
@@ -99,7 +99,10 @@ class VariantOptions:
 
     variant: Annotated[
         list[str] | None,
-        typer.Option(help="seed0, seed1, shuffled (zoo 1), seed2 (zoo 2) or all; may be repeated."),
+        typer.Option(
+            help="Variant of the models: seed0, seed1, shuffled (zoo 1), seed2 (zoo 2) or all; may "
+            "be repeated."
+        ),
     ] = None
     zoo: ZooOption = None
 
@@ -136,7 +139,7 @@ class TrackingOptions:
         str | None, typer.Option(metavar="PROJECT", help="Log to Weights & Biases.")
     ] = None
     wandb_mode: Annotated[
-        Mode | None, typer.Option(help="By default what WANDB_MODE says, or online.")
+        Mode | None, typer.Option(help="Mode of W&B; by default what WANDB_MODE says, or online.")
     ] = None
 
     def __post_init__(self) -> None:

@@ -98,7 +98,7 @@ def build(
 @leaderboard_app.command()
 def serve(
     site: Annotated[Path, typer.Argument(parser=to_path, help="The site's folder.")] = Path("site"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
 ) -> None:
     """Show a site to this machine's browser, until interrupted."""
     from knowncircuits.leaderboard.serving import address, make_server
@@ -118,27 +118,31 @@ def table(
     *,
     suite: Annotated[
         str | None,
-        typer.Option(help="Mean over: structural (default), all, interpbench or degenerate."),
+        typer.Option(
+            help="Average over a suite: structural (default), all, interpbench or degenerate."
+        ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(help="Mean over the structural cases of a family.")
+        str | None, typer.Option(help="Average over the structural cases of a family.")
     ] = None,
     difficulty: Annotated[
-        str | None, typer.Option(help="Mean over those that are shallow, middle or deep.")
+        str | None,
+        typer.Option(help="Average over the structural cases that are shallow, middle or deep."),
     ] = None,
     view: Annotated[
-        str, typer.Option(help="edge, no-embed, circuit-nodes, head or node.")
+        str,
+        typer.Option(help="What is scored: edge, no-embed, circuit-nodes, head or node."),
     ] = "edge",
     division: Annotated[
-        Division | None, typer.Option(help="Rank the submissions of a division only.")
+        Division | None, typer.Option(help="Rank only the submissions of a division.")
     ] = None,
     budget: Annotated[
         int | None,
-        typer.Option(min=0, help="Rank those within so many passes for each pair only."),
+        typer.Option(min=0, help="Rank only those within so many passes for each pair."),
     ] = None,
     zoo: ReleaseOption = None,
     form: Annotated[
-        Literal["table", BoardFormat], typer.Option("--format", help="What is printed.")
+        Literal["table", BoardFormat], typer.Option("--format", help="Format to print in.")
     ] = "table",
     save: Annotated[list[Path] | None, save_option(".csv, .json or .md")] = None,
     strict: Annotated[

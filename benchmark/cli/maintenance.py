@@ -41,7 +41,12 @@ def difficulty() -> None:
 def docs(
     save: Annotated[
         Path | None,
-        typer.Option("--save", metavar="FILE", parser=to_path, help="Default: docs/cases.md."),
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            parser=to_path,
+            help="File to write; by default docs/cases.md.",
+        ),
     ] = None,
 ) -> None:
     """Write the reference page of the cases."""
@@ -102,7 +107,8 @@ def hardness(
     zoo: ReleaseOption = None,
     jobs: JobsOption = 1,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="All models, also those that are measured already.")
+        bool,
+        typer.Option("--fresh", help="Measure all models, also those that have been measured."),
     ] = False,
 ) -> None:
     """Measure how hard the circuits of a zoo's models are to find, and store it beside them.

@@ -37,24 +37,25 @@ def modalities(
     case: CaseArgument,
     *,
     pairs: Annotated[int, pairs_option("Clean/corrupted prompts of each modality.")] = 50,
-    seed: Annotated[int, seed_option("Of prompts and random circuits.")] = 0,
+    seed: Annotated[int, seed_option("Seed of prompts and random circuits.")] = 0,
     share: Annotated[
-        float, typer.Option(help="Of heads, and of neurons, at positions in a circuit.")
+        float,
+        typer.Option(help="Share of heads, and of neurons, at positions that a circuit holds."),
     ] = 0.27,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Of integrated gradients.")] = 5,
-    metric: Annotated[NodeMetric, typer.Option(help="Of faithfulness.")] = "logit_diff",
-    windows: Annotated[str, typer.Option(help="Of back-patching: odd numbers, with commas.")] = (
-        "1,3,5"
-    ),
-    loops: Annotated[int, typer.Option(min=0, max=100, help="Runs of looped back-patching.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
+    metric: Annotated[NodeMetric, typer.Option(help="Metric of faithfulness.")] = "logit_diff",
+    windows: Annotated[
+        str, typer.Option(help="Windows of back-patching: odd numbers with commas.")
+    ] = ("1,3,5"),
+    loops: Annotated[int, typer.Option(min=0, max=100, help="Loops of looped back-patching.")] = 4,
     model: Annotated[
         Path | None,
         typer.Option("--model", parser=to_path, help="Your own wired model: a folder."),
     ] = None,
     hosted: Annotated[
-        bool, typer.Option("--hosted", help="The model in a larger, busy one; see `score`.")
+        bool, typer.Option("--hosted", help="Put the model into a larger, busy one; see `score`.")
     ] = False,
-    figure: Annotated[ModalityFigure, typer.Option(help="What is drawn.")] = "overlap",
+    figure: Annotated[ModalityFigure, typer.Option(help="What to draw.")] = "overlap",
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:

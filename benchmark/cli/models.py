@@ -146,10 +146,12 @@ def models_train(
     ),
     recipes: Annotated[
         Path | None,
-        typer.Option(parser=to_path, help="Settings by case and variant; default: the zoo's own."),
+        typer.Option(
+            parser=to_path, help="File of settings by case and variant; by default the zoo's own."
+        ),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Also what these settings were tried on in vain.")
+        bool, typer.Option("--retry", help="Train again what these settings have failed on before.")
     ] = False,
     pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
     device: DeviceOption = "cpu",

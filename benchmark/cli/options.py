@@ -86,7 +86,7 @@ CasesOption = Annotated[
         "-c",
         metavar="CASE",
         parser=case_name,
-        help="Only this case, or your own, FILE.py:CASE; may be repeated.",
+        help="Take only this case, or your own as FILE.py:CASE; may be repeated.",
     ),
 ]
 OwnCaseOption = Annotated[
@@ -101,7 +101,7 @@ OwnCaseOption = Annotated[
 ]
 VariantOption = Annotated[
     str | None,
-    typer.Option("--variant", help="Of the trained models: seed0 (default), seed1, ..."),
+    typer.Option("--variant", help="Variant of the trained model: seed0 (default), seed1, ..."),
 ]
 ZooOption = Annotated[
     Path | None,  # as typer takes it; see `to_zoo`
@@ -118,27 +118,31 @@ ReleaseOption = Annotated[
     typer.Option("--zoo", help=f"Which release of the trained models; default: {DEFAULT_ZOO}."),
 ]
 CompiledOption = Annotated[
-    bool, typer.Option("--compiled", help="The compiled model, not a trained one.")
+    bool, typer.Option("--compiled", help="Take the compiled model, not a trained one.")
 ]
 ModelOption = Annotated[
     Path | None,
     typer.Option("--model", parser=to_path, help="Your own model, trained or wired: a folder."),
 ]
 JobsOption = Annotated[
-    int, typer.Option("--jobs", "-j", min=1, max=MAX_JOBS, help="Models at a time, a thread each.")
+    int,
+    typer.Option(
+        "--jobs", "-j", min=1, max=MAX_JOBS, help="Models to run at a time, with a thread each."
+    ),
 ]
 SeedsOption = Annotated[
     int, typer.Option("--seeds", min=1, max=MAX_DRAWS, help="Draws of pairs for each model.")
 ]
 MethodsOption = Annotated[
-    list[str] | None, typer.Option("--method", "-m", help="Only this; may be repeated.")
+    list[str] | None, typer.Option("--method", "-m", help="Take only this method; may be repeated.")
 ]
 FormatOption = Annotated[
-    Format, typer.Option("--format", help="For people, or as data: of all columns and digits.")
+    Format,
+    typer.Option("--format", help="Print a table for people, or data with all columns and digits."),
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", help="What computes: cpu, cuda, or another that torch has."),
+    typer.Option("--device", help="Device that computes: cpu, cuda, or another that torch has."),
 ]
 
 
@@ -157,7 +161,7 @@ def seed_option(text: str) -> Any:
     return typer.Option("--seed", min=0, max=MAX_SEED, help=text)
 
 
-def inputs_option(text: str = "All ordered pairs of so many are taken.") -> Any:
+def inputs_option(text: str = "Inputs; effects are measured on all ordered pairs of them.") -> Any:
     """How many inputs, of which pairs are made."""
     return typer.Option("--inputs", min=2, max=MAX_INPUTS, help=text)
 
@@ -171,10 +175,10 @@ ResultsArgument = Annotated[
     list[Path],
     typer.Argument(parser=to_path, help="Result files of `score`, or folders of them."),
 ]
-FiguresOption = Annotated[FigureFormat, typer.Option(help="How figures are written.")]
+FiguresOption = Annotated[FigureFormat, typer.Option(help="Format of the figures.")]
 ResolutionOption = Annotated[
     float,
-    typer.Option(help="Scores that this share of the largest does not tell apart are ties."),
+    typer.Option(help="Count scores as ties that differ by less than this share of the largest."),
 ]
 
 

@@ -82,22 +82,24 @@ def patch(
         Way, typer.Option(help="Patch clean runs (noise) or corrupted ones (denoise).")
     ] = "noise",
     pairs: Annotated[int, pairs_option("Clean/corrupted pairs.")] = 100,
-    seed: Annotated[int, seed_option("Of the pairs.")] = 0,
+    seed: Annotated[int, seed_option("Seed of the pairs.")] = 0,
     metric: Annotated[
-        MetricName | None, typer.Option(help="By default kl, or l2 for numbers.")
+        MetricName | None, typer.Option(help="Metric; by default kl, or l2 for numbers.")
     ] = None,
     corruption: Annotated[
         str,
         typer.Option(help="resample, minimal, variable:NAME, on-off, off-on or the case's own."),
     ] = "resample",
-    ablation: Annotated[Ablation, typer.Option(help="What is patched in.")] = "resample",
+    ablation: Annotated[
+        Ablation, typer.Option(help="What patched items read instead.")
+    ] = "resample",
     variant: VariantOption = None,
     zoo: ZooOption = None,
     compiled: CompiledOption = False,
     model: ModelOption = None,
     device: DeviceOption = "cpu",
     figure: Annotated[
-        ComponentFigure | None, typer.Option(help="What is drawn; by default what suits the tool.")
+        ComponentFigure | None, typer.Option(help="What to draw; by default what suits the tool.")
     ] = None,
     files: FileOptions,
     form: FormatOption = "table",

@@ -47,17 +47,19 @@ class DrawingOptions:
     ] = None
     edges: Annotated[
         int | None,
-        typer.Option(min=0, help="Draw the highest so many; 30 where there is no threshold."),
+        typer.Option(min=0, help="Draw so many of the highest edges; 30 if there is no threshold."),
     ] = None
     vertical: Annotated[
-        bool, typer.Option("--vertical", help="Inputs at the bottom, not left.")
+        bool, typer.Option("--vertical", help="Draw from bottom to top, not from left to right.")
     ] = False
     aligned: Annotated[
         bool,
-        typer.Option("--aligned", help="A column for every layer, not only where there are nodes."),
+        typer.Option(
+            "--aligned", help="Draw a column for every layer, also for layers without nodes."
+        ),
     ] = False
     all_positions: Annotated[
-        bool, typer.Option("--all-positions", help="Those too that have nothing to draw.")
+        bool, typer.Option("--all-positions", help="Draw positions without any edges, too.")
     ] = False
     theme: ThemeOption = "default"
 
@@ -80,26 +82,29 @@ class RunOptions:
     show: Annotated[
         Shown,
         typer.Option(
-            help="Of a case: its circuit; or, at each position of one input, effects of edges "
-            "(exact, or eap), or how much is read along them (activations)."
+            help="What to draw of a case: its circuit; or, at each position of one input, effects "
+            "of edges (exact, or eap), or how much is read along them (activations)."
         ),
     ] = "circuit"
     tokens: Annotated[
-        str | None, typer.Option(help="The clean input, as 'a b x'; by default a pair is drawn.")
+        str | None,
+        typer.Option(help="Clean input, as 'a b x'; by default a pair is drawn at random."),
     ] = None
-    corrupted: Annotated[str | None, typer.Option(help="The corrupted input.")] = None
+    corrupted: Annotated[str | None, typer.Option(help="Corrupted input.")] = None
     patch: Annotated[
         list[str] | None,
         typer.Option(
             metavar="EDGE",
-            help="Reads the corrupted input, with activations; outside for all edges outside the "
-            "circuit; may be repeated.",
+            help="With activations: an edge that reads the corrupted input, or `outside` for all "
+            "edges outside the circuit; may be repeated.",
         ),
     ] = None
-    seed: Annotated[int, seed_option("Of a pair that is drawn.")] = 0
-    direction: Annotated[Direction | None, typer.Option(help="Of a pair that is drawn.")] = None
+    seed: Annotated[int, seed_option("Of the pair that is drawn at random.")] = 0
+    direction: Annotated[
+        Direction | None, typer.Option(help="Of the pair that is drawn at random.")
+    ] = None
     metric: Annotated[
-        MetricName | None, typer.Option(help="Of effects; default: KL, or L2 for numbers.")
+        MetricName | None, typer.Option(help="Metric of effects; by default KL, or L2 for numbers.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -118,8 +123,8 @@ def sankey(
         str,
         typer.Argument(
             metavar="FILE|CASE",
-            help="A .json of scores or of a circuit, ours or EAP-IG's; or a case, for its truth, "
-            "your own as FILE.py:CASE.",
+            help="A .json file of scores or of a circuit, ours or EAP-IG's; or a case, whose true "
+            "circuit is drawn (your own: FILE.py:CASE).",
         ),
     ],
     *,

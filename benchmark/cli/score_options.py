@@ -44,8 +44,8 @@ class ModelsOptions(VariantOptions):
         bool,
         typer.Option(
             "--hosted",
-            help="The compiled model in a larger one whose other nodes are busy; of the hard suite "
-            "the default.",
+            help="Put the compiled model into a larger one whose other nodes are busy; the default "
+            "for the hard suite.",
         ),
     ] = False
     model: ModelOption = None
@@ -100,13 +100,13 @@ class SettingsOptions:
         typer.Option(
             "--pairs",
             metavar="N[,N...]",
-            help="Clean/corrupted pairs for each model; of several numbers, each has its folder. "
-            "By default 100, or as many as a level of the experiment few says.",
+            help="Clean/corrupted pairs for each model; by default 100, or what a level of the "
+            "experiment few says. Several numbers, as 1,4,16: run each, into its own folder.",
         ),
     ] = None
     metric: Annotated[
         MetricName | None,
-        typer.Option(help="Default: KL for categorical outputs, L2 for numbers."),
+        typer.Option(help="Metric; by default KL for categorical outputs, L2 for numbers."),
     ] = None
     corruption: Annotated[
         str,
@@ -118,17 +118,22 @@ class SettingsOptions:
     direction: Annotated[
         Direction | None,
         typer.Option(
-            help="on-off: clean inputs have the case's property, corrupted ones lack it; off-on: "
-            "the reverse."
+            help="Direction of the pairs. on-off: clean inputs have the case's property, corrupted "
+            "ones lack it; off-on: the reverse."
         ),
     ] = None
-    ablation: Annotated[Ablation, typer.Option(help="What patched edges read.")] = Settings.ablation
-    option: Annotated[list[str] | None, setting_option("For the method")] = None
-    label: Annotated[
-        str, typer.Option(help="What the results are called; by default as the method.")
-    ] = Settings.label
+    ablation: Annotated[Ablation, typer.Option(help="What patched edges read instead.")] = (
+        Settings.ablation
+    )
+    option: Annotated[list[str] | None, setting_option("Set an option of the method")] = None
+    label: Annotated[str, typer.Option(help="Name of the results; by default the method's.")] = (
+        Settings.label
+    )
     threads: Annotated[
-        int, typer.Option(min=1, help="Of torch, in each process; scores may depend on it.")
+        int,
+        typer.Option(
+            min=1, help="Threads of torch in each process; scores may depend on their number."
+        ),
     ] = Settings.threads
     device: DeviceOption = Settings.device
 
@@ -167,7 +172,7 @@ class SeedOptions:
     """The draws of pairs, each of its own seed."""
 
     seeds: SeedsOption = 1
-    seed: Annotated[int, seed_option("The first seed, of pairs and methods.")] = 0
+    seed: Annotated[int, seed_option("First seed of pairs and methods.")] = 0
 
     def draws(self) -> range:
         """All seeds."""

@@ -38,8 +38,8 @@ def score(
         list[str],
         typer.Argument(
             metavar="METHOD...",
-            help="Discovery methods; see `methods`. Or your own: FILE.py:FUNCTION or "
-            "MODULE:FUNCTION. Or `all`.",
+            help="Methods to run (see `knowncircuits methods`), your own as FILE.py:FUNCTION or "
+            "MODULE:FUNCTION, or `all`.",
         ),
     ],
     cases: CaseOptions,
@@ -51,10 +51,10 @@ def score(
     jobs: JobsOption = 1,
     output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Run everything anew, in place of what is there.")
+        bool, typer.Option("--fresh", help="Run everything anew and replace what is there.")
     ] = False,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Also what the same code failed on before.")
+        bool, typer.Option("--retry", help="Also run again what the same code failed on before.")
     ] = False,
     tracking: TrackingOptions,
     form: FormatOption = "table",

@@ -22,7 +22,7 @@ def models_strata(
     variants: VariantOptions,
     folder: FolderOption = None,
     answers: Annotated[
-        bool, typer.Option("--answers", help="For each answer, how often the model is right.")
+        bool, typer.Option("--answers", help="Show how often the model is right at each answer.")
     ] = False,
     form: FormatOption = "table",
 ) -> None:

@@ -26,22 +26,26 @@ def submit(
     output: Annotated[
         Path, output_option("Folder of submissions; this one is OUTPUT/ZOO/ID.")
     ] = Path("submissions"),
-    name: Annotated[str | None, typer.Option("--id", help="By default DIR's name.")] = None,
-    title: Annotated[str | None, typer.Option(help="What the method is called.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--id", help="Id of the submission; by default the folder's name.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Name of the method.")] = None,
     author: Annotated[
         list[str] | None, typer.Option(help="NAME or NAME=URL; may be repeated.")
     ] = None,
     link: Annotated[list[str] | None, typer.Option(help="TITLE=URL; may be repeated.")] = None,
-    version: Annotated[str | None, typer.Option(help="Of the method.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the method.")] = None,
     zoo: Annotated[
         ZooVersion | None,
-        typer.Option(help=f"Of the models; results say it, of other files it is {DEFAULT_ZOO}."),
+        typer.Option(
+            help=f"Zoo of the models; results say it, for other files it is {DEFAULT_ZOO}."
+        ),
     ] = None,
     describe: Annotated[
         Path | None,
         typer.Option(
             parser=to_path,
-            help="A JSON file of more fields of submission.json, description and so on.",
+            help="A JSON file with more fields of submission.json, such as description.",
         ),
     ] = None,
 ) -> None:

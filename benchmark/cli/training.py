@@ -44,12 +44,13 @@ class PlanOptions:
         ),
     ] = None
     steps: Annotated[
-        int | None, typer.Option(min=1, help="At most; fewer where the certificate passes before.")
+        int | None,
+        typer.Option(min=1, help="Steps at most; training ends earlier if the certificate passes."),
     ] = None
-    option: Annotated[list[str] | None, setting_option("Of TrainingConfig, as batch_size=128")] = (
-        None
-    )
-    seed: Annotated[int, seed_option("Of weights, inputs and drawn edges.")] = 0
+    option: Annotated[
+        list[str] | None, setting_option("Set a field of TrainingConfig, as batch_size=128")
+    ] = None
+    seed: Annotated[int, seed_option("Seed of weights, inputs and drawn edges.")] = 0
     shuffle: Annotated[
         int | None,
         typer.Option(
@@ -111,7 +112,9 @@ def train(
     case: CaseArgument,
     planned: PlanOptions,
     *,
-    output: Annotated[Path | None, output_option("Folder; by default trained/CASE.")] = None,
+    output: Annotated[
+        Path | None, output_option("Folder of the model; by default trained/CASE.")
+    ] = None,
     pairs: Annotated[int, pairs_option("Pairs of the certificate.")] = 20_000,
     device: DeviceOption = "cpu",
     logged: TrackingOptions,
@@ -165,7 +168,7 @@ def train(
 def certify(
     folder: Annotated[Path, typer.Argument(parser=to_path, help="The folder of a trained model.")],
     pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
-    seed: Annotated[int, seed_option("Of pairs and random sets of edges.")] = 0,
+    seed: Annotated[int, seed_option("Seed of pairs and random sets of edges.")] = 0,
     case: OwnCaseOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
