@@ -104,7 +104,7 @@ VariantOption = Annotated[
     typer.Option("--variant", help="Variant of the trained model: seed0 (default), seed1, ..."),
 ]
 ZooOption = Annotated[
-    Path | None,  # as typer takes it; see `to_zoo`
+    Any,  # what `to_zoo` returns, or None: typer takes no union of two types
     typer.Option(
         "--zoo",
         metavar="1|2|FOLDER",

@@ -45,7 +45,7 @@ def roc_figure(curves: Mapping[str, np.ndarray]) -> Figure:
     """The mean of the cases' ROC curves, and a thin line for each case."""
     x, text = [0.0, *RATES], "%{y:.2f} of true edges<br>%{x:.2f} of others<extra></extra>"
     whole = {case: np.append(0, curve) for case, curve in curves.items()}
-    chance = {"x": [0, 1], "y": [0, 1], "mode": "lines", "hoverinfo": "skip"}
+    chance: Figure = {"x": [0, 1], "y": [0, 1], "mode": "lines", "hoverinfo": "skip"}
     chance["line"] = {"color": "--soft", "width": 1, "dash": "dot"}
     axes = ("share of other edges above", "share of true edges above")
     return _curves_figure([chance, *_lines(x, whole, text)], axes)
