@@ -23,12 +23,14 @@ import numpy as np
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.errors import GraphError, ResultError
-from knowncircuits.files.reading import read_json
+from knowncircuits.files.reading import check_size, read_json
 from knowncircuits.files.writing import write_text
 from knowncircuits.graph import Graph, check_edge_vector
 from knowncircuits.sets import parse_sets
 
-MAX_EDGES = 2_000_000  # of a graph in a file; GPT-2 small has 32,000
+# Of a graph in a file; GPT-2 small has 32,000. With the longest names, scores and labels so many
+# fill what a reader takes, `reading.MAX_BYTES`.
+MAX_EDGES = 2**20
 KV_HEADS = "n_key_value_heads"  # in cfg, where heads share keys; in their files none do
 MAX_NAMED = 1_000  # missing edges that are worth listing
 
@@ -89,8 +91,11 @@ def graph_file(
 
     Without scores an edge's score is 1 where it is in and 0 elsewhere.
 
-    Raises GraphError for scores that are not one finite number for each edge.
+    Raises GraphError for scores that are not one finite number for each edge, and for a graph that
+    no reader would take.
     """
+    if graph.n_edges > MAX_EDGES:
+        raise GraphError(f"expected at most {MAX_EDGES} edges in a file, got {graph.n_edges}")
     labels = None if circuit is None else circuit.labels
     if scores is not None:
         scores = check_edge_vector(graph, scores, "scores")
@@ -220,7 +225,15 @@ def _short(value: Any) -> str:
 
 @takes(file=GraphFile | Circuit, path=str | Path)
 def write_graph_file(file: GraphFile | Circuit, path: str | Path) -> None:
-    """Write a file, or one of a circuit, whole or not at all; raises ResultError if that fails."""
+    """Write a file, or one of a circuit, whole or not at all.
+
+    Raises ResultError if that fails, and for what `read_graph_file` would find too large.
+    """
     if isinstance(file, Circuit):
         file = graph_file(file.graph, circuit=file)
-    write_text(path, json.dumps(file.document, allow_nan=False) + "\n")
+    text = json.dumps(file.document, allow_nan=False) + "\n"
+    try:
+        check_size(text.encode())
+    except ValueError as error:
+        raise ResultError(f"{path}: expected a file that can be read again, got {error}") from error
+    write_text(path, text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -21,6 +20,9 @@ from knowncircuits.transformer import Transformer
 
 NUMBERS = 2**18  # in the widest activation of the rows that are run at once: what caches hold
 WHOLE_RUNS = 64  # rows at a time where every row is a whole run
+# Numbers that there is room for, however many rows are asked for: in the widest activation or the
+# logits of rows behind a patch; in the outputs and masks of whole runs.
+ROOM_BEHIND, ROOM_WHOLE = 2**24, 2**26
 
 Rows = Int[Tensor, " row"]
 # For some rows, what the source of each writes instead of the alternative's value.
@@ -51,7 +53,7 @@ class SinglePatches:
             clean: its unpatched run on a batch, one input for each pair.
             alternative: for each source, another value of what it writes; see `Transformer.run`.
                 Not needed where `values` are given.
-            n_rows: how many to run at a time; by default as suits the model's sizes.
+            n_rows: how many to run at a time, at most; by default as suits the model's sizes.
 
         Raises:
             ShapeError: for an alternative that does not fit the run.
@@ -94,10 +96,16 @@ class SinglePatches:
             self._streams.append(stream)
         self._reads.append((len(self._parts), 0, 0))
         seq, widest = outputs.shape[2], max(c.d_model, c.d_mlp, len(QKV) * c.n_heads * c.d_head)
-        self._n_rows = n_rows or max(1, NUMBERS // (seq * widest))
+        most = max(1, ROOM_BEHIND // (seq * max(widest, c.d_vocab_out)))
+        self._n_rows = min(n_rows or max(1, NUMBERS // (seq * widest)), most)
         source, destination = self.graph.source_of_edge, self.graph.destination_of_edge
         self._source_of_edge = torch.from_numpy(source).to(outputs.device)
         self._destination_of_edge = torch.from_numpy(destination).to(outputs.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where rows are."""
+        return self._outputs.device
 
     @property
     def moved(self) -> Bool[Tensor, "pair source"]:
@@ -210,19 +218,28 @@ class MaskedPatches:
         n_rows: int = WHOLE_RUNS,
     ) -> None:
         """See `SinglePatches`; `tokens` are what `clean` is a run on."""
-        self.model, self.graph, self._tokens, self._n_rows = model, model.graph, tokens, n_rows
+        self.model, self.graph, self._tokens = model, model.graph, tokens
         self._outputs = clean.outputs
+        one = self.graph.n_edges + self._outputs[0].numel()
+        self._n_rows = min(n_rows, max(1, ROOM_WHOLE // one))
         alternative = self._outputs if alternative is None else alternative
         self._alternative = alternative.expand_as(self._outputs)
 
+    @property
+    def device(self) -> torch.device:
+        """Where rows are."""
+        return self._outputs.device
+
     def edges(self, edges: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """The logits of runs in which one edge reads the alternative; see `SinglePatches`."""
-        return self._run(np.eye(self.graph.n_edges, dtype=bool), edges, pairs, values)
+        every = torch.arange(self.graph.n_edges, device=edges.device)
+        sources = torch.from_numpy(self.graph.source_of_edge).to(edges.device)
+        return self._run(every, sources, edges, pairs, values)
 
     def changes(self, edges: Rows, pairs: Rows, targets: Rows | None = None) -> Patched:
         """As `edges`, but by how much what an edge's target writes changes; see `SinglePatches`."""
         graph, device = self.graph, edges.device
-        masks = torch.eye(graph.n_edges, dtype=self._alternative.dtype, device=device)
+        every = torch.arange(graph.n_edges, device=device)
         sources, first_targets = (
             torch.from_numpy(ends).to(device)[edges]
             for ends in (graph.source_of_edge, graph.target_of_edge)
@@ -230,8 +247,9 @@ class MaskedPatches:
         targets = first_targets if targets is None else targets
         n_sources = len(graph.sources)
         for rows in torch.split(edges.argsort(), self._n_rows):
+            mask = self._masks(every, edges[rows])
             patched = self.model.run(
-                self._tokens[pairs[rows]], self._alternative[pairs[rows]], masks[edges[rows]]
+                self._tokens[pairs[rows]], self._alternative[pairs[rows]], mask
             )
             # `logits` reads the final residual stream, which changes as the source does.
             writes = targets[rows] < n_sources
@@ -245,24 +263,31 @@ class MaskedPatches:
 
     def nodes(self, sources: Rows, pairs: Rows, values: Values | None = None) -> Patched:
         """As `edges`, but all edges out of one source read the alternative."""
-        n_sources = len(self.graph.sources)
-        masks = self.graph.source_of_edge == np.arange(n_sources)[:, None]
-        return self._run(masks, sources, pairs, values)
+        source_of_edge = torch.from_numpy(self.graph.source_of_edge).to(sources.device)
+        every = torch.arange(len(self.graph.sources), device=sources.device)
+        return self._run(source_of_edge, every, sources, pairs, values)
 
     def _run(
-        self, masks: Bool[np.ndarray, "item edge"], items: Rows, pairs: Rows, values: Values | None
+        self,
+        item_of_edge: Int[Tensor, " edge"],
+        source_of_item: Int[Tensor, " item"],
+        items: Rows,
+        pairs: Rows,
+        values: Values | None,
     ) -> Patched:
-        all_masks = torch.from_numpy(masks).to(self._alternative)
-        first_edge = torch.from_numpy(masks.argmax(1)).to(items.device)
-        source_of_edge = torch.from_numpy(self.graph.source_of_edge).to(items.device)
+        """Runs in which all edges of an item read the alternative of its source."""
         # Item by item: then a batch's masks leave most layers unpatched.
         for rows in torch.split(items.argsort(), self._n_rows):
             alternative = self._alternative[pairs[rows]]
             if values is not None:
-                sources = source_of_edge[first_edge[items[rows]]]
+                sources = source_of_item[items[rows]]
                 alternative[torch.arange(len(rows), device=sources.device), sources] = values(rows)
-            mask = all_masks[items[rows]]
+            mask = self._masks(item_of_edge, items[rows])
             yield rows, self.model.run(self._tokens[pairs[rows]], alternative, mask).logits
+
+    def _masks(self, item_of_edge: Int[Tensor, " edge"], items: Rows) -> Float[Tensor, "row edge"]:
+        """Of a few items: those of all would be a matrix of items and edges."""
+        return (item_of_edge == items[:, None]).to(self._alternative.dtype)
 
 
 def single_patches(

@@ -33,8 +33,10 @@ class Run:
     @cached_property
     def outputs(self) -> Float[Tensor, "batch source seq d_model"]:
         """What each node wrote. Put together when asked for: many callers only want logits."""
-        with ordinary_tensors():  # it is kept
-            return torch.stack(list(self._written), 1)
+        with ordinary_tensors():  # it is kept, in place of its parts
+            together = torch.stack(list(self._written), 1)
+        self._written = ()
+        return together
 
     def __iter__(self) -> Iterator[Tensor]:
         yield self.logits

@@ -205,15 +205,24 @@ class Transformer(Shown, nn.Module):
         Unpatched, all heads read one input, which one matrix product serves. The stream may be that
         of the positions from `first` on.
         """
-        W, b = self.W_QKV[layer], self.b_QKV[layer][:, None, :, None]
         if delta is None:
-            normed = self.norm(residual, layer, rules)
-            return self.rotate(torch.einsum("btd,ghdk->gbhtk", normed, W) + b, first=first)
+            projected = self.project(self.norm(residual, layer, rules), layer)
+            return self.rotate(projected, first=first)
         batch, _, seq, d_model = delta.shape
         per_head = delta.reshape(batch, 3, self.config.n_heads, seq, d_model)
         inputs = residual[:, None, None] + per_head
         normed = self.norm(inputs, layer, rules)
-        return self.rotate(torch.einsum("bghtd,ghdk->gbhtk", normed, W) + b)
+        return self.rotate(self.project(normed, layer))
+
+    def project(
+        self,
+        normed: Float[Tensor, "batch seq d_model"] | Float[Tensor, "batch 3 head seq d_model"],
+        layer: int,
+    ) -> Float[Tensor, "3 batch head seq d_head"]:
+        """Queries, keys and values of what all inputs read, or each its own; not rotated."""
+        inputs = "btd" if normed.ndim == 3 else "bghtd"
+        projected = torch.einsum(f"{inputs},ghdk->gbhtk", normed, self.W_QKV[layer])
+        return projected + self.b_QKV[layer][:, None, :, None]
 
     def rotate(
         self,

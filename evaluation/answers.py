@@ -68,6 +68,10 @@ class Answers(Shown):
     def __len__(self) -> int:
         return len(self.right)
 
+    def of_pairs(self, pairs: Int[Tensor, " chosen"]) -> Answers:
+        """Those of some of the pairs."""
+        return Answers(self.right[pairs], self.wrong[pairs])
+
     def check(self, n_outputs: int) -> None:
         """Raise TaskError for an answer that a model of so many outputs does not have."""
         largest = int(max(self.right.max(), self.wrong.max()))

@@ -222,6 +222,12 @@ class Task(Shown):
         labels = self.labels and self.labels.swapped
         return replace(self, clean=self.corrupted, corrupted=self.clean, labels=labels)
 
+    def of_pairs(self, pairs: Int[Tensor, " chosen"]) -> Task:
+        """The task on some of its pairs; what the ablation `mean` takes the mean of is theirs."""
+        clean, corrupted, counts = (x[pairs] for x in (self.clean, self.corrupted, self.counts))
+        labels = self.labels and self.labels.of_pairs(pairs)
+        return replace(self, clean=clean, corrupted=corrupted, counts=counts, labels=labels)
+
     def _lead(self, logits: Tensor, pairs: Tensor) -> Float[Tensor, "batch pos"]:
         assert self.labels is not None
         if self.metric == "prob_diff":

@@ -16,7 +16,14 @@ from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.evaluation.faithfulness.construction import prune
 from knowncircuits.evaluation.figures.drawing import circuit_figure, circuit_text, save_circuit
-from knowncircuits.exchange import GraphFile, graph_file, read_graph_file, write_graph_file
+from knowncircuits.exchange import (
+    MAX_EDGES,
+    GraphFile,
+    graph_file,
+    read_graph_file,
+    write_graph_file,
+)
+from knowncircuits.files.reading import MAX_BYTES, MAX_VALUES
 from knowncircuits.graph import Graph
 
 graphs = st.builds(
@@ -295,6 +302,32 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_graph_file(bad, tmp_path / "circuit.json")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_is_written_can_be_read() -> None:
+    """The most edges, with the longest names, numbers and labels, are within a reader's bounds."""
+    graph = Graph(1, 2)
+    labels = np.full(graph.n_edges, Label.UNDETERMINED, dtype=np.int8)
+    scores = np.full(graph.n_edges, -1.2345678901234567e-300)
+    file = graph_file(graph, circuit=Circuit(graph, labels), scores=scores)
+    entry = next(iter(file.document["edges"].values()))
+    text = json.dumps({"a1023.h1023->a1023.h1023<q>": entry}).strip("{}") + "}, {"
+    assert len(text) * MAX_EDGES < MAX_BYTES
+    assert sum(map(text.count, ",[{")) * MAX_EDGES < MAX_VALUES
+
+
+def test_what_could_not_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = Graph(24, 48)
+    assert large.n_edges > MAX_EDGES
+    with pytest.raises(GraphError, match=f"{MAX_EDGES} edges in a file, got {large.n_edges}"):
+        graph_file(large, scores=np.zeros(1))
+    file = graph_file(Graph(1, 1))
+    monkeypatch.setattr("knowncircuits.files.reading.MAX_VALUES", 20)
+    with pytest.raises(ResultError, match="that can be read again, got more than 20 values"):
+        write_graph_file(file, tmp_path / "graph.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_text_names_edges_and_what_they_carry() -> None:

@@ -138,6 +138,24 @@ def bench_methods(
     _show(table, form)
 
 
+@bench_app.command("attribution")
+def bench_attribution(
+    peer: Annotated[
+        Path | None,
+        typer.Option(parser=to_path, help="Python of an environment with EAP-IG; docs/scale.md."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Of each run.")] = 1,
+    form: FormatOption = "table",
+) -> None:
+    """Seconds and memory of eap and eap-ig-inputs on GPT-2 small's sizes, beside EAP-IG's."""
+    from knowncircuits.evaluation.bench.attribution_time import bench_attribution as bench
+
+    with show_progress("attribution"):
+        table = bench(repeats=repeats, threads=threads, peer=peer)
+    _show(table, form)
+
+
 @bench_app.command("scoring")
 def bench_scoring(form: FormatOption = "table") -> None:
     """Seconds and memory of scoring large graphs in every view, beside scikit-learn's areas."""

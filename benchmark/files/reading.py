@@ -99,12 +99,18 @@ def read_regular(path: str | Path, most: int, *, follow: bool = True) -> bytes:
 
 def parse_json(data: bytes) -> Any:
     """The document of a JSON text; raises ValueError, in words, for what `read_json` refuses."""
-    n_values = sum(map(data.count, (b",", b"[", b"{")))
-    if n_values > MAX_VALUES:
-        raise ValueError(f"more than {MAX_VALUES} values")
+    check_size(data)
     if (depth := nesting(data)) > MAX_DEPTH:
         raise ValueError(f"{depth} objects and lists in each other, more than {MAX_DEPTH}")
     return json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates)
+
+
+def check_size(data: bytes, most: int = MAX_BYTES) -> None:
+    """Raise ValueError, in words, for a JSON text of more bytes or values than a reader takes."""
+    if len(data) > most:
+        raise ValueError(f"{len(data)} bytes, more than {most}")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")
 
 
 def first_problem(error: ValidationError) -> str:

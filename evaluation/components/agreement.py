@@ -19,8 +19,8 @@ from knowncircuits.errors import GraphError, MethodError, UnknownNameError
 from knowncircuits.evaluation.choices import RESOLUTION, AgreementLevel, Level, RankBy
 from knowncircuits.evaluation.components.methods import COMPONENT_METHODS, run_method
 from knowncircuits.evaluation.components.parts import Nodes, Parts, cuts, parts_of
+from knowncircuits.evaluation.methods.batches import batches
 from knowncircuits.evaluation.methods.discovery import discover
-from knowncircuits.evaluation.methods.gradients import batches
 from knowncircuits.evaluation.scoring.ranking import areas, at_resolution, check_resolution
 from knowncircuits.evaluation.task import Task
 from knowncircuits.work.progress import part

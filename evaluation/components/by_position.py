@@ -12,8 +12,8 @@ from torch import Tensor
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ShapeError, UnknownNameError
 from knowncircuits.evaluation.components.parts import Rows
+from knowncircuits.evaluation.methods.batches import batches
 from knowncircuits.evaluation.methods.gradients import (
-    batches,
     default_run,
     mask_gradients,
     seen_from,

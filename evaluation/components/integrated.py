@@ -20,7 +20,8 @@ from knowncircuits.evaluation.components.patched import (
     put,
     run_items,
 )
-from knowncircuits.evaluation.methods.gradients import batches, default_run
+from knowncircuits.evaluation.methods.batches import batches
+from knowncircuits.evaluation.methods.gradients import default_run
 from knowncircuits.evaluation.methods.integrated import Rule, quadrature
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import recorded_gradients

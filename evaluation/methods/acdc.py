@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from knowncircuits.work.progress import reported
 
 # Half decades over what a metric may lie between, from noise to nats.
 THRESHOLDS = tuple(float(f"{x:.3g}") for x in np.geomspace(1e-5, 10, 13))
+ROOM = 2**26  # numbers in the masks and outputs of the runs at a time
 FEWEST = 4  # decisions that are guessed at a time, after a wrong guess
 
 State = Bool[np.ndarray, " edge"]  # which edges are removed
@@ -69,10 +71,10 @@ def acdc(
 
 def removal_order(graph: Graph) -> Int[np.ndarray, " edge"]:
     """The edges in the order in which ACDC tries them."""
-    layers = [graph.depth(source) for source in graph.sources]
+    layers = np.array([graph.depth(source) for source in graph.sources])
     source, destination = graph.source_of_edge, graph.destination_of_edge
-    keys = [(-d, -layers[s], s) for s, d in zip(source, destination, strict=True)]
-    return np.array(sorted(range(graph.n_edges), key=keys.__getitem__))
+    order: Int[np.ndarray, " edge"] = np.lexsort((source, -layers[source], -destination))
+    return order
 
 
 class _Trials:
@@ -80,7 +82,9 @@ class _Trials:
 
     def __init__(self, task: Task, batch_size: int) -> None:
         self.task, self.graph = task, task.graph
-        self.at_once = max(1, batch_size // task.n_pairs)  # states
+        # States; no more of them than masks and what all sources write leave room for.
+        one = task.n_pairs * (self.graph.n_edges + task.alternative[0].numel())
+        self.at_once = max(1, min(batch_size // task.n_pairs, ROOM // one))
         self.n_states = 0
         self._known: dict[bytes, float] = {}
         n_inputs = len(self.graph.inputs)
@@ -100,7 +104,7 @@ class _Trials:
     def measure(self, states: States) -> list[float]:
         """The metric of each state, in order."""
         same = self._widen(states)
-        keys = [state.tobytes() for state in same]
+        keys = [blake2b(state.tobytes(), digest_size=16).digest() for state in same]
         fresh = {key: i for i, key in enumerate(keys) if key not in self._known}
         chosen = np.fromiter(fresh.values(), dtype=int)
         for part in np.split(chosen, range(self.at_once, len(chosen), self.at_once)):
@@ -143,7 +147,7 @@ def _prune(
         for i, edge in enumerate(edges):
             states[i, edge] = True
             states[i + 1 :, edge] = guess[edge]
-        ahead *= 2
+        ahead = min(2 * ahead, max(FEWEST, ROOM // len(order)))
         for edge, state, after in zip(edges, states, trials.measure(states), strict=True):
             start += 1
             remove = after - value < threshold

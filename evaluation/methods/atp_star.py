@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from knowncircuits.backward import BackwardRules
+from knowncircuits.evaluation.methods.batches import batches
 from knowncircuits.evaluation.methods.gradients import (
     GradientsAt,
-    batches,
     default_run,
     node_gradients,
     seen_from,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs_by_pair
+from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs_by_pair, passes
 from knowncircuits.evaluation.methods.method import Attribution, Count, Seed
 from knowncircuits.evaluation.scoring.ranking import at_resolution
 from knowncircuits.evaluation.task import Task
@@ -69,10 +69,7 @@ def bootstrap(
     kept = np.where(share >= consistency, values, 0.0)
     if positive:
         kept = places(kept, positive)
-    n_runs = task.n_pairs * steps
-    return Attribution(
-        kept, 2 * task.n_pairs + 2 * n_runs, n_runs, {"consistent": int((kept != 0).sum())}
-    )
+    return Attribution(kept, *passes(task, steps), {"consistent": int((kept != 0).sum())})
 
 
 def places(values: Float[np.ndarray, " edge"], positive: float) -> Float[np.ndarray, " edge"]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
@@ -34,8 +35,8 @@ def discover_by_pair(
     Raises as `discover`.
     """
     found = [
-        discover(method, one_pair(task, pair), circuit=circuit, **options)
-        for pair in reported(range(task.n_pairs))
+        discover(method, task.of_pairs(pair), circuit=circuit, **options)
+        for pair in reported(torch.arange(task.n_pairs, device=task.clean.device).split(1))
     ]
     first = found[0]
 
@@ -51,12 +52,4 @@ def discover_by_pair(
         backward_passes=total("backward_passes"),
         seconds=total("seconds"),
         details={},
-    )
-
-
-def one_pair(task: Task, pair: int) -> Task:
-    """The task on one of its pairs; means over pairs, as the ablation `mean` has, are its own."""
-    rows = slice(pair, pair + 1)
-    return replace(
-        task, clean=task.clean[rows], corrupted=task.corrupted[rows], counts=task.counts[rows]
     )

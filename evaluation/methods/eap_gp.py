@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.methods.gradients import batches, mask_gradients
+from knowncircuits.evaluation.methods.batches import batches
+from knowncircuits.evaluation.methods.gradients import mask_gradients
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs
+from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs, passes
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 
@@ -27,10 +27,10 @@ def eap_ig_inputs(
         rule: where they lie: `riemann`, `midpoint` or `gauss`; see `quadrature`.
         batch_size: runs at a time, of one pair and one step each.
 
-    Cost: 2 + 2 * steps forward passes and steps backward passes for each pair; with hooks inside
-    the model, half of the former could be saved.
+    Cost: 2 + 2 * steps forward passes and steps backward passes for each pair; 2 + steps forward
+    passes where models are large (docs/scale.md).
 
     Raises MethodError for fewer than one step, or another rule.
     """
     values = integrate_inputs(task, steps, rule, batch_size)
-    return Attribution(values, (2 + 2 * steps) * task.n_pairs, steps * task.n_pairs)
+    return Attribution(values, *passes(task, steps))

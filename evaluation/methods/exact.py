@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
-from knowncircuits.patching import single_patches
+from knowncircuits.patching import MaskedPatches, Rows, SinglePatches, single_patches
 from knowncircuits.work.progress import reported_parts
 
 By = Literal["noising", "denoising", "max", "sum"]
@@ -60,16 +62,30 @@ def _effects(task: Task, denoise: bool, batch_size: int) -> tuple[Effects, int]:
         tokens, run, alternative = task.corrupted, task.corrupted_run, task.clean_run.outputs
     unpatched = run.outputs
     differs = (unpatched != alternative).flatten(2).any(2).cpu().numpy()  # [pair, source]
-    places, chosen = np.nonzero(differs[:, graph.source_of_edge].T)
-    edges, pairs = (torch.from_numpy(x).to(unpatched.device) for x in (places, chosen))
+    counts = differs.sum(0)[graph.source_of_edge]  # of each edge the pairs that are run
     effects = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         patches = single_patches(task.model, tokens, run, alternative, n_rows=batch_size)
         start = task.measure(run.logits, torch.arange(task.n_pairs, device=unpatched.device))
-        parts = patches.edges(edges, pairs)
-        for rows, logits in reported_parts(parts, len(edges), lambda found: len(found[0])):
-            effect = task.measure(logits, pairs[rows])
+        parts = _patched(patches, differs)
+        for edges, pairs, logits in reported_parts(parts, counts.sum(), lambda p: len(p[0])):
+            effect = task.measure(logits, pairs)
             if denoise:  # what is lost without any edge, less what still is
-                effect = start[pairs[rows]] - effect
-            effects.index_add_(0, edges[rows].cpu(), effect.double().cpu())
-    return (effects / task.n_pairs).numpy(), len(edges)
+                effect = start[pairs] - effect
+            effects.index_add_(0, edges.cpu(), effect.double().cpu())
+    return (effects / task.n_pairs).numpy(), int(counts.sum())
+
+
+def _patched(
+    patches: SinglePatches | MaskedPatches, differs: Bool[np.ndarray, "pair source"]
+) -> Iterator[tuple[Rows, Rows, Float[Tensor, "row seq d_vocab_out"]]]:
+    """Edges, pairs and logits of runs; rows are listed for one group of destinations at a time."""
+    graph = patches.graph
+    for block in graph.blocks:
+        sources = graph.source_of_edge[block.start : block.stop]
+        places, chosen = np.nonzero(differs[:, sources].T)
+        edges, pairs = (
+            torch.from_numpy(x).to(patches.device) for x in (places + block.start, chosen)
+        )
+        for rows, logits in patches.edges(edges, pairs):
+            yield edges[rows], pairs[rows], logits

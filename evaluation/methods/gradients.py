@@ -7,9 +7,6 @@ methods are that, at one run of the model or at several.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -17,10 +14,11 @@ from torch import Tensor
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.errors import MethodError
+from knowncircuits.evaluation.methods import streams
+from knowncircuits.evaluation.methods.batches import batches
 from knowncircuits.evaluation.task import Task
-from knowncircuits.work.progress import reported
 
-GradientsAt = Literal["clean", "corrupted"]
+GradientsAt = streams.GradientsAt
 Edges = Float[np.ndarray, " edge"]
 
 
@@ -71,8 +69,12 @@ def first_order_effects(
     Cost: 2 forward passes and 1 backward pass for each pair (the two unpatched runs are the task's,
     and made once; the third is the one that gradients flow through).
     """
+    total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=task.clean.device)
+    if streams.is_large(task):
+        for found in streams.first_order(task, at, batch_size, rules):
+            total += found.sum(0, dtype=torch.float64)
+        return (total / task.n_pairs).cpu().numpy()
     clean = task.clean_run.outputs
-    total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=clean.device)
     mask = clean.new_zeros(1, task.graph.n_edges)
     for pairs in batches(task.n_pairs, batch_size, clean.device):
         tokens, other, sign = seen_from(task, at, pairs)
@@ -84,6 +86,9 @@ def first_order_by_pair(
     task: Task, at: GradientsAt, batch_size: int
 ) -> Float[np.ndarray, "pair edge"]:
     """As `first_order_effects`, which is the mean of these; at the same cost."""
+    if streams.is_large(task):
+        parts = streams.first_order(task, at, batch_size)
+        return torch.cat([part.double() for part in parts]).cpu().numpy()
     found = []
     for pairs in batches(task.n_pairs, batch_size, task.clean.device):
         tokens, other, sign = seen_from(task, at, pairs)
@@ -120,10 +125,3 @@ def default_run(task: Task, asked: GradientsAt | None) -> GradientsAt:
     if asked not in (None, "clean", "corrupted"):
         raise MethodError(f"expected gradients_at 'clean' or 'corrupted', got {asked!r}")
     return asked or ("corrupted" if divergence else "clean")
-
-
-def batches(n: int, size: int, device: torch.device) -> Iterator[Int[Tensor, " row"]]:
-    """0 to n - 1, so many at a time."""
-    if size < 1:
-        raise MethodError(f"expected a batch_size of at least 1, got {size}")
-    yield from reported(torch.split(torch.arange(n, device=device), size))

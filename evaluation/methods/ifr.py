@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from knowncircuits.evaluation.methods.gradients import Edges, batches
+from knowncircuits.evaluation.methods.batches import batches
+from knowncircuits.evaluation.methods.gradients import Edges
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph

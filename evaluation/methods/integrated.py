@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from knowncircuits.errors import MethodError
-from knowncircuits.evaluation.methods.gradients import Edges, batches, mask_gradients
+from knowncircuits.evaluation.methods import streams
+from knowncircuits.evaluation.methods.batches import batches
+from knowncircuits.evaluation.methods.gradients import Edges, mask_gradients
 from knowncircuits.evaluation.task import Task
 
 Rule = Literal["riemann", "midpoint", "gauss"]
@@ -47,10 +49,13 @@ def integrate_inputs(task: Task, steps: int, rule: Rule, batch_size: int) -> Edg
     Everything behind the embeddings is computed from them. Steps and pairs share batches.
 
     Cost: 2 forward passes for each pair; for each pair and step 2 forward passes, the first to see
-    what every source writes there, and 1 backward pass.
+    what every source writes there, and 1 backward pass. Large models need no first one: `passes`.
     """
-    clean = task.clean_run.outputs
-    total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=clean.device)
+    total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=task.clean.device)
+    if streams.is_large(task):
+        for found in streams.along_inputs(task, *quadrature(steps, rule), batch_size):
+            total += found.sum(0, dtype=torch.float64)
+        return (total / task.n_pairs).cpu().numpy()
     for _, weights, gradients in _input_gradients(task, steps, rule, batch_size):
         total += weights @ gradients
     return (total / task.n_pairs).cpu().numpy()
@@ -60,6 +65,9 @@ def integrate_inputs_by_pair(
     task: Task, steps: int, rule: Rule, batch_size: int
 ) -> Float[np.ndarray, "pair edge"]:
     """As `integrate_inputs`, which is the mean of these; at the same cost."""
+    if streams.is_large(task):
+        parts = streams.along_inputs(task, *quadrature(steps, rule), batch_size)
+        return torch.cat([part.double() for part in parts]).cpu().numpy()
     shape, device = (task.n_pairs, task.graph.n_edges), task.clean.device
     found = torch.zeros(shape, dtype=torch.float64, device=device)
     for pairs, weights, gradients in _input_gradients(task, steps, rule, batch_size):
@@ -117,3 +125,9 @@ def _input_gradients(
 def _steps(steps: int, rule: Rule, like: Tensor) -> tuple[Tensor, Tensor]:
     shares, weights = (torch.from_numpy(x).to(like.device) for x in quadrature(steps, rule))
     return shares.to(like.dtype), weights
+
+
+def passes(task: Task, steps: int) -> tuple[int, int]:
+    """The forward and backward passes of `integrate_inputs`."""
+    forward = steps if streams.is_large(task) else 2 * steps
+    return (2 + forward) * task.n_pairs, steps * task.n_pairs

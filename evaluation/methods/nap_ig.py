@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs
+from knowncircuits.evaluation.methods.integrated import Rule, integrate_inputs, passes
 from knowncircuits.evaluation.methods.method import Attribution, Count
 from knowncircuits.evaluation.methods.nodes import spread, sum_by_source
 from knowncircuits.evaluation.task import Task
@@ -28,9 +28,4 @@ def nap_ig(
     Raises MethodError for fewer than one step, or another rule.
     """
     nodes = sum_by_source(task.graph, integrate_inputs(task, steps, rule, batch_size))
-    return Attribution(
-        spread(task.graph, nodes),
-        (2 + 2 * steps) * task.n_pairs,
-        steps * task.n_pairs,
-        {"nodes": nodes},
-    )
+    return Attribution(spread(task.graph, nodes), *passes(task, steps), {"nodes": nodes})

@@ -1,8 +1,17 @@
 """Benchmarks run, and say what they compared; how fast, no test asks."""
 
-import pytest
+import sys
+from pathlib import Path
 
-from knowncircuits.errors import UnknownNameError
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from knowncircuits.architecture import TransformerConfig
+from knowncircuits.errors import ResultError, UnknownNameError
+from knowncircuits.evaluation.bench.attribution_run import run_subject, write_subject
+from knowncircuits.evaluation.bench.attribution_time import bench_attribution
 from knowncircuits.evaluation.bench.components_time import bench_components
 from knowncircuits.evaluation.bench.effects_time import bench_effects
 from knowncircuits.evaluation.bench.interval_coverage import (
@@ -17,7 +26,10 @@ from knowncircuits.evaluation.bench.methods_time import bench_methods
 from knowncircuits.evaluation.bench.patching import bench_patching
 from knowncircuits.evaluation.bench.scoring_time import GRAPHS, bench_scoring
 from knowncircuits.evaluation.bench.training_time import bench_training
+from knowncircuits.evaluation.methods.discovery import discover
+from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph
+from knowncircuits.transformer import Transformer
 
 
 @pytest.mark.long
@@ -68,6 +80,29 @@ def test_what_methods_cost() -> None:
     assert table["forward_passes"].tolist() == [6, 36] * 2
     assert table["backward_passes"].tolist() == [3, 15] * 2
     assert (table["seconds"] > 0).all()
+
+
+@pytest.mark.long
+def test_attribution_is_timed_in_processes() -> None:
+    config = TransformerConfig(2, 2, 8, 4, 16, 5, 50, 50, activation="gelu_new", norm="layer")
+    (row,) = bench_attribution(config, methods=("eap",), n_pairs=3, repeats=1).to_dict("records")
+    assert row["edges"] == config.graph.n_edges
+    assert row["mb"] > 50  # torch alone
+    with pytest.raises(ResultError, match="to run, got .*No module"):
+        bench_attribution(config, n_pairs=3, repeats=1, peer=Path(sys.executable))
+
+
+def test_an_attribution_of_a_process(tmp_path: Path) -> None:
+    """What is written is what is run: the scores are those of the model in this process."""
+    config = TransformerConfig(2, 2, 8, 4, 16, 5, 50, 50, activation="gelu_new", norm="layer")
+    write_subject(tmp_path, config, 3, seed=1)
+    taken = run_subject(tmp_path, "eap-ig-inputs")
+    assert taken["cpu_seconds"] > 0
+    tokens = load_file(tmp_path / "tokens.safetensors")
+    counts = torch.arange(5).expand(3, 5) == 4
+    task = Task("", Transformer(config).initialise(1), tokens["clean"], tokens["corrupted"], counts)
+    scores = discover("eap-ig-inputs", task, steps=5).values
+    np.testing.assert_array_equal(np.load(tmp_path / "eap-ig-inputs.npy"), scores)
 
 
 def test_intervals_are_simulated_beside_others() -> None:
