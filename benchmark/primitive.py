@@ -6,18 +6,21 @@ alternative as far as the mask says: `sum_s out_s + sum_s mask[s->d] * (alternat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.errors import ShapeError
 from knowncircuits.graph import Graph
 from knowncircuits.inference import ordinary_tensors
+
+RECOMPUTED = 2**22  # numbers that a group of destinations reads, one by one and of its sources
 
 
 class Run:
@@ -122,6 +125,33 @@ class Patch:
         if alternative is not None and not torch.is_grad_enabled():
             self.shared = alternative.new_empty(len(written[0]), *alternative.shape[1:])
 
+    def through(
+        self, start: int, stop: int, n_sources: int, read: Callable[[Tensor | None], Tensor]
+    ) -> Tensor:
+        """What destinations make of the delta of edges start to stop; see `delta`.
+
+        Where masks are trained and it takes much memory, it is not kept for the way back, where it
+        is computed once more. Then at most one group of destinations is in memory at a time.
+        """
+        delta = partial(self.delta, start, stop, n_sources)
+        if self.mask is None or not (self.mask.requires_grad and torch.is_grad_enabled()):
+            return read(delta())
+        if self.written[0].numel() * (n_sources + (stop - start) // n_sources) < RECOMPUTED:
+            return read(delta())
+        self._subtract(range(n_sources))  # these are kept: later destinations read them, too
+        together: Tensor = checkpoint(
+            lambda: read(delta()), use_reentrant=False, preserve_rng_state=False
+        )
+        return together
+
+    def _subtract(self, sources: Iterable[int]) -> None:
+        """Fill in `differences`."""
+        assert self.alternative is not None
+        for i in sources:
+            if i not in self.differences:
+                out = None if self.shared is None else self.shared[:, i]
+                self.differences[i] = torch.sub(self.alternative[i], self.written[i], out=out)
+
     def delta(self, start: int, stop: int, n_sources: int) -> Tensor | None:
         """What edges start to stop add to their destinations: [batch, destination, seq, d_model].
 
@@ -139,10 +169,7 @@ class Patch:
             if not sources:
                 return None
             mask = mask[:, :, sources]
-        for i in sources:
-            if i not in self.differences:
-                out = None if self.shared is None else self.shared[:, i]
-                self.differences[i] = torch.sub(self.alternative[i], self.written[i], out=out)
+        self._subtract(sources)
         if self.shared is not None and len(sources) == n_sources:
             differences = self.shared[:, :n_sources]
         else:

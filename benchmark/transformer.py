@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -153,8 +154,8 @@ class Transformer(Shown, nn.Module):
         blocks = iter(self.graph.blocks)
         for layer in range(c.n_layers):
             query, _, value = next(blocks), next(blocks), next(blocks)
-            delta = patch.delta(query.start, value.stop, query.n_sources)
-            q, k, v = self.qkv(residual, delta, layer, rules)
+            read = partial(self.qkv, residual, layer=layer, rules=rules)
+            q, k, v = patch.through(query.start, value.stop, query.n_sources, read)
             heads = self.heads(q, k, v, self.W_O[layer], rules)
             if dropped := layer == rules.dropped_layer:
                 heads = heads.detach()
@@ -162,14 +163,15 @@ class Transformer(Shown, nn.Module):
             residual = residual + heads.sum(0) + self.b_O[layer]
             if c.d_mlp:
                 block = next(blocks)
-                delta = patch.delta(block.start, block.stop, block.n_sources)
-                inputs = residual if delta is None else residual + delta[:, 0]
+                inputs = patch.through(
+                    block.start, block.stop, block.n_sources, partial(_added, residual)
+                )
                 out = self.mlp(inputs, layer, rules)
                 written.append(out.detach() if dropped else out)
                 residual = residual + written[-1]
         block = next(blocks)
-        delta = patch.delta(block.start, block.stop, block.n_sources)
-        residual = residual if delta is None else residual + delta[:, 0]
+        read = partial(_added, residual)
+        residual = patch.through(block.start, block.stop, block.n_sources, read)
         return Run(self.unembed(residual, rules), written)
 
     def hidden_units(
@@ -331,6 +333,11 @@ class Transformer(Shown, nn.Module):
     def _activate(self, x: Tensor, rules: BackwardRules) -> Tensor:
         value = ACTIVATIONS[self.config.activation](x)
         return linear(x, value) if rules.linear_activations else value
+
+
+def _added(residual: Tensor, delta: Tensor | None) -> Tensor:
+    """What a single destination reads."""
+    return residual if delta is None else residual + delta[:, 0]
 
 
 def weights_hash(model: nn.Module) -> str:

@@ -214,3 +214,23 @@ class TestErrors:
     def test_hidden(self) -> None:
         with pytest.raises(ModelError, match=r"expected hidden of \d layers, got 5"):
             Transformer(TransformerConfig(**SMALL), hidden=[1] * 5)
+
+
+@given(experiments())
+@settings(max_examples=25)
+def test_what_large_runs_compute_twice_is_the_same(experiment: Experiment) -> None:
+    """To the bit: values, and gradients of masks and of alternatives, of gradients too."""
+    model, tokens, alternative, mask = experiment.build()
+
+    def gradients() -> list[torch.Tensor]:
+        leaves = [mask.clone().requires_grad_(), alternative.clone().requires_grad_()]
+        logits = model.run(tokens, leaves[1], leaves[0]).logits
+        first = torch.autograd.grad(logits.square().sum(), leaves, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+        return [logits, *first, *second]
+
+    kept = gradients()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("knowncircuits.primitive.RECOMPUTED", 0)
+        for again, value in zip(gradients(), kept, strict=True):
+            assert torch.equal(again, value)

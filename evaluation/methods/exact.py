@@ -18,6 +18,7 @@ from knowncircuits.work.progress import reported_parts
 
 By = Literal["noising", "denoising", "max", "sum"]
 Effects = Float[np.ndarray, " edge"]
+LISTED = 2**20  # runs that are listed at a time, or a few more
 
 
 def exact(task: Task, *, by: By = "noising", batch_size: Count = 1024) -> Attribution:
@@ -79,13 +80,13 @@ def _effects(task: Task, denoise: bool, batch_size: int) -> tuple[Effects, int]:
 def _patched(
     patches: SinglePatches | MaskedPatches, differs: Bool[np.ndarray, "pair source"]
 ) -> Iterator[tuple[Rows, Rows, Float[Tensor, "row seq d_vocab_out"]]]:
-    """Edges, pairs and logits of runs; rows are listed for one group of destinations at a time."""
+    """Edges, pairs and logits of the runs of all edges, some groups of destinations at a time."""
     graph = patches.graph
-    for block in graph.blocks:
-        sources = graph.source_of_edge[block.start : block.stop]
-        places, chosen = np.nonzero(differs[:, sources].T)
-        edges, pairs = (
-            torch.from_numpy(x).to(patches.device) for x in (places + block.start, chosen)
-        )
+    stops = np.array([block.stop for block in graph.blocks])
+    rows_before = np.cumsum(differs.sum(0)[graph.source_of_edge])[stops - 1]
+    cuts = stops[:-1][np.diff(rows_before // LISTED) > 0]
+    for part in np.split(np.arange(graph.n_edges), cuts):
+        places, chosen = np.nonzero(differs[:, graph.source_of_edge[part]].T)
+        edges, pairs = (torch.from_numpy(x).to(patches.device) for x in (part[places], chosen))
         for rows, logits in patches.edges(edges, pairs):
             yield edges[rows], pairs[rows], logits
