@@ -140,6 +140,7 @@ class EdgeProducts:
     ) -> None:
         """Take the gradients of a block's destinations, at the rows' positions."""
         n_pairs = len(self._differences)
-        of_pairs = gradients.unflatten(1, (-1, n_pairs)).sum(1).transpose(0, 1).flatten(2)
+        of_pairs = gradients.reshape(len(gradients), -1, n_pairs, *gradients.shape[2:]).sum(1)
         sources = self._differences[:, : block.n_sources].transpose(1, 2)
-        self.by_pair[:, block.start : block.stop] += (of_pairs @ sources).flatten(1)
+        products = of_pairs.transpose(0, 1).flatten(2) @ sources
+        self.by_pair[:, block.start : block.stop] += products.flatten(1)

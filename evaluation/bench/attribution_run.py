@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ def run_subject(folder: Path, method: str) -> dict[str, float]:
     counts = torch.zeros(tokens["clean"].shape, dtype=torch.bool, device="cpu")
     counts[:, -1] = True
     task = Task("random", model, tokens["clean"], tokens["corrupted"], counts, "kl")
-    options = {"steps": STEPS} if method.startswith("eap-ig") else {}
+    options: dict[str, Any] = {"steps": STEPS} if method.startswith("eap-ig") else {}
     processor, clock = process_time(), perf_counter()
     scores = discover(method, task, **options)
     cpu_seconds, seconds = process_time() - processor, perf_counter() - clock

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,12 +70,7 @@ def bench_attribution(
                 [(i, m, c) for i in range(repeats) for m in methods for c in commands.items()]
             )
         ]
-        best = pd.DataFrame(runs).groupby(["method", "library"])
-        least = best.min()
-        least["mb"] = best["mb"].max()
-        return pd.DataFrame(
-            [_row(folder, config.graph, method, least.loc[method]) for method in methods]
-        )
+        return pd.DataFrame([_row(folder, config.graph, method, runs) for method in methods])
 
 
 def _run(command: list[str], threads: int) -> dict[str, float]:
@@ -87,14 +84,20 @@ def _run(command: list[str], threads: int) -> dict[str, float]:
     return printed
 
 
-def _row(folder: Path, graph: Graph, method: str, costs: pd.DataFrame) -> dict[str, object]:
-    row: dict[str, object] = {"method": method, "edges": graph.n_edges}
-    for name in ("cpu_seconds", "seconds", "mb"):
-        row[name] = costs.loc["ours", name]
-        if "peer" in costs.index:
-            row[f"peer_{name}"] = costs.loc["peer", name]
-            row[f"{name}_ratio"] = costs.loc["peer", name] / costs.loc["ours", name]
-    if "peer" in costs.index and method != "eap":  # theirs is at the clean run, where `kl` has none
+def _row(
+    folder: Path, graph: Graph, method: str, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What a method took by each library: the least seconds, and the most memory."""
+    row: dict[str, Any] = {"method": method, "edges": graph.n_edges}
+    for name, pick in (("cpu_seconds", min), ("seconds", min), ("mb", max)):
+        own, peer = (
+            [run[name] for run in runs if (run["method"], run["library"]) == (method, library)]
+            for library in ("ours", "peer")
+        )
+        row[name] = pick(own)
+        if peer:
+            row |= {f"peer_{name}": pick(peer), f"{name}_ratio": pick(peer) / pick(own)}
+    if "peer_mb" in row and method != "eap":  # theirs: at the clean run, where it is zero
         row["difference"] = _difference(folder, graph, method)
     return row
 

@@ -7,15 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit
+from knowncircuits.evaluation.methods.batches import batches
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.methods.method import Control, Method
 from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
-from knowncircuits.work.progress import reported
 
 
 @takes(task=Task, circuit=Circuit | None)
@@ -36,7 +35,7 @@ def discover_by_pair(
     """
     found = [
         discover(method, task.of_pairs(pair), circuit=circuit, **options)
-        for pair in reported(torch.arange(task.n_pairs, device=task.clean.device).split(1))
+        for pair in batches(task.n_pairs, 1, task.clean.device)
     ]
     first = found[0]
 

@@ -17,6 +17,7 @@ from knowncircuits.evaluation.methods.gradients import Edges, mask_gradients
 from knowncircuits.evaluation.task import Task
 
 Rule = Literal["riemann", "midpoint", "gauss"]
+ROOM = 2**25  # numbers in the masks and the outputs of the runs of one batch
 
 
 def quadrature(
@@ -90,7 +91,8 @@ def integrate_nodes(task: Task, steps: int, rule: Rule, batch_size: int) -> tupl
     shares, weights = _steps(steps, rule, clean)
     total = torch.zeros(graph.n_edges, dtype=torch.float64, device=clean.device)
     n_rows = len(moving) * steps
-    for rows in batches(n_rows, batch_size, clean.device):
+    room = max(1, ROOM // (graph.n_edges + clean[0].numel()))
+    for rows in batches(n_rows, min(batch_size, room), clean.device):
         pairs, sources = moving[rows // steps].unbind(1)
         step = rows % steps
         own = source_of_edge == sources[:, None]

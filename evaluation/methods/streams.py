@@ -22,8 +22,9 @@ from knowncircuits.evaluation.task import Task
 from knowncircuits.transformer import Transformer
 
 LARGE = 2**20  # numbers that the destinations read in one run: smaller models are run with masks
-# Numbers that all sources write in the runs of one batch. At most four times as many are kept: of
-# clean and corrupted runs, their difference, and what is recorded on the way forward.
+# Numbers that all sources write in the runs of one batch. About seven times as many are in memory:
+# clean and corrupted runs, their difference, what is recorded on the way forward, and what comes of
+# one group of destinations.
 ROOM = 2**26
 
 GradientsAt = Literal["clean", "corrupted"]
@@ -80,7 +81,7 @@ def along_inputs(
         move = part.differences[:, :n_inputs].sum(1)
         found = start.new_zeros(part.n_pairs, part.graph.n_edges)
         at_once = max(1, n_rows(task, batch_size) // part.n_pairs)
-        points = (torch.from_numpy(x).to(start).split(at_once) for x in (shares, weights))
+        points = (torch.split(torch.from_numpy(x).to(start), at_once) for x in (shares, weights))
         for share, weight in zip(*points, strict=True):
             stream = start + share[:, None, None, None] * move
             found += _products(part, stream.flatten(0, 1), weight)
