@@ -95,7 +95,8 @@ def _products(
     rules: BackwardRules = PLAIN,
 ) -> ByPair:
     """Of runs from a stream on, all pairs at one step after another."""
-    model, (first, _) = _model(task), task.counted
+    model = _model(task)
+    first = 0 if task.own else task.counted[0]  # a user's function may count positions
     pairs = torch.arange(task.n_pairs, device=stream.device).repeat(len(weights))
 
     def loss(end: Float[Tensor, "row pos d_model"]) -> Float[Tensor, ""]:
