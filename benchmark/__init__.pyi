@@ -1,5 +1,6 @@
 from . import (
     cases as cases,
+    compat as compat,
     compiler as compiler,
     evaluation as evaluation,
     leaderboard as leaderboard,
@@ -58,6 +59,7 @@ from .models.interop.bridge import (
 )
 from .models.interop.hooked import to_hooked as to_hooked
 from .models.interop.language_model import load_language_model as load_language_model
+from .models.interop.lens_out import export_lens as export_lens
 from .models.trained import Trained as Trained, load_trained as load_trained
 from .models.wired.recipes import wire as wire
 from .models.wired.stored import load_wired as load_wired

@@ -129,7 +129,7 @@ class Trained(Shown):
         """A module with HookedTransformer's hooks; see `knowncircuits.models.interop.hooked`."""
         from knowncircuits.models.interop.hooked import to_hooked
 
-        return to_hooked(self.model)
+        return to_hooked(self)
 
 
 @takes(trained=Trained, folder=str | Path)

@@ -1,14 +1,16 @@
 from .bridge import BridgedModel as BridgedModel, to_transformer_lens as to_transformer_lens
-from .hooked import (
-    HookedTwin as HookedTwin,
-    lens_config as lens_config,
-    lens_state_dict as lens_state_dict,
-    to_hooked as to_hooked,
-)
+from .hooked import HookedTwin as HookedTwin, lens_config as lens_config, to_hooked as to_hooked
 from .interpbench import InterpBenchModel as InterpBenchModel, load_interpbench as load_interpbench
 from .language_model import (
     LanguageModel as LanguageModel,
     load_language_model as load_language_model,
 )
 from .lens import from_lens_config as from_lens_config, from_lens_state_dict as from_lens_state_dict
+from .lens_out import (
+    export_lens as export_lens,
+    lens_fields as lens_fields,
+    lens_state_dict as lens_state_dict,
+    strict_state_dict as strict_state_dict,
+)
+from .tokenizer import tokenizer_files as tokenizer_files
 from .tracr import from_tracr as from_tracr

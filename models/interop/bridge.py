@@ -51,7 +51,10 @@ def to_transformer_lens(model: Transformer) -> TransformerBridge:
 
     Every kind of model has one. A native bridge has no hooks on the separate q, k and v inputs of a
     head, nor within a gated MLP; `to_hooked` has. RMSNorm and the angles of rotary positions are in
-    float32 there, whatever the dtype.
+    float32 there, whatever the dtype. It is in evaluation mode.
+
+    Its `enable_compatibility_mode()` centres the unembedding, which makes the output of a model
+    with one output 0 on every input: call it with `no_processing=True`.
     """
     c = model.config
     # NativeModel draws weights that are then replaced.
@@ -65,12 +68,13 @@ def to_transformer_lens(model: Transformer) -> TransformerBridge:
                 block.mlp.out = nn.Linear(c.d_mlp, c.d_model)
     native.to(device=model.device, dtype=model.dtype).load_state_dict(_native_state_dict(model))
     with ordinary_tensors(), torch.device(model.device):
-        return build_bridge_from_module(
+        bridge = build_bridge_from_module(
             native,
             "TransformerLensNative",
             tl_config=lens_config(model),
             model_name="knowncircuits",
         )
+    return bridge.eval()
 
 
 def _native_state_dict(model: Transformer) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ class Block(nn.Module):
             self.hook_mlp_out = HookPoint()
         self.hook_resid_post = HookPoint()
 
-    def forward(self, resid: Tensor) -> Tensor:
+    def forward(self, resid: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The residual stream [batch, pos, d_model] with what the layer writes."""
         resid = self.hook_resid_pre(resid)
         # Copies, because hooks of existing circuit code write into the tensors they are given.
@@ -78,7 +78,7 @@ class Block(nn.Module):
         q_input = self.ln1(self.hook_q_input(heads.clone()))
         k_input = self.ln1(self.hook_k_input(heads.clone()))
         v_input = self.ln1(self.hook_v_input(heads.clone()))
-        resid = resid + self.hook_attn_out(self.attn(q_input, k_input, v_input))
+        resid = resid + self.hook_attn_out(self.attn(q_input, k_input, v_input, attention_mask))
         if self.mlp:
             resid = self.hook_resid_mid(resid)
             mlp_in = self.ln2(self.hook_mlp_in(resid.clone()))
@@ -114,8 +114,17 @@ class Attention(nn.Module):
         self.hook_z = HookPoint()
         self.hook_result = HookPoint()  # [batch, pos, head, d_model], without b_O
 
-    def forward(self, q_input: Tensor, k_input: Tensor, v_input: Tensor) -> Tensor:
-        """[batch, pos, d_model] of inputs [batch, pos, head, d_model]."""
+    def forward(
+        self,
+        q_input: Tensor,
+        k_input: Tensor,
+        v_input: Tensor,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """[batch, pos, d_model] of inputs [batch, pos, head, d_model].
+
+        `attention_mask` [batch, pos] is 0 at positions that are not to be attended to.
+        """
         project = "bphm,hmd->bphd"
         q = self.hook_q(torch.einsum(project, q_input, self.W_Q) + self.b_Q)
         k = self.hook_k(torch.einsum(project, k_input, self.W_K) + self.b_K)
@@ -130,6 +139,8 @@ class Attention(nn.Module):
                 indexing="ij",
             )
             scores = scores.where(key <= query, -torch.inf)
+        if attention_mask is not None:
+            scores = scores.where(attention_mask[:, None, None, :] != 0, -torch.inf)
         pattern = self.hook_pattern(self.hook_attn_scores(scores).softmax(-1))
         z = self.hook_z(torch.einsum("bhqk,bkhd->bqhd", pattern, v))
         result = self.hook_result(torch.einsum("bphd,hdm->bphm", z, self.W_O))

@@ -47,6 +47,8 @@ def from_lens_config(fields: Mapping[str, Any]) -> TransformerConfig:
     missing = [name for name in names if name not in fields]
     if missing:
         raise ModelError(f"expected a configuration with {', '.join(missing)}, got one without")
+    if fields["d_vocab_out"] == -1:  # as HookedTransformer has it: as many outputs as tokens
+        fields = {**fields, "d_vocab_out": fields["d_vocab"]}
     for name in sizes:
         if type(fields[name]) is not int or abs(fields[name]) >= LIMIT:
             raise ModelError(

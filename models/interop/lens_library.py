@@ -5,8 +5,13 @@ from __future__ import annotations
 from knowncircuits.extras import missing
 
 try:
+    import transformer_lens as transformer_lens
+    from transformer_lens import ActivationCache as ActivationCache
+    from transformer_lens import FactoredMatrix as FactoredMatrix
     from transformer_lens import HookedRootModule as HookedRootModule
     from transformer_lens import TransformerBridgeConfig as TransformerBridgeConfig
+    from transformer_lens import TransformerLensKeyValueCache as TransformerLensKeyValueCache
+    from transformer_lens import utilities as utilities
     from transformer_lens.hook_points import HookPoint as HookPoint
     from transformer_lens.model_bridge import TransformerBridge as TransformerBridge
     from transformer_lens.model_bridge.generalized_components import (

@@ -131,7 +131,7 @@ class Wired(Shown):
         """A module with HookedTransformer's hooks; see `knowncircuits.models.interop.hooked`."""
         from knowncircuits.models.interop.hooked import to_hooked
 
-        return to_hooked(self.model)
+        return to_hooked(self)
 
 
 def renamed(edge: str, old: str, new: str) -> str:

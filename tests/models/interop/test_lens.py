@@ -76,6 +76,10 @@ def test_what_older_configurations_lack_is_off() -> None:
     assert from_lens_config(old) == CONFIG
 
 
+def test_as_many_outputs_as_tokens() -> None:
+    assert from_lens_config(fields(d_vocab_out=-1)).d_vocab_out == CONFIG.d_vocab
+
+
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_attention_only(activation: str | None) -> None:
     config = from_lens_config(fields(attn_only=True, d_mlp=None, act_fn=activation))
@@ -102,7 +106,7 @@ def test_attention_only(activation: str | None) -> None:
         ("n_layers", True, "a whole number"),
         ("d_head", 10**400, "below 2147483648, got int"),
         ("eps", "1e-5", "a number"),
-        ("d_vocab_out", -1, "at least 1"),
+        ("d_vocab_out", -2, "at least 1"),
     ],
 )
 def test_choices_that_ours_lacks(field: str, value: object, expected: str) -> None:
