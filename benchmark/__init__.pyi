@@ -50,6 +50,7 @@ from .exchange import (
     read_graph_file as read_graph_file,
     write_graph_file as write_graph_file,
 )
+from .exchange_folders import read_mib_folder as read_mib_folder
 from .graph import Graph as Graph
 from .models.certificates.certifying import certify as certify
 from .models.certificates.placed import Placed as Placed

@@ -196,17 +196,17 @@ class Circuit(Shown):
         carries: dict[str, tuple[str, ...]] = {}
         for name in sorted(self.carries, key=self.graph.index):
             if variables := self.carries[name]:
-                edge = _of_input(name)
+                edge = of_input(name)
                 carries[edge] = (*carries.get(edge, ()), *variables)
                 place = graph.index(edge)
                 if Edge(name).source == POS and labels[place] == Label.OUT:
                     labels[place] = Label.UNDETERMINED
-        sets = self.sets and self.sets.renamed(_of_input, str)
+        sets = self.sets and self.sets.renamed(of_input, str)
         roles = {node: role for node, role in self.roles.items() if node in graph.nodes}
         return Circuit(graph, labels, carries, sets, roles)
 
 
-def _of_input(edge: str) -> str:
+def of_input(edge: str) -> str:
     """The edge's name where `embed` and `pos` are one node."""
     name = Edge(edge)
     source = Node("input") if name.source.kind in ("embed", "pos") else name.source

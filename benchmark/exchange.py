@@ -4,6 +4,9 @@
      "nodes": {"m0": {"in_graph": true}, ...},
      "edges": {"m0->logits": {"score": 0.1, "in_graph": true}, ...}}
 
+In a file of nodes the scores stand beside `in_graph` of the nodes, and those of edges are 0. A file
+of circuits may have no scores at all. `exchange_tensors.py` reads the same out of `.pt` files.
+
 What we add, `label` and `carries` of an edge, `role` of a node, `n_key_value_heads` of cfg where
 heads share keys, and fields beside these three (`sets`, what edges do together), their readers pass
 over; what others add is kept as it is.
@@ -16,18 +19,20 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from knowncircuits.checks.arguments import takes
-from knowncircuits.circuit import Circuit, Label
+from knowncircuits.checks.arguments import expect, takes
+from knowncircuits.circuit import Circuit, Label, of_input
 from knowncircuits.errors import GraphError, ResultError
+from knowncircuits.exchange_tensors import read_tensors
 from knowncircuits.files.reading import check_size, read_json
 from knowncircuits.files.writing import write_text
 from knowncircuits.graph import Graph, check_edge_vector
 from knowncircuits.sets import parse_sets
 
+Level = Literal["edge", "node"]
 # Of a graph in a file; GPT-2 small has 32,000. With the longest names, scores and labels so many
 # fill what a reader takes, `reading.MAX_BYTES`.
 MAX_EDGES = 2**20
@@ -43,21 +48,45 @@ class GraphFile:
     document: Mapping[str, Any] = field(repr=False)
 
     @property
+    def level(self) -> Level:
+        """What the file is about: `node` if nodes have scores, or are in, and no edge has or is."""
+        edges = self.document["edges"].values()
+        if any(entry.get("score") or entry.get("in_graph") for entry in edges):
+            return "edge"
+        nodes = [self._node(node) for node in self.graph.sources]
+        return "node" if any("score" in n or n.get("in_graph") for n in nodes) else "edge"
+
+    @property
     def scores(self) -> np.ndarray:
-        """The edges' scores in the graph's order; NaN where the file has none."""
-        return np.array([self._edge(edge).get("score", np.nan) for edge in self.graph.edges])
+        """The edges' scores in the graph's order; NaN where the file has none.
+
+        In a file of nodes an edge has the score of its source, since with a node all edges out of
+        it are in (Mueller et al., 2025, MIB). In one of a circuit without scores, an edge has 1 if
+        it is in, and 0 if it is not.
+        """
+        entries = [self._edge(edge) for edge in self.graph.edges]
+        if self.level == "node":
+            entries = [self._node(node) for node in self.graph.sources]
+        if not any("score" in entry for entry in entries):
+            values = np.array([float(bool(entry.get("in_graph"))) for entry in entries])
+        else:
+            values = np.array([entry.get("score", np.nan) for entry in entries], dtype=float)
+        return values[self.graph.source_of_edge] if self.level == "node" else values
 
     @property
     def in_graph(self) -> np.ndarray:
-        """Whether each edge is in the file's circuit."""
+        """Whether each edge is in the file's circuit; in a file of nodes, whether its source is."""
+        if self.level == "node":
+            nodes = [bool(self._node(node).get("in_graph")) for node in self.graph.sources]
+            return np.array(nodes)[self.graph.source_of_edge]
         return np.array([bool(self._edge(edge).get("in_graph")) for edge in self.graph.edges])
 
     def circuit(self) -> Circuit:
         """The labels; files that are not ours have none, there `in_graph` says in or out."""
         entries = [self._edge(edge) for edge in self.graph.edges]
         labels = [
-            Label[e["label"].upper()] if "label" in e else Label(int(bool(e.get("in_graph"))))
-            for e in entries
+            Label[e["label"].upper()] if "label" in e else Label(int(is_in))
+            for e, is_in in zip(entries, self.in_graph, strict=True)
         ]
         carries = {
             edge: tuple(entry["carries"])
@@ -73,6 +102,29 @@ class GraphFile:
             if isinstance(entry := nodes.get(node), dict) and "role" in entry
         }
         return Circuit(self.graph, np.array(labels, dtype=np.int8), carries, parsed, roles)
+
+    def merge_inputs(self) -> GraphFile:
+        """The file with one node `input` for `embed` and `pos`, as EAP-IG and MIB read it.
+
+        The scores are those of `merge_scores`, the labels those of `Circuit.merge_inputs`.
+        """
+        if self.graph.inputs == ("input",):
+            return self
+        labelled = all("label" in entry for entry in self.document["edges"].values())
+        circuit = self.circuit() if labelled or self.in_graph.any() else None
+        ours = ("cfg", "nodes", "edges", "sets")
+        rest = {name: value for name, value in self.document.items() if name not in ours}
+        return graph_file(
+            self.graph.merge_inputs(),
+            circuit=circuit and circuit.merge_inputs(),
+            scores=merge_scores(self.graph, self.scores, self.document.get("rank_by")),
+            d_model=self.document["cfg"].get("d_model", 0),
+            **rest,
+        )
+
+    def _node(self, name: str) -> Mapping[str, Any]:
+        entry = self.document["nodes"].get(name, {})
+        return entry if isinstance(entry, dict) else {"in_graph": entry}
 
     def _edge(self, name: str) -> Mapping[str, Any]:
         entry: Mapping[str, Any] = self.document["edges"][name]
@@ -129,14 +181,33 @@ def graph_file(
     return GraphFile(graph, {"cfg": cfg, "nodes": nodes, "edges": edges, **fields})
 
 
+def merge_scores(graph: Graph, values: np.ndarray, rank_by: str | None = "absolute") -> np.ndarray:
+    """Scores of the graph whose inputs are merged: an edge out of `input` has the larger of two.
+
+    Larger is as scores rank: in absolute value, or if `rank_by` is `signed` as they are.
+    """
+    if graph.inputs == ("input",):
+        return values
+    found: dict[str, float] = {}
+    rank = (lambda score: score) if rank_by == "signed" else abs
+    for edge, score in zip(graph.edges, values.tolist(), strict=True):
+        name = of_input(edge)
+        found[name] = max(found.get(name, score), score, key=rank)
+    return np.array([found[edge] for edge in graph.merge_inputs().edges])
+
+
 @takes(path=str | Path)
 def read_graph_file(path: str | Path) -> GraphFile:
-    """Read a file of ours, of EAP-IG's or of MIB's.
+    """Read a file of ours, of EAP-IG's or of MIB's, `.json` or `.pt`.
+
+    Of a `.pt` file nothing but tensors, numbers and text is read (`weights_only`).
 
     Raises:
         ResultError: if it cannot be read or is no such file.
         GraphError: if its edges are not those of the graph that its sizes describe.
     """
+    if Path(path).suffix == ".pt":
+        return parse_graph(read_tensors(Path(path)), str(path))
     return parse_graph(read_json(path, "a JSON file of a graph"), str(path))
 
 
@@ -173,6 +244,7 @@ def parse_graph(document: Any, path: str) -> GraphFile:
     _check_edges(graph, edges, path)
     for node, entry in nodes.items():
         _check_role(node, entry, path)
+        _check_score(node, entry if isinstance(entry, dict) else {}, path)
     for edge, entry in edges.items():
         _check_entry(edge, entry, path)
     if "sets" in document:
@@ -196,14 +268,19 @@ def _check_edges(graph: Graph, edges: Mapping[str, Any], path: str) -> None:
 
 def _check_entry(edge: str, entry: Mapping[str, Any], path: str) -> None:
     """Raise ResultError for an edge's score, label or variables that are none."""
-    score, carries = entry.get("score", 0.0), entry.get("carries", [])
-    label = entry.get("label", "in")
-    if not isinstance(score, (int, float)) or not abs(score) <= sys.float_info.max:
-        raise ResultError(f"{path}: expected a finite score for {edge}, got {_short(score)}")
+    carries, label = entry.get("carries", []), entry.get("label", "in")
+    _check_score(edge, entry, path)
     if not isinstance(label, str) or label.upper() not in Label.__members__:
         raise ResultError(f"{path}: expected in, out or undetermined, got {_short(label)}")
     if not isinstance(carries, list) or not all(isinstance(name, str) for name in carries):
         raise ResultError(f"{path}: expected names of variables for {edge}, got {_short(carries)}")
+
+
+def _check_score(name: str, entry: Mapping[str, Any], path: str) -> None:
+    """Raise ResultError for an edge's or a node's score that is no finite number."""
+    score = entry.get("score", 0.0)
+    if not isinstance(score, (int, float)) or not abs(score) <= sys.float_info.max:
+        raise ResultError(f"{path}: expected a finite score for {name}, got {_short(score)}")
 
 
 def _check_role(node: str, entry: Any, path: str) -> None:
@@ -223,14 +300,45 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-@takes(file=GraphFile | Circuit, path=str | Path)
-def write_graph_file(file: GraphFile | Circuit, path: str | Path) -> None:
-    """Write a file, or one of a circuit, whole or not at all.
+@runtime_checkable
+class ScoresOfEdges(Protocol):
+    """Scores as methods give them."""
+
+    @property
+    def graph(self) -> Graph:
+        """Whose edges they are of."""
+        ...
+
+    @property
+    def values(self) -> np.ndarray:
+        """One for each edge, with signs."""
+        ...
+
+    @property
+    def rank_by(self) -> str:
+        """How they rank."""
+        ...
+
+
+def write_graph_file(
+    file: GraphFile | Circuit | ScoresOfEdges, path: str | Path, *, merged: bool = False
+) -> None:
+    """Write a file, or one of a circuit or of scores, whole or not at all.
+
+    Args:
+        file: what to write.
+        path: where to.
+        merged: with one node `input` for `embed` and `pos`, as EAP-IG and MIB read it.
 
     Raises ResultError if that fails, and for what `read_graph_file` would find too large.
     """
     if isinstance(file, Circuit):
         file = graph_file(file.graph, circuit=file)
+    elif isinstance(file, ScoresOfEdges):
+        file = graph_file(file.graph, scores=file.values, rank_by=file.rank_by)
+    expect(file, GraphFile, "file")
+    if merged:
+        file = file.merge_inputs()
     text = json.dumps(file.document, allow_nan=False) + "\n"
     try:
         check_size(text.encode())
