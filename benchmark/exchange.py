@@ -336,7 +336,8 @@ def write_graph_file(
         file = graph_file(file.graph, circuit=file)
     elif isinstance(file, ScoresOfEdges):
         file = graph_file(file.graph, scores=file.values, rank_by=file.rank_by)
-    expect(file, GraphFile, "file")
+    expect(file, GraphFile | Circuit, "file")
+    assert isinstance(file, GraphFile)
     if merged:
         file = file.merge_inputs()
     text = json.dumps(file.document, allow_nan=False) + "\n"

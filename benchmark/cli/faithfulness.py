@@ -55,6 +55,9 @@ def faithfulness(
     prune: Annotated[
         bool, typer.Option(help="Leave out edges on no path from an input to logits.")
     ] = True,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Count embed and pos as one input, as MIB does.")
+    ] = False,
     model: ModelOption = None,
     case: OwnCaseOption = None,
     jobs: JobsOption = 1,
@@ -99,14 +102,15 @@ def faithfulness(
             resolution=resolution,
             size_by=size,
             pruned=prune,
+            merged=merged,
         )
     to = Output(form)
-    _print_faithfulness(table, to)
+    _print_faithfulness(table, to, merged)
     drawn = files.draw(lambda: faithfulness_figure(table, theme=files.theme))
     files.write(table, drawn, to)
 
 
-def _print_faithfulness(table: pd.DataFrame, to: Output) -> None:
+def _print_faithfulness(table: pd.DataFrame, to: Output, merged: bool) -> None:
     """Macro means, the structural and the other cases apart: a row for each method."""
     import pandas as pd
 
@@ -118,7 +122,8 @@ def _print_faithfulness(table: pd.DataFrame, to: Output) -> None:
     to.say(
         f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores "
         f"at a resolution of {first['resolution']:g}, "
-        f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size; "
+        f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size"
+        f"{', merged inputs' if merged else ''}; "
         f"metric {' or '.join(sorted(table['metric'].unique()))}, "
         f"ablation {' or '.join(sorted(table['ablation'].unique()))}{zoo}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -12,11 +13,14 @@ from torch import Tensor
 
 import knowncircuits as kc
 from knowncircuits.compat import hooked_transformer, restore_hooked_transformer
+from knowncircuits.evaluation.faithfulness import faithfulness
 from knowncircuits.evaluation.scoring import Scores
+from knowncircuits.exchange import merge_scores
 
 restore_hooked_transformer()
 
 from eap.attribute import attribute
+from eap.evaluate import evaluate_graph
 from eap.graph import Graph
 
 CASE, N_PAIRS, STEPS = "histogram", 20, 5
@@ -71,4 +75,29 @@ for theirs, ours, same, options in METHODS:
         equal.append(theirs)
     area = kc.score(Scores(merged, got, theirs), circuit).auroc
     areas.append(f"{theirs} {area:.3f} (ours {kc.score(found, trained.circuit).auroc:.3f})")
-print(f"{CASE}: {', '.join(equal)} equal to 1e-5 of the largest; AUROC {', '.join(areas)}")
+
+# Files: what we write they read, and the other way round; circuits of a size do as much in both.
+with TemporaryDirectory() as folder:
+    found = kc.discover("exact", task)
+    kc.write_graph_file(found, f"{folder}/ours.json", merged=True)
+    graph = Graph.from_json(f"{folder}/ours.json")
+    graph.to_json(f"{folder}/theirs.json")
+    graph.to_pt(f"{folder}/theirs.pt")
+    expected = merge_scores(found.graph, found.values)
+    for name in ("theirs.json", "theirs.pt"):
+        got = kc.read_graph_file(f"{folder}/{name}")
+        np.testing.assert_allclose(got.scores, expected, rtol=1e-6)
+measured = faithfulness(task, found, merged=True, resolution=0)
+
+
+def distance(size: int) -> float:
+    """The metric with all edges but the highest ones patched, as MIB measures a circuit."""
+    graph.apply_topn(size, absolute=True)
+    return float(evaluate_graph(model, graph, loader, metric, quiet=True).mean())
+
+
+nothing = distance(0)
+theirs = [1 - distance(size) / nothing for size in measured.nominal]
+np.testing.assert_allclose(measured.f, theirs, atol=1e-4)
+files = f"files read both ways; f of circuits of {len(theirs)} sizes equal to 1e-4"
+print(f"{CASE}: {files}; {', '.join(equal)} equal to 1e-5 of the largest; AUROC {', '.join(areas)}")
