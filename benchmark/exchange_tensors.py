@@ -15,6 +15,7 @@ from typing import Any
 
 from knowncircuits.errors import ResultError
 from knowncircuits.files.reading import MAX_BYTES
+from knowncircuits.names import Destination, Node
 
 NAMES, TENSORS = ("src_nodes", "dst_nodes"), ("edges_scores", "edges_in_graph", "nodes_in_graph")
 
@@ -49,7 +50,13 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 def _document(found: Mapping[str, Any], path: str) -> dict[str, Any]:
-    sources, destinations = list(found["src_nodes"]), list(found["dst_nodes"])
+    if not isinstance(found["cfg"], dict):
+        raise ResultError(f"{path}: expected cfg to be a dict, got {type(found['cfg']).__name__}")
+    for name in NAMES:
+        given = found[name]
+        if not isinstance(given, list | tuple) or not all(isinstance(n, str) for n in given):
+            raise ResultError(f"{path}: expected {name} to be names, got {type(given).__name__}")
+    sources, destinations = found["src_nodes"], found["dst_nodes"]
     shapes: dict[str, tuple[int, ...]] = {
         "edges_scores": (len(sources), len(destinations)),
         "edges_in_graph": (len(sources), len(destinations)),
@@ -63,6 +70,12 @@ def _document(found: Mapping[str, Any], path: str) -> dict[str, Any]:
             what = type(found[name]).__name__ if got is None else list(got)
             raise ResultError(f"{path}: expected {name} of shape {list(shape)}, got {what}")
         tables[name] = found[name].tolist()
+    parallel = found["cfg"].get("parallel_attn_mlp")
+
+    def depth(node: Node) -> float:
+        """How deep it is: a node reads those that are less deep."""
+        return node.layer if parallel and node.kind == "mlp" else node.depth
+
     edges = {
         f"{source}->{destination}": {
             "score": tables["edges_scores"][i][j],
@@ -70,7 +83,7 @@ def _document(found: Mapping[str, Any], path: str) -> dict[str, Any]:
         }
         for i, source in enumerate(sources)
         for j, destination in enumerate(destinations)
-        if _is_later(str(destination), str(source))
+        if depth(Destination(destination).node) > depth(Node(source))
     }
     nodes: dict[str, Any] = {
         source: {"in_graph": bool(tables["nodes_in_graph"][i])} for i, source in enumerate(sources)
@@ -80,10 +93,3 @@ def _document(found: Mapping[str, Any], path: str) -> dict[str, Any]:
             nodes[source]["score"] = tables["nodes_scores"][i]
     nodes["logits"] = {"in_graph": True}
     return {"cfg": dict(found["cfg"]), "nodes": nodes, "edges": edges}
-
-
-def _is_later(destination: str, source: str) -> bool:
-    """Whether a node comes behind another, so that there is an edge."""
-    from knowncircuits.names import Destination, Node
-
-    return Destination(destination).node.depth > Node(source).depth

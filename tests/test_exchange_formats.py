@@ -73,6 +73,8 @@ def test_tensors_are_read(tmp_path: Path) -> None:
     [
         ({"edges_scores": torch.zeros(2, 5)}, r"edges_scores of shape \[3, 5\], got \[2, 5\]"),
         ({"nodes_in_graph": 3}, r"nodes_in_graph of shape \[3\], got int"),
+        ({"cfg": 3}, "expected cfg to be a dict, got int"),
+        ({"src_nodes": 3}, "expected src_nodes to be names, got int"),
         ({"neurons_scores": torch.zeros(3, 4)}, "got those of neurons"),
     ],
 )
