@@ -71,14 +71,16 @@ class GraphFile:
             values = np.array([float(bool(entry.get("in_graph"))) for entry in entries])
         else:
             values = np.array([entry.get("score", np.nan) for entry in entries], dtype=float)
-        return values[self.graph.source_of_edge] if self.level == "node" else values
+        of_edges: np.ndarray = values[self.graph.source_of_edge] if self.level == "node" else values
+        return of_edges
 
     @property
     def in_graph(self) -> np.ndarray:
         """Whether each edge is in the file's circuit; in a file of nodes, whether its source is."""
         if self.level == "node":
             nodes = [bool(self._node(node).get("in_graph")) for node in self.graph.sources]
-            return np.array(nodes)[self.graph.source_of_edge]
+            of_source: np.ndarray = np.array(nodes)[self.graph.source_of_edge]
+            return of_source
         return np.array([bool(self._edge(edge).get("in_graph")) for edge in self.graph.edges])
 
     def circuit(self) -> Circuit:
