@@ -63,18 +63,18 @@ def _effects(task: Task, denoise: bool, batch_size: int) -> tuple[Effects, int]:
         tokens, run, alternative = task.corrupted, task.corrupted_run, task.clean_run.outputs
     unpatched = run.outputs
     differs = (unpatched != alternative).flatten(2).any(2).cpu().numpy()  # [pair, source]
-    counts = differs.sum(0)[graph.source_of_edge]  # of each edge the pairs that are run
+    n_runs = int(differs.sum(0)[graph.source_of_edge].sum())
     effects = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         patches = single_patches(task.model, tokens, run, alternative, n_rows=batch_size)
         start = task.measure(run.logits, torch.arange(task.n_pairs, device=unpatched.device))
         parts = _patched(patches, differs)
-        for edges, pairs, logits in reported_parts(parts, counts.sum(), lambda p: len(p[0])):
+        for edges, pairs, logits in reported_parts(parts, n_runs, lambda p: len(p[0])):
             effect = task.measure(logits, pairs)
             if denoise:  # what is lost without any edge, less what still is
                 effect = start[pairs] - effect
             effects.index_add_(0, edges.cpu(), effect.double().cpu())
-    return (effects / task.n_pairs).numpy(), int(counts.sum())
+    return (effects / task.n_pairs).numpy(), n_runs
 
 
 def _patched(
