@@ -1,4 +1,4 @@
-from . import site as site
+from . import hub as hub, site as site
 from .board import Board as Board, rank_submissions as rank_submissions
 from .making import make_submission as make_submission
 from .site.build import build_site as build_site

@@ -6,3 +6,4 @@ from typing import Literal
 
 BoardFormat = Literal["csv", "json", "markdown"]
 Division = Literal["closed", "open"]
+HubKind = Literal["models", "results", "submissions", "board"]

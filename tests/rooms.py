@@ -56,6 +56,7 @@ ROOMS = (
     "evaluation.bench",
     "leaderboard",
     "leaderboard.site",
+    "leaderboard.hub",
     "cli",
     "front",
 )

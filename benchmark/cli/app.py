@@ -18,6 +18,7 @@ from knowncircuits.cli import (
     effects,
     faithfulness,
     hardness,
+    hub,
     leaderboard,
     maintenance,
     modalities,
@@ -85,6 +86,8 @@ for command in (
     modalities.modalities,
     text.text,
     submitting.submit,
+    hub.push,
+    hub.pull,
 ):
     app.command()(command)
 models.models_app.command("hardness")(hardness.models_hardness)

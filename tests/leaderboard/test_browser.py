@@ -227,7 +227,7 @@ def test_a_line_that_is_pointed_at_stands_out(visit: Callable[..., Visit]) -> No
     figure = page.locator("[data-figure=effects]")
     figure.locator(".scatterlayer .trace").nth(11).wait_for(state="attached")
     lines = "[...e.querySelectorAll('.scatterlayer .trace')]"
-    bright = f"e => {lines}.filter((line) => !line.style.opacity).length"
+    bright = f"e => {lines}.filter((line) => line.style.opacity !== '0.12').length"
     n = figure.evaluate(bright)
     assert n == 12
     figure.evaluate("e => Plotly.Fx.hover(e, [{ curveNumber: 10, pointNumber: 2 }])")

@@ -1,0 +1,1 @@
+from .moving import pull as pull, push as push
