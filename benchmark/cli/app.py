@@ -47,7 +47,6 @@ def _print_version(wanted: bool) -> bool:
 app = typer.Typer(
     name="knowncircuits",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

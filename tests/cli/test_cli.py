@@ -457,3 +457,21 @@ def test_lists() -> None:
     assert "2 cases, 2 structural" in few.output
     methods = runner.invoke(app, ["methods"])
     assert "exact" in methods.output
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ("knowncircuits leader", ["leaderboard"]),
+        ("knowncircuits pull mo", ["models"]),
+        ("knowncircuits effects --metr", ["--metric"]),
+    ],
+)
+def test_a_shell_completes_commands_options_and_choices(words: str, known: list[str]) -> None:
+    asked = {
+        "_KNOWNCIRCUITS_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    done = CliRunner().invoke(app, [], prog_name="knowncircuits", env=asked)
+    assert done.stdout.split() == known
