@@ -78,7 +78,11 @@ def eval_text(name: str) -> str:
 
 
 def _table(index: pd.DataFrame) -> list[str]:
-    rows = [list(index), ["---"] * len(index.columns), *index.head(MOST_ROWS).to_numpy().tolist()]
+    rows: list[list[object]] = [
+        list(index),
+        ["---"] * len(index.columns),
+        *index.head(MOST_ROWS).to_numpy().tolist(),
+    ]
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     more = len(index) - MOST_ROWS
     return [*lines, *(["", f"And {more} more, in `{INDEX}`."] if more > 0 else [])]

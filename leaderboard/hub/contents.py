@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -86,7 +86,7 @@ def _board(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({"page": pages})
 
 
-def _table(rows: list[dict[str, object]], folder: Path, what: str) -> pd.DataFrame:
+def _table(rows: Sequence[Mapping[str, object]], folder: Path, what: str) -> pd.DataFrame:
     if not rows:
         raise ResultError(f"expected {what} in {folder}, got none")
     return pd.DataFrame(rows)
