@@ -230,10 +230,12 @@ def test_a_line_that_is_pointed_at_stands_out(visit: Callable[..., Visit]) -> No
     bright = f"e => {lines}.filter((line) => line.style.opacity !== '0.12').length"
     n = figure.evaluate(bright)
     assert n == 12
-    figure.evaluate("e => Plotly.Fx.hover(e, [{ curveNumber: 10, pointNumber: 2 }])")
-    assert figure.evaluate(bright) == 1
-    figure.evaluate("e => Plotly.Fx.unhover(e)")
-    assert figure.evaluate(bright) == n
+    figure.scroll_into_view_if_needed()
+    box = figure.locator(".scatterlayer .trace").last.locator(".point").nth(1).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function(f"({bright})(document.querySelector('[data-figure=effects]')) === 1")
+    page.mouse.move(0, 0)
+    page.wait_for_function(f"({bright})(document.querySelector('[data-figure=effects]')) === {n}")
 
 
 @pytest.mark.parametrize(
