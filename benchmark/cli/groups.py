@@ -109,9 +109,10 @@ class VariantOptions:
     @property
     def version(self) -> ZooVersion:
         """The release; raises InputError for a folder of one's own, which is none."""
-        if self.zoo is None or isinstance(self.zoo, int):
-            return self.zoo or DEFAULT_ZOO
-        raise InputError(f"expected the number of a release for --zoo, got {self.zoo}")
+        if isinstance(self.zoo, Path):
+            raise InputError(f"expected the number of a release for --zoo, got {self.zoo}")
+        release: ZooVersion = self.zoo or DEFAULT_ZOO
+        return release
 
     @property
     def shelf(self) -> Zoo:
