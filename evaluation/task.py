@@ -22,6 +22,7 @@ from knowncircuits.evaluation.metrics import METRICS, Metric, Own, load_metric, 
 from knowncircuits.graph import Graph
 from knowncircuits.inference import make_ordinary, ordinary, ordinary_tensors
 from knowncircuits.models.certificates.placed import says_none
+from knowncircuits.models.interop.interpbench import InterpBenchModel
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.primitive import Patchable, Run
@@ -267,9 +268,9 @@ def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-@takes(subject=Compiled | Trained | Wired)
+@takes(subject=Compiled | Trained | Wired | InterpBenchModel)
 def make_task(
-    subject: Compiled | Trained | Wired,
+    subject: Compiled | Trained | Wired | InterpBenchModel,
     n_pairs: int | None = None,
     seed: int = 0,
     metric: str | Metric | Own | None = None,
@@ -285,7 +286,8 @@ def make_task(
     """Draw pairs of clean and corrupted inputs for a model.
 
     Args:
-        subject: a compiled, a trained or a wired model, with its vocabulary and its case.
+        subject: a compiled, a trained or a wired model, with its vocabulary and its case; or one of
+            InterpBench's of a case of ours.
         n_pairs: how many pairs; by default as many as the case says, which is 100 for all but those
             of the experiment `few`.
         seed: of the inputs; equal seeds give equal tasks.
@@ -349,7 +351,10 @@ def make_task(
 
 
 def _own(
-    metric: Metric | Own, subject: Compiled | Trained | Wired, clean: Tensor, corrupted: Tensor
+    metric: Metric | Own,
+    subject: Compiled | Trained | Wired | InterpBenchModel,
+    clean: Tensor,
+    corrupted: Tensor,
 ) -> tuple[str, Metric]:
     """A metric of a user's, with what it is called."""
     function = metric.distance if isinstance(metric, Metric) else metric
@@ -363,7 +368,10 @@ def _own(
 
 
 def counted(
-    subject: Compiled | Trained | Wired, clean: Int[Tensor, "pair pos"], *, labelled: bool = False
+    subject: Compiled | Trained | Wired | InterpBenchModel,
+    clean: Int[Tensor, "pair pos"],
+    *,
+    labelled: bool = False,
 ) -> Bool[Tensor, "pair pos"]:
     """The positions at which the program says something of these inputs, or the model says None.
 
@@ -377,7 +385,7 @@ def counted(
     return counts
 
 
-def default_pairs(subject: Compiled | Trained | Wired) -> int:
+def default_pairs(subject: Compiled | Trained | Wired | InterpBenchModel) -> int:
     """How many pairs its tasks have where nothing else is said."""
     case = (subject if isinstance(subject, Compiled) else subject.compiled).case
     return case.n_pairs if isinstance(case, Case) else N_PAIRS

@@ -5,6 +5,7 @@ from .language_model import (
     LanguageModel as LanguageModel,
     load_language_model as load_language_model,
 )
+from .interpbench_out import export_interpbench as export_interpbench
 from .lens import from_lens_config as from_lens_config, from_lens_state_dict as from_lens_state_dict
 from .lens_out import (
     export_lens as export_lens,

@@ -2,23 +2,29 @@
 
 The release has a folder for each case, named by InterpBench's number: `ll_model.pth`, a state dict
 of TransformerLens 2; `ll_model_cfg.pkl`, its configuration; `edges.pkl`, the circuit; `meta.json`,
-how it was trained. Of the pickles only plain data is read; see `models.interop.pickles`.
+how it was trained. InterpBench's own training puts the weights of its losses behind these names:
+`ll_model_510.pth`, `ll_model_cfg_510.pkl`, `meta_510.json`. Of the pickles only plain data is read;
+see `models.interop.pickles`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.ioi import IOI
 from knowncircuits.cases.registry import CASES, list_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, circuit_from_edges
+from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.extras import missing
 from knowncircuits.files.reading import read_json
@@ -60,6 +66,25 @@ class InterpBenchModel:
     circuit: Circuit  # as recorded, not as certified
     case: Case | None
     meta: Mapping[str, Any]
+
+    @property
+    def compiled(self) -> Compiled:
+        """Our compiled model of the case, whose inputs and answers it has.
+
+        Raises ModelError where the case is none of ours.
+        """
+        if self.case is None:
+            raise ModelError("expected a model of one of our cases, got one of another")
+        return self.case.compile().to(device=self.model.device)
+
+    def to(
+        self, *, dtype: torch.dtype | None = None, device: str | torch.device | None = None
+    ) -> InterpBenchModel:
+        """The same with a copy of the model in another dtype or on another device, if it is one."""
+        dtype, device = dtype or self.model.dtype, torch.device(device or self.model.device)
+        if (dtype, device) == (self.model.dtype, self.model.device):
+            return self
+        return replace(self, model=deepcopy(self.model).to(device=device, dtype=dtype))
 
 
 @takes(case=Case | str | int, folder=str | Path, revision=str | None)
@@ -119,12 +144,25 @@ def _find_files(folder: str | Path, case_id: str, revision: str | None) -> dict[
         raise ModelError(f"expected the 40 digits of a commit as revision, got {revision!r}")
     if not root.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)):
         root = _download(str(folder), [f"{case_id}/{name}" for name in FILES], revision)
-    files = {name: root / case_id / name for name in FILES}
-    missing = [name for name, path in files.items() if not path.is_file()]
+    files = {name: _numbered(root / case_id, name) for name in FILES}
+    missing = [name for name, path in files.items() if path is None]
     if missing:
         got = ", ".join(missing)
         raise ModelError(f"expected {', '.join(FILES)} in {root / case_id}, got no {got}")
-    return files
+    return {name: path for name, path in files.items() if path is not None}
+
+
+def _numbered(folder: Path, name: str) -> Path | None:
+    """A file by its name, or by its name and a number; ModelError for several of these."""
+    if (folder / name).is_file():
+        return folder / name
+    stem, ending = name.split(".")
+    numbered = re.compile(rf"{stem}_\d+\.{ending}")
+    found = sorted(p for p in folder.glob(f"{stem}_*") if numbered.fullmatch(p.name))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ModelError(f"expected one {name} in {folder}, got {names}; name one {name}")
+    return found[0] if found else None
 
 
 def _download(repository: str, files: list[str], revision: str | None) -> Path:

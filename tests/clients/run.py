@@ -129,6 +129,7 @@ CLIENTS = (
     Client("TransformerLens 1", "hooked_transformer.py", "lens1", LENS),
     Client("TransformerLens 2", "hooked_transformer.py", "lens2", LENS),
     Client("TransformerLens 3", "hooked_transformer.py", "lens3", LENS),
+    Client("InterpBench's files", "interpbench_release.py", "lens1", LENS),
     Client("EAP-IG", "eap_ig.py", "eap2", LENS),
     Client("EAP-IG on TransformerLens 4", "eap_ig.py", "eap4", LENS),
     Client("auto-circuit", "auto_circuit_masks.py", "circuit2", LENS),
