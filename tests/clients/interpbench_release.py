@@ -10,21 +10,14 @@ import torch
 from transformer_lens import HookedTransformer, HookedTransformerConfig
 
 import knowncircuits as kc
-from knowncircuits.errors import ModelError
 from knowncircuits.models.interop import export_interpbench, load_interpbench
 from knowncircuits.models.interop.interpbench import tracr_order
 
-worst, n, refused = 0.0, 0, 0
+worst, n = 0.0, 0
 for name in kc.list_models("interpbench"):
     trained = kc.load_model(name)
     with TemporaryDirectory() as root:
-        try:
-            folder = export_interpbench(trained, Path(root))
-        except ModelError as error:
-            if "gated MLP without biases" not in str(error):
-                raise
-            refused += 1
-            continue
+        folder = export_interpbench(trained, Path(root))
         fields = pickle.loads((folder / "ll_model_cfg.pkl").read_bytes())
         model = HookedTransformer(HookedTransformerConfig.from_dict(fields))
         model.load_state_dict(torch.load(folder / "ll_model.pth"))
