@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from hashlib import sha256
+from pathlib import Path
 
 from knowncircuits.work.progress import part, report, reported
 
@@ -21,6 +23,23 @@ def square(n: int) -> int:
     if n == 3:
         raise OwnError(1, 2)
     return n * n
+
+
+def digest(log_and_number: tuple[str, int]) -> dict[str, str]:
+    """A few milliseconds of work; the log says that it has begun."""
+    log, n = log_and_number
+    with Path(log).open("a") as file:
+        file.write(f"{n}\n")
+    found = str(n).encode()
+    for _ in range(5_000):
+        found = sha256(found).digest()
+    return {"number": str(n), "digest": found.hex()}
+
+
+def torch_threads(n: int) -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def count_to(n: int) -> int:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from knowncircuits.cli.groups import FileOptions, grouped
+from knowncircuits.cli.groups import ExecutorOptions, FileOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     DeviceOption,
     FormatOption,
-    JobsOption,
     ModelOption,
     OwnCaseOption,
     ResolutionOption,
@@ -60,8 +59,8 @@ def faithfulness(
     ] = False,
     model: ModelOption = None,
     case: OwnCaseOption = None,
-    jobs: JobsOption = 1,
     device: DeviceOption = "cpu",
+    executed: ExecutorOptions,
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
@@ -94,7 +93,7 @@ def faithfulness(
         table = faithfulness_table(
             found,
             model=model,
-            processes=jobs,
+            executor=executed.executor(),
             device=device,
             on_task=tick,
             construction=construction,

@@ -13,6 +13,7 @@ import typer
 
 from knowncircuits.cli.options import (
     CasesOption,
+    JobsOption,
     ThemeOption,
     ZooOption,
     choose_cases,
@@ -22,6 +23,7 @@ from knowncircuits.cli.options import (
 from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.work.executor import HERE, Executor
 from knowncircuits.work.tracking import Mode
 
 if TYPE_CHECKING:
@@ -146,6 +148,19 @@ class TrackingOptions:
     def __post_init__(self) -> None:
         if self.wandb_mode and not self.wandb:
             raise InputError("expected --wandb PROJECT with --wandb-mode, got no project")
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """Who does the work, and how much of it at a time."""
+
+    jobs: JobsOption = 1
+
+    def executor(self) -> Executor:
+        """With one job at a time this process, else so many of this machine."""
+        from knowncircuits.work.processes import Processes
+
+        return HERE if self.jobs == 1 else Processes(self.jobs)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from knowncircuits.cli.options import JobsOption, ReleaseOption, ResultsArgument, to_path
+from knowncircuits.cli.groups import ExecutorOptions, grouped
+from knowncircuits.cli.options import ReleaseOption, ResultsArgument, to_path
 from knowncircuits.cli.progress import show_progress
+from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO
-from knowncircuits.work.progress import part
 
 maintain_app = typer.Typer(
     help="Measure and write anew what the repository stores; needs a checkout.",
@@ -20,20 +21,32 @@ maintain_app = typer.Typer(
 
 
 @maintain_app.command()
-def difficulty() -> None:
-    """Measure how hard each case is, anew, and store it where `cases` and the suites look it up."""
+@grouped
+def difficulty(executed: ExecutorOptions) -> None:
+    """Measure how hard each case is, anew, and store it where `cases` and the suites look it up.
+
+    What was killed goes on where it was, unless the package's source has changed.
+    """
     from knowncircuits.cases.difficulty import STORED, write_difficulties
     from knowncircuits.cases.registry import CASES
-    from knowncircuits.evaluation.catalogue.measuring import measure_difficulty
+    from knowncircuits.evaluation.catalogue.measuring import measure_difficulties
+    from knowncircuits.files.shards import remove_shards
 
-    find_checkout()
-    measured = []
-    with show_progress("difficulty", len(CASES)) as shown:
-        for case in CASES.values():
-            with part(case.name):
-                measured.append(measure_difficulty(case))
+    shards = find_checkout() / ".shards" / "difficulty"
+    done: list[str] = []
+
+    def so_far() -> str:
+        return f"{len(done)} of {len(CASES)} cases measured; the same command goes on"
+
+    with stoppable(so_far), show_progress("difficulty", len(CASES)) as shown:
+
+        def on_measured(name: str) -> None:
+            done.append(name)
             shown.advance()
+
+        measured = measure_difficulties(list(CASES), shards, executed.executor(), on_measured)
     write_difficulties(measured)
+    remove_shards(shards)
     print(f"wrote {STORED}")
 
 
@@ -103,9 +116,10 @@ def hard(results: ResultsArgument) -> None:
 
 
 @maintain_app.command()
+@grouped
 def hardness(
+    executed: ExecutorOptions,
     zoo: ReleaseOption = None,
-    jobs: JobsOption = 1,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Measure all models, also those that have been measured."),
@@ -126,7 +140,11 @@ def hardness(
         raise InputError(f"expected trained models in {of.folder}, got none")
     with show_progress("hardness", len(models)) as shown:
         found = measure_zoo(
-            of, models, fresh=fresh, processes=jobs, on_measured=lambda model: shown.advance()
+            of,
+            models,
+            fresh=fresh,
+            executor=executed.executor(),
+            on_measured=lambda model: shown.advance(),
         )
     write_hardness(of, found)
     print(f"{len(found)} models; wrote {hardness_file(of)}")

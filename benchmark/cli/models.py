@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from knowncircuits.cli.groups import CaseOptions, VariantOptions, grouped
+from knowncircuits.cli.groups import CaseOptions, ExecutorOptions, VariantOptions, grouped
 from knowncircuits.cli.layout import (
     Column,
     Row,
@@ -23,7 +23,6 @@ from knowncircuits.cli.options import (
     DeviceOption,
     FolderOption,
     FormatOption,
-    JobsOption,
     check_device,
     output_option,
     pairs_option,
@@ -140,7 +139,8 @@ def models_check(
 def models_train(
     cases: CaseOptions,
     variants: VariantOptions,
-    jobs: JobsOption = 1,
+    executed: ExecutorOptions,
+    *,
     output: Annotated[Path, output_option("Folder of the models and of missing.json.")] = Path(
         "zoo"
     ),
@@ -186,7 +186,7 @@ def models_train(
         done = make_models(
             zoo,
             chosen,
-            processes=jobs,
+            executor=executed.executor(),
             n_pairs=pairs,
             device=device,
             recipes=recipes,

@@ -9,11 +9,10 @@ import typer
 
 from knowncircuits.cli.budget import budget_tables
 from knowncircuits.cli.following import follow_runs
-from knowncircuits.cli.groups import CaseOptions, TrackingOptions, grouped
+from knowncircuits.cli.groups import CaseOptions, ExecutorOptions, TrackingOptions, grouped
 from knowncircuits.cli.layout import Column, Table, short_text, words
 from knowncircuits.cli.options import (
     FormatOption,
-    JobsOption,
     ResolutionOption,
     output_option,
 )
@@ -46,9 +45,9 @@ def score(
     models: ModelsOptions,
     settings: SettingsOptions,
     seeds: SeedOptions,
+    executed: ExecutorOptions,
     *,
     resolution: ResolutionOption = RESOLUTION,
-    jobs: JobsOption = 1,
     output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run everything anew and replace what is there.")
@@ -89,7 +88,7 @@ def score(
                 zoo=models.release,
                 seeds=draws,
                 resolution=resolution,
-                processes=jobs,
+                executor=executed.executor(),
                 fresh=fresh,
                 retry=retry,
                 on_result=followed.on_result,

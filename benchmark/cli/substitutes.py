@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from knowncircuits.cli.groups import ExecutorOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
     FormatOption,
-    JobsOption,
     OwnCaseOption,
     ResolutionOption,
     ResultsArgument,
@@ -19,14 +19,15 @@ from knowncircuits.cli.progress import show_progress
 from knowncircuits.evaluation.choices import RESOLUTION
 
 
+@grouped
 def substitutes(
     results: ResultsArgument,
+    executed: ExecutorOptions,
     output: Annotated[
         Path | None, output_option("Folder of the two tables; none by default.")
     ] = None,
     resolution: ResolutionOption = RESOLUTION,
     case: OwnCaseOption = None,
-    jobs: JobsOption = 1,
     form: FormatOption = "table",
 ) -> None:
     """Compare how CPR, CMD and economy rank methods with how AUROC and average precision do.
@@ -44,7 +45,9 @@ def substitutes(
     if output:
         check_writable(output)
     with show_progress("substitutes"):
-        found = compared(read_results(*results), resolution=resolution, processes=jobs)
+        found = compared(
+            read_results(*results), resolution=resolution, executor=executed.executor()
+        )
     to = Output(form)
     agreement = Table(
         [

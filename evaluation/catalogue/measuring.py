@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from enum import IntEnum
+from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import torch
 
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import Difficulty, stored_difficulties
+from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Circuit, Label
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.evaluation.methods.controls import BLIND
 from knowncircuits.evaluation.scoring.scores import Scores, score
 from knowncircuits.evaluation.task import Task, make_task
+from knowncircuits.files.shards import run_shards
 from knowncircuits.names import Edge
 from knowncircuits.rasp.program import flatten
+from knowncircuits.work.executor import HERE, Executor
+from knowncircuits.work.progress import part
+from knowncircuits.work.threads import threads
 
 # In float64 an edge without effect moves the output by 0; the least true effect is 3e-5.
 TOLERANCE = 1e-9
@@ -40,6 +47,34 @@ class Reach(IntEnum):
 def difficulty_of(case: Case) -> Difficulty:
     """The stored difficulty of a case; a user's own case is measured."""
     return stored_difficulties().get(case.name) or measure_difficulty(case)
+
+
+def measure_difficulties(
+    names: Sequence[str],
+    folder: Path | None = None,
+    executor: Executor = HERE,
+    on_measured: Callable[[str], None] = lambda name: None,
+) -> list[Difficulty]:
+    """Measure cases, each in a shard of its own.
+
+    Args:
+        names: of cases.
+        folder: of shards, see `run_shards`; those that are there are not measured again.
+        executor: who measures; by default this process.
+        on_measured: told of each that is done.
+
+    Raises TaskError if no pairs can be drawn.
+    """
+    found = {}
+    for name, row in run_shards(_measure, names, folder, lambda n: {"difficulty": n}, executor):
+        found[name] = Difficulty(**row)
+        on_measured(name)
+    return [found[name] for name in names]
+
+
+def _measure(name: str) -> dict[str, Any]:
+    with part(name), threads(1):
+        return asdict(measure_difficulty(load_case(name)))
 
 
 def measure_difficulty(case: Case, n_pairs: int = 200, seed: int = 0) -> Difficulty:

@@ -25,6 +25,7 @@ from knowncircuits.evaluation.comparison.statistics import case_means, paired_te
 from knowncircuits.evaluation.faithfulness.runs import KEYS, faithfulness_table
 from knowncircuits.evaluation.runs.results import Result
 from knowncircuits.evaluation.scoring.set_scores import OF_SETS
+from knowncircuits.work.executor import HERE, Executor
 
 TRUTHS = ("auroc", "average_precision")
 WITHOUT_TRUTH = ("cpr", "cmd")
@@ -54,7 +55,7 @@ class Substitutes:
 
 @takes(results=[Result])
 def substitutes(
-    results: Sequence[Result], *, resolution: float = RESOLUTION, processes: int = 1
+    results: Sequence[Result], *, resolution: float = RESOLUTION, executor: Executor = HERE
 ) -> Substitutes:
     """Measure CPR and CMD of results, and compare all scores' orders of methods.
 
@@ -63,7 +64,7 @@ def substitutes(
             conventions that are `faithfulness`'s defaults. Cases on which it is not defined, such
             as an even XOR, count for the other scores alone.
         resolution: scores that this share of the largest does not tell apart are ties; see `score`.
-        processes: how many tasks are measured at a time.
+        executor: who measures, task by task; by default this process.
 
     Raises:
         ResultError: for fewer than FEWEST methods, or no case that all have.
@@ -72,9 +73,7 @@ def substitutes(
     if (n := len({result.label for result in results})) < FEWEST:
         raise ResultError(f"expected at least {FEWEST} methods, whose orders can differ, got {n}")
     scored = score_results(results, ["edge"], resolution=resolution)
-    measured = faithfulness_table(
-        results, processes=processes, resolution=resolution, leave_out=True
-    )
+    measured = faithfulness_table(results, executor=executor, resolution=resolution, leave_out=True)
     areas = measured.drop_duplicates(list(KEYS))[[*KEYS, *WITHOUT_TRUTH]]
     return rank_agreement(scored.merge(areas, "left", list(KEYS), validate="one_to_one"))
 

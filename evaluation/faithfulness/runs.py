@@ -22,7 +22,7 @@ from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.models.choices import DEFAULT_ZOO
 from knowncircuits.transformer import weights_hash
-from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.executor import HERE, Executor, run_jobs
 from knowncircuits.work.progress import part
 
 TRUTH = "truth"
@@ -36,7 +36,7 @@ def faithfulness_table(
     results: Sequence[Result],
     *,
     model: Path | None = None,
-    processes: int = 1,
+    executor: Executor = HERE,
     device: str = "cpu",
     on_task: Callable[[str], None] = lambda case: None,
     leave_out: bool = False,
@@ -47,7 +47,7 @@ def faithfulness_table(
     Args:
         results: of runs. Each is measured on the task that it is from, which is made again.
         model: the folder of one's own trained model, for results that are about one.
-        processes: how many tasks are worked on at a time, each by one thread.
+        executor: who does the work, task by task; by default this process.
         device: where models run.
         on_task: told of the case of each task that is done.
         leave_out: have no rows of tasks on which faithfulness is not defined, in place of an error.
@@ -71,7 +71,7 @@ def faithfulness_table(
         groups[result.case, result.variant, result.seed, *task].append(result)
     found: dict[Key, pd.DataFrame] = {}
     jobs = [(group, model, device, leave_out, conventions) for group in groups.values()]
-    for case, frames in run_jobs(with_own_cases(_measure), jobs, processes):
+    for case, frames in run_jobs(with_own_cases(_measure), jobs, executor):
         for key, frame in frames.items():
             if key in found and key[0] != TRUTH:
                 raise ResultError(f"expected one result of {' '.join(map(str, key))}, got several")

@@ -20,7 +20,7 @@ from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.models.trained import CIRCUIT
 from knowncircuits.models.zoo.shelf import Zoo
-from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.executor import HERE, Executor, run_jobs
 from knowncircuits.work.progress import part
 from knowncircuits.work.threads import threads
 
@@ -77,7 +77,7 @@ def measure_zoo(
     models: Sequence[Model],
     *,
     fresh: bool = False,
-    processes: int = 1,
+    executor: Executor = HERE,
     on_measured: Callable[[Model], None] = lambda model: None,
 ) -> dict[Model, Measured]:
     """The hardness of models of a zoo: stored ones, and new ones of those that have changed.
@@ -86,14 +86,14 @@ def measure_zoo(
         zoo: where they stand.
         models: all that there are, since `names` is learnt from them.
         fresh: measure all anew.
-        processes: how many models are measured at a time.
+        executor: who measures; by default this process.
         on_measured: told of each that is done.
     """
     known = {} if fresh else read_hardness(zoo)
     work = [(zoo, model, known.get(model)) for model in models]
     found: dict[Model, Measured] = {}
     circuits: dict[Model, Circuit] = {}
-    for model, measured, circuit in run_jobs(with_own_cases(_measure), work, processes):
+    for model, measured, circuit in run_jobs(with_own_cases(_measure), work, executor):
         found[model], circuits[model] = measured, circuit
         on_measured(model)
     for model, of_names in _names(circuits):

@@ -30,7 +30,7 @@ from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.transformer import weights_hash
-from knowncircuits.work.processes import KilledError, run_jobs
+from knowncircuits.work.executor import HERE, Executor, KilledError, run_jobs
 from knowncircuits.work.progress import part
 from knowncircuits.work.threads import threads
 
@@ -76,7 +76,7 @@ def run(
     zoo: ZooVersion = DEFAULT_ZOO,
     seeds: Sequence[int] = (0,),
     resolution: float = RESOLUTION,
-    processes: int = 1,
+    executor: Executor = HERE,
     fresh: bool = False,
     retry: bool = False,
     on_result: Callable[[Result], None] = lambda result: None,
@@ -95,7 +95,7 @@ def run(
         zoo: that shipped models are of.
         seeds: of the pairs.
         resolution: of the areas that are written beside the scores; see `score`.
-        processes: how many models are worked on at a time.
+        executor: who does the work; by default this process.
         fresh: run everything anew, in place of what is there.
         retry: try again what failed before.
         on_result: told of each result.
@@ -117,7 +117,7 @@ def run(
     found: dict[tuple[str, str, str, int], Result] = {}
     failures: list[Failure] = []
     work = [(job, plan) for job in jobs]
-    for outcome in run_jobs(with_own_cases(_run_job), work, processes, when_killed=_killed):
+    for outcome in run_jobs(with_own_cases(_run_job), work, executor, when_killed=_killed):
         if isinstance(outcome, Result):
             found[outcome.label, outcome.case, outcome.variant, outcome.seed] = outcome
             on_result(outcome)

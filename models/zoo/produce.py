@@ -23,7 +23,7 @@ from knowncircuits.models.training.trainer import Trainer, train
 from knowncircuits.models.zoo.check import CERTIFIED_PAIRS
 from knowncircuits.models.zoo.plans import Plan, plan_model
 from knowncircuits.models.zoo.shelf import Attempt, Zoo
-from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.executor import HERE, Executor, run_jobs
 
 FAILURES = 10  # of an attempt that are put down
 
@@ -95,7 +95,7 @@ def make_models(
     zoo: Zoo,
     models: Iterable[tuple[str, str]],
     *,
-    processes: int = 1,
+    executor: Executor = HERE,
     n_pairs: int = CERTIFIED_PAIRS,
     device: str = "cpu",
     recipes: Path | None = None,
@@ -112,7 +112,7 @@ def make_models(
     Args:
         zoo: where they are put.
         models: cases and variants.
-        processes: how many are trained at a time, each by one thread.
+        executor: who trains; by default this process.
         n_pairs: of the certificates.
         device: `cpu` or `cuda`.
         recipes: a JSON file; by default that of the shipped zoo of the same version.
@@ -133,7 +133,7 @@ def make_models(
             jobs.append(_Job(plan, variant, zoo, n_pairs, device))
     check_writable(zoo.folder)
     outcomes = []
-    for outcome in run_jobs(with_own_cases(_make), jobs, processes):
+    for outcome in run_jobs(with_own_cases(_make), jobs, executor):
         _put_down(zoo, outcome)
         outcomes.append(outcome)
         on_outcome(outcome)

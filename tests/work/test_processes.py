@@ -13,36 +13,44 @@ from pathlib import Path
 import pytest
 
 from groups import alive
-from jobs import square
+from jobs import square, torch_threads
 from knowncircuits.errors import CompileError, ResultError, SubmissionError, UnknownNameError
-from knowncircuits.work.processes import KilledError, run_jobs
+from knowncircuits.work.executor import KilledError, run_jobs
+from knowncircuits.work.processes import Processes
 
 
 def test_what_fails_or_is_killed_is_one_job() -> None:
     """Others go on, in another process where theirs was killed; errors are raised in the end."""
     found: list[int] = []
     with pytest.raises(RuntimeError, match="OwnError: 1 and 2") as error:
-        found.extend(run_jobs(square, range(8), 2, when_killed=lambda job, error: -job))
+        found.extend(run_jobs(square, range(8), Processes(2), when_killed=lambda job, error: -job))
     assert sorted(found) == [-2, 0, 1, 16, 25, 36, 49]
     assert "in square" in error.value.__notes__[0]  # where it was raised
 
 
 def test_a_process_that_is_killed_is_an_error() -> None:
-    jobs = run_jobs(square, [2, 5], 2)
+    jobs = run_jobs(square, [2, 5], Processes(2))
     assert next(jobs) == 25
     with pytest.raises(KilledError, match="a process ended with SIGKILL; start again to go on"):
         next(jobs)
 
 
+@pytest.mark.long
+def test_a_process_computes_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert list(run_jobs(torch_threads, [0], Processes(2))) == [1]
+
+
 def test_no_jobs_start_no_process() -> None:
-    assert list(run_jobs(square, [], 2)) == []
+    assert list(run_jobs(square, [], Processes(2))) == []
 
 
 SCRIPT = """
 import signal
 import time
 from pathlib import Path
-from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.executor import run_jobs
+from knowncircuits.work.processes import Processes
 
 # As in a terminal, also where the tests are a background job, in which it is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,7 +60,7 @@ def sleep(path):
     time.sleep(1000)
 
 if __name__ == "__main__":
-    list(run_jobs(sleep, ["a", "b", "c"], 2))
+    list(run_jobs(sleep, ["a", "b", "c"], Processes(2)))
 """
 
 

@@ -16,8 +16,9 @@ from knowncircuits.evaluation.effects import realism
 from knowncircuits.leaderboard import rank_submissions, read_submissions
 from knowncircuits.models.zoo import check_model, shipped
 from knowncircuits.models.zoo.produce import with_certificate
+from knowncircuits.work.executor import run_jobs
 from knowncircuits.work.lines import BETWEEN, FIRST, Lines, duration
-from knowncircuits.work.processes import run_jobs
+from knowncircuits.work.processes import Processes
 from knowncircuits.work.progress import Report, heard_by, part, reported
 from knowncircuits.work.showing import Bars
 
@@ -121,7 +122,7 @@ def test_processes_are_heard() -> None:
     """Of each job at least its beginning; and when it is done, that nothing runs there any more."""
     heard: list[Report] = []
     with heard_by(heard.append):
-        pids = list(run_jobs(count_to, [3, 4, 5], 2))
+        pids = list(run_jobs(count_to, [3, 4, 5], Processes(2)))
     assert os.getpid() not in pids
     assert {told.worker for told in heard} <= {0, 1}
     assert {told.what for told in heard if told.what} == {"to 3", "to 4", "to 5"}
@@ -131,7 +132,7 @@ def test_processes_are_heard() -> None:
 
 
 def test_processes_that_nobody_hears_say_nothing() -> None:
-    assert len(set(run_jobs(count_to, [3, 4], 2))) >= 1
+    assert len(set(run_jobs(count_to, [3, 4], Processes(2)))) >= 1
 
 
 class Clock:

@@ -23,6 +23,7 @@ from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.exchange import graph_file, write_graph_file
 from knowncircuits.models.zoo import load_model, shipped
+from knowncircuits.work.processes import Processes
 
 MODELS = [("fraction_of_x", "seed0"), ("fraction_of_x", "shuffled"), ("histogram", "seed0")]
 runner = CliRunner()
@@ -77,7 +78,9 @@ def test_means_over_models_and_then_over_cases(table: pd.DataFrame) -> None:
 @pytest.mark.long
 def test_several_processes_measure_the_same(results: list[Result], table: pd.DataFrame) -> None:
     done: list[str] = []
-    again = faithfulness_table(results, construction="greedy", processes=2, on_task=done.append)
+    again = faithfulness_table(
+        results, construction="greedy", executor=Processes(2), on_task=done.append
+    )
     assert sorted(done) == ["fraction_of_x"] * 4 + ["histogram"] * 2
     pd.testing.assert_frame_equal(again, table)
 

@@ -36,6 +36,7 @@ from knowncircuits.evaluation.task import Task, make_task
 from knowncircuits.exchange import read_graph_file
 from knowncircuits.models.trained import load_trained
 from knowncircuits.models.zoo import load_model, shipped
+from knowncircuits.work.processes import Processes
 from knowncircuits.work.threads import threads
 
 CASES = tuple((case, "compiled") for case in ("fraction_of_x", "histogram", "reverse"))
@@ -73,7 +74,7 @@ def test_processes_and_order_change_nothing(tmp_path: Path) -> None:
     settings = [Settings("edge-sp", 10, options={"steps": 5}), Settings("random", 10)]
     models = [("fraction_of_x", "seed0"), ("fraction_of_x", "shuffled")]
     one = run(settings, models, tmp_path / "one", seeds=(0, 3), zoo=1)
-    many = run(settings, models, tmp_path / "many", seeds=(3, 0), processes=2, zoo=1)
+    many = run(settings, models, tmp_path / "many", seeds=(3, 0), executor=Processes(2), zoo=1)
     key = [(r.label, r.variant, r.seed) for r in many]
     assert key == [(s.name, v, d) for s in settings for _, v in models for d in (3, 0)]
     by_key = dict(zip(key, many, strict=True))
@@ -321,7 +322,7 @@ def test_a_process_that_is_killed_is_a_failure_of_one_result(
     method(failing=["histogram"], error="__import__('os').kill(__import__('os').getpid(), 9)")
     settings, folder = [Settings("users_method:fit", 5)], tmp_path / "r"
     failures: list[Failure] = []
-    results = run(settings, CASES, folder, processes=2, on_failure=failures.append, zoo=1)
+    results = run(settings, CASES, folder, executor=Processes(2), on_failure=failures.append, zoo=1)
     assert [r.case for r in results] == ["fraction_of_x", "reverse"]
     assert str(failures[0]).endswith("a process ended with SIGKILL; start again to go on")
     assert not list(folder.rglob("*.failed.txt"))
