@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +35,7 @@ def run_shards(
     executor: Executor = HERE,
     *,
     heard: bool = True,
-) -> Iterator[tuple[Job, Any]]:
+) -> Generator[tuple[Job, Any]]:
     """Each job with the JSON document that comes of it: those that are there, and then new ones.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -72,7 +72,7 @@ def run_jobs(
     *,
     when_killed: Callable[[Job, KilledError], Done] | None = None,
     heard: bool = True,
-) -> Iterator[Done]:
+) -> Generator[Done]:
     """Do the jobs; what comes of each, in the order of being done.
 
     What fails in one is raised when all are done. When the iterator is closed, or interrupted by
