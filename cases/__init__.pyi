@@ -8,6 +8,7 @@ from .registry import (
     SUITES as SUITES,
     add_case as add_case,
     import_case as import_case,
+    import_cases as import_cases,
     list_cases as list_cases,
     load_case as load_case,
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STORED = Path(__file__).with_name("difficulty.json")
+GENERATED = Path(__file__).with_name("generated_difficulty.json")  # of the suite `generated`
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Difficulty:
 @cache
 def stored_difficulties() -> Mapping[str, Difficulty]:
     """The stored difficulties by case."""
-    rows = json.loads(STORED.read_text(encoding="utf-8"))
-    return {name: Difficulty(name, **row) for name, row in rows.items()}
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in (STORED, GENERATED)]
+    return {name: Difficulty(name, **row) for rows in files for name, row in rows.items()}
 
 
 def load_difficulty(name: str) -> Difficulty:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from knowncircuits.cases.case import Case
-from knowncircuits.errors import InputError
+from knowncircuits.cases.written import read_written
+from knowncircuits.errors import InputError, UnknownNameError
 from knowncircuits.files.importing import imported, load_named
 
 Job = TypeVar("Job")
@@ -68,8 +69,17 @@ def keep(case: Case, source: str = "") -> Case:
 def read_case(text: str) -> tuple[Case, str]:
     """The case that a user names as FILE.py:CASE or MODULE:CASE, and the same name wherever one is.
 
-    Raises InputError for what cannot be loaded, or is no case.
+    FILE.json:CASE is one of a file of programs, of which nothing is run.
+
+    Raises InputError for what cannot be loaded, or is no case, ResultError for such a file that
+    holds anything else.
     """
+    file, _, named = text.rpartition(":")
+    if file.endswith(".json"):
+        written = read_written(file)
+        if named not in written:
+            raise UnknownNameError(f"program of {file}", named, written)
+        return written[named], f"{Path(file).resolve()}:{named}"
     case = check_case_object(imported(lambda: load_named(text), f"case {text}", InputError), text)
     module, _, name = text.rpartition(":")
     return case, f"{Path(module).resolve()}:{name}" if module.endswith(".py") else text

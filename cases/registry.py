@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from knowncircuits.cases import (
     arithmetic,
@@ -19,8 +20,10 @@ from knowncircuits.cases import (
 from knowncircuits.cases.case import Case
 from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.cases.experiments.registry import hard_cases
+from knowncircuits.cases.generated import generated_cases
 from knowncircuits.cases.modalities import modality_cases
 from knowncircuits.cases.own import keep, own_case, own_names, read_case
+from knowncircuits.cases.written import read_written
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError, UnknownNameError
 
@@ -43,12 +46,13 @@ COMPONENTS: dict[str, Case] = {case.name: case for case in ioi.CASES}
 
 # structural: more than MLPs on tokens; headline numbers are means over these. degenerate: the rest.
 # hard, the levels of experiments, components, for component analysis, modalities, one question
-# asked of data in two modalities, and own, of users and their packages, are cases apart, which are
-# in no other suite, `all` included.
+# asked of data in two modalities, generated, of random programs, and own, of users and their
+# packages, are cases apart, which are in no other suite, `all` included.
 APART: Mapping[str, Callable[[], Mapping[str, Case]]] = {
     "hard": hard_cases,
     "components": lambda: COMPONENTS,
     "modalities": modality_cases,
+    "generated": generated_cases,
     "own": lambda: _own_cases(),
 }
 SUITES = ("all", "interpbench", "structural", "degenerate", *APART)
@@ -65,10 +69,9 @@ def load_case(name: str) -> Case:
         UnknownNameError: with the close names, if there is none.
         InputError: for an installed package's that cannot be loaded.
     """
-    known = _ours()
-    found = known.get(name) or own_case(name)
+    found = CASES.get(name) or _ours().get(name) or own_case(name)
     if found is None:
-        raise UnknownNameError("case", str(name), [*known, *own_names()])
+        raise UnknownNameError("case", str(name), [*_ours(), *own_names()])
     return found
 
 
@@ -88,12 +91,28 @@ def import_case(text: str) -> Case:
     """A case of one's own, in a module or a file, which is run; it is known by its name then.
 
     Args:
-        text: `module:case` or `path/to/file.py:case`.
+        text: `module:case`, `path/to/file.py:case`, or `path/to/file.json:case` of a file of
+            programs, of which nothing is run.
 
     Raises InputError for what cannot be loaded, or is no case, and for a name that is one of ours
     or of another case that was read in this way.
     """
     return _add(*read_case(text))
+
+
+@takes(path=str | Path)
+def import_cases(path: str | Path) -> list[Case]:
+    """All cases of a file of programs, see `knowncircuits generate`; nothing of it is run.
+
+    They are known by their names then; those that are shipped stay as they are.
+
+    Raises ResultError for a file that holds anything else.
+    """
+    found = read_written(path)
+    return [
+        generated_cases().get(name) or _add(case, f"{Path(path).resolve()}:{name}")
+        for name, case in found.items()
+    ]
 
 
 def _add(case: Case, source: str = "") -> Case:
@@ -115,7 +134,7 @@ def _check_free(name: str, source: str) -> None:
 
 
 def _ours() -> dict[str, Case]:
-    return {**CASES, **hard_cases(), **COMPONENTS, **modality_cases()}
+    return {**CASES, **hard_cases(), **COMPONENTS, **modality_cases(), **generated_cases()}
 
 
 @takes(suite=str, family=str | None)
@@ -127,8 +146,8 @@ def list_cases(
     The suite `interpbench` is of the cases that have InterpBench's numbers; `structural` and
     `degenerate` are by the stored difficulty of the cases. `hard` is of other cases, those of the
     experiments, each of which is a family; so is `components`, of cases whose nodes have roles, and
-    `modalities`, of one question asked of data in two modalities. `own` is of those that were added
-    in this process, or that installed packages add.
+    `modalities`, of one question asked of data in two modalities. `generated` is of random
+    programs. `own` is of those that were added in this process, or that installed packages add.
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES)

@@ -76,7 +76,7 @@ class CaseOptions:
         str | None,
         typer.Option(
             help="Suite of cases: all (default), interpbench, structural, degenerate, hard, "
-            "components or modalities."
+            "components, modalities or generated."
         ),
     ] = None
     family: Annotated[str | None, typer.Option(help="Take only the cases of this family.")] = None

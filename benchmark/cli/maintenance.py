@@ -27,27 +27,30 @@ def difficulty(executed: ExecutorOptions) -> None:
 
     What was killed goes on where it was, unless the package's source has changed.
     """
-    from knowncircuits.cases.difficulty import STORED, write_difficulties
+    from knowncircuits.cases.difficulty import GENERATED, STORED, write_difficulties
+    from knowncircuits.cases.generated import generated_cases
     from knowncircuits.cases.registry import CASES
     from knowncircuits.evaluation.catalogue.measuring import measure_difficulties
     from knowncircuits.files.shards import remove_shards
 
     shards = find_checkout() / ".shards" / "difficulty"
+    names = [*CASES, *generated_cases()]
     done: list[str] = []
 
     def so_far() -> str:
-        return f"{len(done)} of {len(CASES)} cases measured; the same command goes on"
+        return f"{len(done)} of {len(names)} cases measured; the same command goes on"
 
-    with stoppable(so_far), show_progress("difficulty", len(CASES)) as shown:
+    with stoppable(so_far), show_progress("difficulty", len(names)) as shown:
 
         def on_measured(name: str) -> None:
             done.append(name)
             shown.advance()
 
-        measured = measure_difficulties(list(CASES), shards, executed.executor(), on_measured)
-    write_difficulties(measured)
+        measured = measure_difficulties(names, shards, executed.executor(), on_measured)
+    for path, cases in ((STORED, CASES), (GENERATED, generated_cases())):
+        write_difficulties((found for found in measured if found.case in cases), path)
+        print(f"wrote {path}")
     remove_shards(shards)
-    print(f"wrote {STORED}")
 
 
 @maintain_app.command()

@@ -86,7 +86,8 @@ CasesOption = Annotated[
         "-c",
         metavar="CASE",
         parser=case_name,
-        help="Take only this case, or your own as FILE.py:CASE; may be repeated.",
+        help="Take only this case, or your own as FILE.py:CASE, or all of FILE.json, which "
+        "`generate` has written; may be repeated.",
     ),
 ]
 OwnCaseOption = Annotated[
@@ -202,12 +203,15 @@ def choose_cases(
     cases: Sequence[str] | None, suite: str | None = None, family: str | None = None
 ) -> list[str]:
     """The cases that -c names, or else those of a suite and a family, by default all."""
-    from knowncircuits.cases.registry import list_cases, load_case
+    from knowncircuits.cases.registry import import_cases, list_cases, load_case
 
     if cases and (suite or family):
         raise InputError("expected -c, or --suite and --family, got both")
     if cases:
-        return list(dict.fromkeys(load_case(name).name for name in cases))
+        found = [
+            import_cases(name) if name.endswith(".json") else [load_case(name)] for name in cases
+        ]
+        return list(dict.fromkeys(case.name for of_name in found for case in of_name))
     return list(list_cases(suite or "all", family=family))
 
 

@@ -19,7 +19,7 @@ from knowncircuits.evaluation.runs.results import COSTS, UNTRAINED, Result, is_o
 from knowncircuits.evaluation.scoring.set_scores import OF_SETS
 from knowncircuits.models.choices import ZooVersion
 
-SUITES = ("structural", "degenerate", "hard", "components", "modalities")
+SUITES = ("structural", "degenerate", "hard", "components", "modalities", "generated")
 OWN = "own"  # of users' own models, which are averaged with no shipped one, and of own cases
 ORDER = ["method", "case", "variant", "seed"]
 
