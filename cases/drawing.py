@@ -69,7 +69,7 @@ def draw_program(rng: np.random.Generator, shape: Shape) -> Written | None:
     inner = [*range(1, shape.depth), *rng.integers(1, max(shape.depth, 2), shape.size)]
     levels = [*sorted(inner[: shape.size - 1]), shape.depth]
     for level in levels:
-        drawing.add(level)
+        drawing.add(int(level))
     program = Written(
         tokens=n_tokens,
         max_len=int(rng.choice(LENGTHS)),

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.written import read_written
+from knowncircuits.cases.written import read_cases
 
 SHIPPED = Path(__file__).with_name("generated.json")
 
@@ -15,4 +15,4 @@ SHIPPED = Path(__file__).with_name("generated.json")
 @cache
 def generated_cases() -> Mapping[str, Case]:
     """The cases in the order in which they were drawn."""
-    return read_written(SHIPPED)
+    return read_cases(SHIPPED)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from knowncircuits.cases.case import Case
-from knowncircuits.cases.written import read_written
+from knowncircuits.cases.written import read_cases
 from knowncircuits.errors import InputError, UnknownNameError
 from knowncircuits.files.importing import imported, load_named
 
@@ -58,12 +58,19 @@ def keep(case: Case, source: str = "") -> Case:
     if not re.fullmatch("[A-Za-z0-9_]+", name):
         raise InputError(f"expected a case's name of letters, digits and _, got {name!r}")
     if source and _added.get(name, case) is not case:
+        if _is_written(source) and _is_written(_sources.get(name, "")):
+            return _added[name]  # the same program, whose name follows from all of it
         other = _sources.get(name, "another one")
         raise InputError(f"expected one case {name}, got {source} beside {other}")
     _added[name] = case
     if source:
         _sources[name] = source
     return case
+
+
+def _is_written(source: str) -> bool:
+    """Whether a file of programs is named, and no code."""
+    return source.rpartition(":")[0].endswith(".json")
 
 
 def read_case(text: str) -> tuple[Case, str]:
@@ -75,8 +82,8 @@ def read_case(text: str) -> tuple[Case, str]:
     holds anything else.
     """
     file, _, named = text.rpartition(":")
-    if file.endswith(".json"):
-        written = read_written(file)
+    if _is_written(text):
+        written = read_cases(file)
         if named not in written:
             raise UnknownNameError(f"program of {file}", named, written)
         return written[named], f"{Path(file).resolve()}:{named}"

@@ -23,7 +23,7 @@ from knowncircuits.cases.experiments.registry import hard_cases
 from knowncircuits.cases.generated import generated_cases
 from knowncircuits.cases.modalities import modality_cases
 from knowncircuits.cases.own import keep, own_case, own_names, read_case
-from knowncircuits.cases.written import read_written
+from knowncircuits.cases.written import read_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError, UnknownNameError
 
@@ -108,7 +108,7 @@ def import_cases(path: str | Path) -> list[Case]:
 
     Raises ResultError for a file that holds anything else.
     """
-    found = read_written(path)
+    found = read_cases(path)
     return [
         generated_cases().get(name) or _add(case, f"{Path(path).resolve()}:{name}")
         for name, case in found.items()

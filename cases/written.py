@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -190,26 +190,30 @@ def reads(term: object) -> Iterator[str]:
             yield term
 
 
-def read_written(path: str | Path) -> dict[str, Case]:
-    """The cases of a file of programs, by name.
+def read_written(path: str | Path) -> list[Written]:
+    """The programs of a file, in its order.
 
     Raises ResultError for a file that cannot be read, what is no program in it, and a name that is
     not the program's.
     """
     from pydantic import TypeAdapter
 
-    schema = TypeAdapter(dict[str, Written])
-    cases = {}
-    for name, found in read_as(schema, path, "programs by name").items():
+    programs = []
+    for name, found in read_as(TypeAdapter(dict[str, Written]), path, "programs by name").items():
+        program = replace(found, steps=_frozen(found.steps))
         try:
-            written = Written(**{**asdict(found), "steps": _frozen(found.steps)})
-            case = written.case()
+            program.case()
         except ProgramError as error:
             raise ResultError(f"{path}: {name}: {error}") from error
-        if case.name != name:
-            raise ResultError(f"{path}: expected the program of {name}, got that of {case.name}")
-        cases[name] = case
-    return cases
+        if program.name != name:
+            raise ResultError(f"{path}: expected the program of {name}, got that of {program.name}")
+        programs.append(program)
+    return programs
+
+
+def read_cases(path: str | Path) -> dict[str, Case]:
+    """Their cases by name; raises ResultError as `read_written`."""
+    return {program.name: program.case() for program in read_written(path)}
 
 
 def write_written(programs: Iterable[Written], path: str | Path) -> None:

@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 from knowncircuits.cases import CASES, list_cases
 from knowncircuits.cases.experiments import hard_cases
+from knowncircuits.cases.generated import generated_cases
 from knowncircuits.cases.modalities import modality_cases
 from knowncircuits.cases.registry import COMPONENTS
 from knowncircuits.cli import app, main
 from knowncircuits.models.zoo import VARIANTS, list_models, shipped
 
 runner = CliRunner()
-N_CASES = sum(map(len, (CASES, hard_cases(), COMPONENTS, modality_cases())))
+N_CASES = sum(map(len, (CASES, hard_cases(), COMPONENTS, modality_cases(), generated_cases())))
 
 
 def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
