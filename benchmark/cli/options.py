@@ -128,7 +128,7 @@ ModelOption = Annotated[
 JobsOption = Annotated[
     int,
     typer.Option(
-        "--jobs", "-j", min=1, max=MAX_JOBS, help="Models to run at a time, with a thread each."
+        "--jobs", "-j", min=1, max=MAX_JOBS, help="Jobs to work on at a time, with a thread each."
     ),
 ]
 SeedsOption = Annotated[

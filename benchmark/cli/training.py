@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowncircuits.choices import Norm
-from knowncircuits.cli.groups import TrackingOptions, grouped
+from knowncircuits.cli.groups import ExecutorOptions, TrackingOptions, grouped
 from knowncircuits.cli.options import (
     MAX_SEED,
     CaseArgument,
@@ -165,39 +165,53 @@ def train(
     raise typer.Exit(0 if trained.certificate.passed else 1)
 
 
+@grouped
 def certify(
     folder: Annotated[Path, typer.Argument(parser=to_path, help="The folder of a trained model.")],
     pairs: Annotated[int, pairs_option("Pairs of inputs.")] = 20_000,
     seed: Annotated[int, seed_option("Seed of pairs and random sets of edges.")] = 0,
     case: OwnCaseOption = None,
     device: DeviceOption = "cpu",
+    *,
+    executed: ExecutorOptions,
 ) -> None:
     """Measure every edge of a trained model anew, on each stratum, and write its certificate.
 
     A sample of the edges is computed again through hooks, and must agree. Exits with 1 if the
-    certificate fails.
+    certificate fails. What was killed goes on where it was.
     """
+    from knowncircuits.files.shards import remove_shards
     from knowncircuits.models.certificates.recheck import recheck
     from knowncircuits.models.trained import CERTIFICATE, load_trained
 
     check_device(device)
     trained = load_trained(folder, certified=False).to(device=device)
-    certificate = run_certificate(trained, pairs, seed, command="certify").certificate
+    shards = folder / ".shards"
+    certificate = run_certificate(
+        trained, pairs, seed, command="certify", executor=executed.executor(), shards=shards
+    ).certificate
     with show_progress("certify"):
         edges = recheck(trained.placed, certificate, n_pairs=500)
     certificate.write(folder / CERTIFICATE)
+    remove_shards(shards)
     print(f"computed again through hooks: {', '.join(edges)}")
     raise typer.Exit(0 if certificate.passed else 1)
 
 
 def run_certificate(
-    trained: Any, pairs: int, seed: int, zoo: ZooVersion = 2, *, command: str = "train"
+    trained: Any,
+    pairs: int,
+    seed: int,
+    zoo: ZooVersion = 2,
+    *,
+    command: str = "train",
+    **how: Any,
 ) -> Any:
     """The model with a new certificate, as models of a zoo have it; prints what came of it."""
     from knowncircuits.models.zoo.produce import with_certificate
 
     with show_progress(command):
-        trained = with_certificate(trained, n_pairs=pairs, seed=seed, zoo=zoo)
+        trained = with_certificate(trained, n_pairs=pairs, seed=seed, zoo=zoo, **how)
     certificate = trained.certificate
     outside, inside = certificate.largest_outside_effect, certificate.smallest_inside_effect
     print(f"accuracy {certificate.accuracy.share:.3%} on {certificate.n_pairs} pairs")

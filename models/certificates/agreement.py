@@ -131,35 +131,71 @@ def measure(
         batch_size: pairs at a time.
         progress: told of the pairs that are done, batch by batch.
     """
-    model, compiled, correspondence = placed.model, placed.compiled, placed.correspondence
+    fixed = FixedAlternatives.of(placed, source, ablation, batch_size)
     found = dict.fromkeys(sets, Agreement())
+    for start in range(0, len(base), batch_size):
+        batch = slice(start, start + batch_size)
+        for name, agreement in count_batch(
+            placed, base[batch], source[batch], sets_of(sets, batch), fixed, atol
+        ).items():
+            found[name] += agreement
+        progress(len(base[batch]))
+    return found
+
+
+def sets_of(
+    sets: Mapping[str, Sets], batch: slice
+) -> dict[str, Bool[np.ndarray, "#some low_edge"]]:
+    """Those of some pairs."""
+    return {name: rows if len(rows) == 1 else rows[batch] for name, rows in sets.items()}
+
+
+@torch.no_grad()
+def count_batch(
+    placed: Placed,
+    base: Int[Tensor, "pair pos"],
+    source: Int[Tensor, "pair pos"],
+    sets: Mapping[str, Sets],
+    fixed: FixedAlternatives,
+    atol: float,
+) -> dict[str, Agreement]:
+    """The agreement on one batch of pairs; see `measure`."""
+    model, compiled, correspondence = placed.model, placed.compiled, placed.correspondence
     single = [name for name, rows in sets.items() if len(rows) == 1 and rows.sum() == 1]
     edges = np.array([sets[name].argmax() for name in single], dtype=np.int64)
-    several = [name for name in sets if name not in set(single)]
-    with torch.no_grad():
-        low_fixed = _fixed_alternative(model, source, ablation, batch_size)
-        high_fixed = _fixed_alternative(compiled.model, source, ablation, batch_size)
-        for start in range(0, len(base), batch_size):
-            batch = slice(start, start + batch_size)
-            pairs = base[batch], source[batch]
-            low = Side(model, *pairs, low_fixed, partial(low_answers, compiled))
-            high = Side(compiled.model, *pairs, high_fixed, partial(high_answers, compiled))
-            for i in range(0, len(edges), EDGES):
-                some = edges[i : i + EDGES]
-                patched = low.edges(some), high.edges(correspondence.image[some])
-                counts = counts_of(*patched, low.clean, high.clean, atol, placed.says_none)
-                for name, agreement in zip(single[i : i + EDGES], counts, strict=True):
-                    found[name] += agreement
-            for name in several:
-                rows = sets[name] if len(sets[name]) == 1 else sets[name][batch]
-                patched = (
-                    low.edge_set(rows)[None],
-                    high.edge_set(images(rows, correspondence))[None],
-                )
-                (agreement,) = counts_of(*patched, low.clean, high.clean, atol, placed.says_none)
-                found[name] += agreement
-            progress(len(base[batch]))
+    low = Side(model, base, source, fixed.low, partial(low_answers, compiled))
+    high = Side(compiled.model, base, source, fixed.high, partial(high_answers, compiled))
+    found: dict[str, Agreement] = {}
+    for i in range(0, len(edges), EDGES):
+        some = edges[i : i + EDGES]
+        patched = low.edges(some), high.edges(correspondence.image[some])
+        counts = counts_of(*patched, low.clean, high.clean, atol, placed.says_none)
+        found |= zip(single[i : i + EDGES], counts, strict=True)
+    for name, rows in sets.items():
+        if name not in found:
+            patched = (
+                low.edge_set(rows)[None],
+                high.edge_set(images(rows, correspondence))[None],
+            )
+            (found[name],) = counts_of(*patched, low.clean, high.clean, atol, placed.says_none)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class FixedAlternatives:
+    """What edges read in every pair alike, in each of the two models; None: what is the pair's."""
+
+    low: Float[Tensor, "1 low_source seq d_low"] | None
+    high: Float[Tensor, "1 high_source seq d_high"] | None
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls, placed: Placed, source: Int[Tensor, "pair pos"], ablation: Ablation, batch_size: int
+    ) -> FixedAlternatives:
+        """Of an ablation, from all sources."""
+        models = placed.model, placed.compiled.model
+        return cls(*(_fixed_alternative(m, source, ablation, batch_size) for m in models))
 
 
 def _fixed_alternative(

@@ -8,41 +8,28 @@ node, all outside edges at once and random sets; `Certificate.failures` names wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 from knowncircuits.cases.case import Case
+from knowncircuits.cases.own import with_own_cases
 from knowncircuits.cases.pools import ATOL
-from knowncircuits.cases.strata import BALANCED, strata_of
+from knowncircuits.cases.strata import strata_of
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import MissedError, ModelError
-from knowncircuits.models.certificates.agreement import (
-    ABLATIONS,
-    BATCH,
-    Ablation,
-    Agreement,
-    measure,
-)
+from knowncircuits.files.shards import run_shards
+from knowncircuits.models.certificates.agreement import ABLATIONS, BATCH, Ablation
 from knowncircuits.models.certificates.certificate import Certificate, label_names
-from knowncircuits.models.certificates.identity import identity
-from knowncircuits.models.certificates.pairs import (
-    ALL_PAIRS,
-    MAX_PAIRS,
-    certificate_pairs,
-    n_in_company,
-    n_of_stratum,
-    stratum_pairs,
-)
+from knowncircuits.models.certificates.measured import Measured
+from knowncircuits.models.certificates.measuring import Measuring, MeasuringSettings, Part
+from knowncircuits.models.certificates.pairs import MAX_PAIRS
 from knowncircuits.models.certificates.placed import Placed
-from knowncircuits.models.certificates.sets import (
-    NOTHING,
-    edge_set,
-    outside_set,
-    random_sets,
-)
-from knowncircuits.models.certificates.stratum import measure_stratum
+from knowncircuits.models.certificates.sets import NOTHING
+from knowncircuits.work.executor import HERE, Executor
 from knowncircuits.work.progress import part, report
 
 
@@ -59,6 +46,8 @@ def certify(
     until_missed: bool = False,
     batch_size: int = BATCH,
     progress: Callable[[int, int], None] | None = None,
+    executor: Executor = HERE,
+    shards: Path | None = None,
 ) -> Certificate:
     """Measure a low-level model's circuit against the compiled model's, edge by edge.
 
@@ -76,89 +65,76 @@ def certify(
         batch_size: pairs at a time.
         progress: called with the pairs that are done and with all, each ablation and stratum
             counted.
+        executor: who measures, batch by batch; by default this process. Counts do not depend on
+            it. Other processes load the case by its name.
+        shards: folder of what is measured, for a certificate that is to go on where it was killed;
+            see `run_shards`.
 
     Raises:
         ModelError: for numbers out of range, or ablations that there are not.
         GraphError: for an unknown edge.
         UnknownNameError: for an unknown stratum.
         MissedError: after a stratum on which one is, if that was asked for.
+        UnknownNameError, ModelError: for a model of no case that other processes can load.
+        KilledError: if one was killed.
     """
     _check(n_pairs, seed, edges, ablations, atol, batch_size)
     graph, compiled = placed.model.graph, placed.compiled
-    pairs = certificate_pairs(compiled, n_pairs, seed)
-    total = len(pairs.base)
     if strata is None:
         strata = strata_of(compiled.case) if isinstance(compiled.case, Case) else ()
-    enumerated = pairs.inputs == ALL_PAIRS
-    pairs_of = {
-        name: stratum_pairs(compiled, name, n_of_stratum(name, total, enumerated=enumerated), seed)
-        for name in strata
+    measured = tuple(str(edge) for edge in (graph.edges if edges is None else edges))
+    settings = MeasuringSettings(
+        n_pairs, seed, measured, tuple(ablations), tuple(strata), atol, batch_size
+    )
+    measuring = Measuring(placed, settings)
+    parts = measuring.parts()
+    n_steps, done = sum(part_.n_pairs for part_ in parts), 0
+    documents: dict[Part, Any] = {}
+    on_strata: dict[str, Measured] = {}
+    found_shards = run_shards(
+        with_own_cases(measuring),
+        parts,
+        shards,
+        measuring.content,
+        executor,
+        heard=False,
+    )
+    with part(f"certificate of {compiled.name}"), closing(found_shards):
+        for of, document in found_shards:
+            documents[of] = document
+            done += of.n_pairs
+            report(done, n_steps)
+            if progress:
+                progress(done, n_steps)
+            # One after the other, the smallest first: whose miss is told depends on no process.
+            for name in measuring.smallest_first[len(on_strata) :]:
+                of_stratum = measuring.parts_of(name)
+                if not documents.keys() >= {*of_stratum}:
+                    break
+                on_strata[name] = measuring.stratum(name, [documents[p] for p in of_stratum])
+                if until_missed and (missed := on_strata[name].misses):
+                    raise MissedError(name, missed[0])
+    found = {
+        kind: measuring.agreements(kind, [documents[p] for p in measuring.parts_of(kind)])
+        for kind in ablations
     }
-    n_steps = total * len(ablations) + sum(len(drawn.base) for drawn in pairs_of.values())
-    rng = np.random.default_rng([seed, total])
-    measured = graph.edges if edges is None else edges
-    single = {str(edge): edge_set(graph, [graph.index(edge)]) for edge in measured}
-    is_inside = placed.correspondence.inside
-    inside = {edge: rows for edge, rows in single.items() if is_inside[graph.index(edge)]}
-    nodes = {str(node): edge_set(graph, graph.edges_from(node)) for node in graph.sources}
-    sets = outside_set(placed.circuit) | random_sets(placed.circuit, total, rng)
-    everything = {NOTHING: edge_set(graph, []), **single, **nodes, **sets}
-    done = 0
-
-    def advance(n: int) -> None:
-        nonlocal done
-        done += n
-        report(done, n_steps)
-        if progress:
-            progress(done, n_steps)
-
-    with part(f"certificate of {compiled.name}"):
-        # What is missed is seen soonest on the smallest ones.
-        places = {name: i for i, name in enumerate(pairs_of)}
-        on_strata = {}
-        for name, drawn in sorted(pairs_of.items(), key=lambda item: len(item[1].base)):
-            on_strata[name] = measure_stratum(
-                placed,
-                drawn,
-                np.random.default_rng([seed, places[name]]),
-                n_company=n_in_company(len(drawn.base), total),
-                by_answer=name == BALANCED,
-                atol=atol,
-                batch_size=batch_size,
-                progress=advance,
-            )
-            if until_missed and (missed := on_strata[name].misses):
-                raise MissedError(name, missed[0])
-        found: dict[str, dict[str, Agreement]] = {
-            kind: measure(
-                placed,
-                pairs.base,
-                pairs.source,
-                everything if kind == "resample" else outside_set(placed.circuit) | inside,
-                ablation=kind,
-                atol=atol,
-                batch_size=batch_size,
-                progress=advance,
-            )
-            for kind in ablations
-        }
-    main = found.pop("resample")
+    main, pairs = found.pop("resample"), measuring.pairs
     return Certificate(
         case=compiled.name,
         inputs=pairs.inputs,
-        n_pairs=total,
+        n_pairs=len(pairs.base),
         n_inputs=pairs.n_inputs,
         seed=seed,
         atol=atol,
-        **identity(placed),
+        **measuring.identity,
         versions={"knowncircuits": version("knowncircuits"), "torch": str(torch.__version__)},
         labels=label_names(placed.circuit),
         accuracy=main[NOTHING],
-        edges={edge: main[edge] for edge in single},
-        nodes={node: main[node] for node in nodes},
-        sets={name: main[name] for name in sets},
+        edges={edge: main[edge] for edge in measured},
+        nodes={str(node): main[str(node)] for node in graph.sources},
+        sets={name: main[name] for name in measuring.sets},
         ablations=found,
-        strata={name: on_strata[name] for name in pairs_of},
+        strata={name: on_strata[name] for name in strata},
     )
 
 

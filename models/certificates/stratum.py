@@ -9,26 +9,21 @@ beside this.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from torch import Tensor
 
-from knowncircuits.circuit import Label
 from knowncircuits.models.certificates.agreement import (
     BATCH,
     Agreement,
     counts_of,
     images,
 )
-from knowncircuits.models.certificates.blame import blame
-from knowncircuits.models.certificates.change import MOVE, Change, change_of
-from knowncircuits.models.certificates.measured import Measured, excess_of
+from knowncircuits.models.certificates.change import MOVE, change_of
+from knowncircuits.models.certificates.measured import Measured
 from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.sets import (
@@ -49,6 +44,11 @@ from knowncircuits.models.certificates.sides import (
     equal,
     high_answers,
     low_answers,
+)
+from knowncircuits.models.certificates.stratum_counts import (
+    ChangedPair,
+    StratumCounts,
+    add_count,
 )
 
 # Of a set that changes too many answers, so many pairs are looked at, to see which edges it is.
@@ -83,73 +83,65 @@ def measure_stratum(
         batch_size: pairs at a time.
         progress: told of the pairs that are done, batch by batch.
     """
-    found = _Counts(placed, atol, by_answer, by_source, n_blamed)
     sets = StratumSets.draw(placed.circuit, len(pairs.base), rng)
-    with torch.no_grad():
-        for start in range(0, len(pairs.base), batch_size):
-            batch = slice(start, start + batch_size)
-            found.count(pairs, batch, sets, min(batch_size, n_company - start))
-            progress(len(pairs.base[batch]))
-    return Measured(
-        inputs=pairs.inputs,
-        n_pairs=len(pairs.base),
-        n_inputs=pairs.n_inputs,
-        n_beyond=pairs.n_beyond,
-        n_company=n_company,
-        accuracy=found.accuracy,
-        answers=dict(found.answers),
-        edges=found.edges,
-        sets=dict(found.sets),
-        own=found.every_change(len(pairs.base), pairs.base.shape[1] - 1),
-        blame=found.blamed(),
-    )
+    counter = Counter(placed, pairs, sets, n_company, atol, by_answer, by_source, n_blamed)
+    counted = []
+    for start in range(0, len(pairs.base), batch_size):
+        batch = slice(start, start + batch_size)
+        counted.append(counter.count(batch).document())
+        progress(len(pairs.base[batch]))
+    return StratumCounts.merge(counted, n_blamed).measured(placed, pairs, n_company, atol)
 
 
-class _Counts:
-    """Counts of a stratum, batch by batch."""
+class Counter:
+    """Counts on a stratum's pairs, batch by batch."""
 
     def __init__(
-        self, placed: Placed, atol: float, by_answer: bool, by_source: bool, n_blamed: int
+        self,
+        placed: Placed,
+        pairs: CertificatePairs,
+        sets: StratumSets,
+        n_company: int,
+        atol: float,
+        by_answer: bool,
+        by_source: bool = True,
+        n_blamed: int = BLAMED,
     ) -> None:
-        self.placed, self.atol = placed, atol
-        self.by_answer, self.n_blamed = by_answer, n_blamed
-        self.inside = placed.circuit.labels == Label.IN
+        """See `measure_stratum`; the sets are those of all pairs."""
+        self.placed, self.pairs, self.drawn, self.atol = placed, pairs, sets, atol
+        self.n_company, self.by_answer, self.n_blamed = n_company, by_answer, n_blamed
+        self.inside = placed.correspondence.inside
         self.names = placed.model.graph.edges
         (self.members,) = np.nonzero(self.inside)
         (self.others,) = np.nonzero(~self.inside)
         self.rest_of = rest_of(placed.circuit) if by_source else {}
-        self.accuracy = Agreement()
-        self.answers: dict[str, Agreement] = defaultdict(Agreement)
-        self.edges = {self.names[i]: Agreement() for i in self.members}
-        self.sets: dict[str, Agreement] = defaultdict(Agreement)
-        self.own: dict[str, Change] = {}
-        self.alone: dict[str, Change] = defaultdict(Change)  # of pairs on which edges were run
-        # Of each set a few pairs on which something moves: base, source and set.
-        self.changed: dict[str, list[tuple[Tensor, Tensor, np.ndarray]]] = defaultdict(list)
+        self.found = StratumCounts()  # of the batch that is counted
 
-    def count(
-        self, pairs: CertificatePairs, batch: slice, drawn: StratumSets, n_company: int
-    ) -> None:
+    @torch.no_grad()
+    def count(self, batch: slice) -> StratumCounts:
         """Count a batch, and sets of one inside edge and bystanders on its first pairs."""
-        model, compiled = self.placed.model, self.placed.compiled
-        both = pairs.base[batch], pairs.source[batch]
+        self.found = StratumCounts(edges={self.names[i]: Agreement() for i in self.members})
+        model, compiled, drawn = self.placed.model, self.placed.compiled, self.drawn
+        both = self.pairs.base[batch], self.pairs.source[batch]
         low = Side(model, *both, None, partial(low_answers, compiled))
         high = Side(compiled.model, *both, None, partial(high_answers, compiled))
-        self.accuracy += self._agreement(low, high, low.clean, high.clean)
+        self.found.accuracy += self._agreement(low, high, low.clean, high.clean)
         if self.by_answer:
             self._count_answers(low, high)
         alone = low.edges(self.members), high.edges(self.placed.correspondence.image[self.members])
         for place, *answers in zip(self.members, *alone, strict=True):
-            self.edges[self.names[place]] += self._agreement(low, high, *answers)
+            self.found.edges[self.names[place]] += self._agreement(low, high, *answers)
         if len(self.members):
             self._count_inside(low, high, drawn.inside[batch], drawn.beside[batch])
         if len(self.others):
             suspect = np.zeros((len(low.base), len(self.inside)), dtype=bool)
+            n_company = min(self.n_company - batch.start, len(low.base))
             if n_company > 0:
-                some = low.of_pairs(np.arange(min(n_company, len(low.base))))
+                some = low.of_pairs(np.arange(n_company))
                 suspect[: len(some.base)] = self._count_sources(some)
                 self._count_company(some, alone[0], drawn.beside[batch][: len(some.base)])
             self._count_rest(low, drawn.rest[batch], drawn.one[batch], suspect)
+        return self.found
 
     def _agreement(self, low: Side, high: Side, a: Answers, b: Answers) -> Agreement:
         """Of what the low-level and the compiled model answer under a set of edges."""
@@ -172,12 +164,13 @@ class _Counts:
                 name = repr(None if code == NONE else output.values[code])
             here = codes == code
             with_it = here.any(-1)
-            self.answers[name] += Agreement(
+            found = Agreement(
                 positions=int(here.sum()),
                 agreeing=int((here & right).sum()),
                 pairs=int(with_it.sum()),
                 agreeing_pairs=int((with_it & (right | ~here).all(-1)).sum()),
             )
+            add_count(self.found.answers, name, found)
 
     def _count_sources(self, some: Side) -> Bool[np.ndarray, "pair edge"]:
         """The rest of each source; which edges to suspect of what moves."""
@@ -204,17 +197,19 @@ class _Counts:
         for place in np.unique(edges):
             rows = edges == place
             name = self.names[place]
-            self.alone[name] += change_of(answers[rows], low.clean[pairs[rows]], self.atol)
+            found = change_of(answers[rows], low.clean[pairs[rows]], self.atol)
+            add_count(self.found.alone, name, found)
 
     def _count_inside(self, low: Side, high: Side, drawn: np.ndarray, beside: np.ndarray) -> None:
         """Random inside edges, alone and with bystanders."""
         alone = low.edge_set(drawn)
         compiled = high.edge_set(images(drawn, self.placed.correspondence))
-        self.sets[RANDOM_INSIDE] += self._agreement(low, high, alone, compiled)
+        add_count(self.found.sets, RANDOM_INSIDE, self._agreement(low, high, alone, compiled))
         if len(self.others):
             rows = drawn | beside
             answers = low.edge_set(rows)
-            self.sets[INSIDE_AND_BYSTANDERS] += self._agreement(low, high, answers, compiled)
+            agreement = self._agreement(low, high, answers, compiled)
+            add_count(self.found.sets, INSIDE_AND_BYSTANDERS, agreement)
             self._change(INSIDE_AND_BYSTANDERS, low, answers, alone, rows)
 
     def _count_company(self, some: Side, alone: AnswersOfSets, beside: np.ndarray) -> None:
@@ -229,27 +224,12 @@ class _Counts:
         self, name: str, low: Side, answers: Answers, without: Answers, rows: np.ndarray
     ) -> Bool[np.ndarray, " pair"]:
         """Count a set's change of the model's own answers; in which pairs something moves."""
-        self.own[name] = self.own.get(name, Change()) + change_of(answers, without, self.atol)
+        add_count(self.found.own, name, change_of(answers, without, self.atol))
         changed: np.ndarray = (~equal(answers, without, MOVE * self.atol)).any(-1).numpy()
         (pairs,) = np.nonzero(changed)
         every = np.broadcast_to(rows, (len(low.base), rows.shape[1]))
-        for pair in pairs[: self.n_blamed - len(self.changed[name])]:
-            self.changed[name].append((low.base[pair], low.source[pair], every[pair]))
+        for pair in pairs[: self.n_blamed]:
+            self.found.keep(
+                name, self.n_blamed, ChangedPair.of(low.base[pair], low.source[pair], every[pair])
+            )
         return changed
-
-    def every_change(self, n_pairs: int, length: int) -> dict[str, Change]:
-        """Those of sets, and of the single edges that change anything, over all pairs."""
-        whole = {"positions": n_pairs * length, "pairs": n_pairs}
-        alone = {e: replace(found, **whole) for e, found in self.alone.items() if found.moved}
-        return {**alone, **self.own}
-
-    def blamed(self) -> dict[str, dict[str, int]]:
-        """Of each set that changes too many answers, the edges to blame."""
-        blamed = {}
-        for name, pairs in self.changed.items():
-            if pairs and excess_of(self.own[name]):
-                base, source, sets = zip(*pairs, strict=True)
-                read = partial(low_answers, self.placed.compiled)
-                side = Side(self.placed.model, torch.stack(base), torch.stack(source), None, read)
-                blamed[name] = blame(side, np.stack(sets), ~self.inside, MOVE * self.atol)
-        return blamed

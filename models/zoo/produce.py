@@ -44,6 +44,8 @@ def with_certificate(
     zoo: ZooVersion = 2,
     until_missed: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    executor: Executor = HERE,
+    shards: Path | None = None,
 ) -> Trained:
     """The same model with a new certificate, passed or failed, as models of a zoo have it.
 
@@ -58,6 +60,8 @@ def with_certificate(
         strata=() if zoo == 1 else None,
         until_missed=until_missed,
         progress=progress,
+        executor=executor,
+        shards=shards,
     )
     return replace(trained, certificate=certificate)
 
