@@ -22,7 +22,7 @@ from knowncircuits.cases.strata import strata_of
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import MissedError, ModelError
 from knowncircuits.files.shards import run_shards
-from knowncircuits.models.certificates.agreement import ABLATIONS, BATCH, Ablation
+from knowncircuits.models.certificates.agreement import ABLATIONS, BATCH, Ablation, Agreement
 from knowncircuits.models.certificates.certificate import Certificate, label_names
 from knowncircuits.models.certificates.measured import Measured
 from knowncircuits.models.certificates.measuring import Measuring, MeasuringSettings, Part
@@ -114,7 +114,7 @@ def certify(
                 on_strata[name] = measuring.stratum(name, [documents[p] for p in of_stratum])
                 if until_missed and (missed := on_strata[name].misses):
                     raise MissedError(name, missed[0])
-    found = {
+    found: dict[str, dict[str, Agreement]] = {
         kind: measuring.agreements(kind, [documents[p] for p in measuring.parts_of(kind)])
         for kind in ablations
     }
