@@ -117,5 +117,12 @@ def test_the_pages_pictures_are_there_and_small(root: Path) -> None:
     assert all(path.stat().st_size < 150_000 for path in shown)
 
 
+def test_every_page_is_in_the_sites_contents(root: Path) -> None:
+    listed = set((root / "docs" / "index.md").read_text().split())
+    pages = {path.stem for path in (root / "docs").glob("*.md")} - {"index"}
+    pages |= {f"tutorials/{path.stem}" for path in (root / "docs" / "tutorials").glob("*.ipynb")}
+    assert pages <= listed
+
+
 def picture_names(page: Path) -> list[str]:
     return re.findall(r"!\[[^]]*\]\(([^)]*)\)", page.read_text())
