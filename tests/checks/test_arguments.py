@@ -171,8 +171,8 @@ def test_no_other_error(function: str, tmp_path: Path, monkeypatch: pytest.Monke
         (
             lambda: kc.make_task(CASE),  # type: ignore[arg-type]
             (
-                "expected subject to be Compiled or Trained or Wired, got Case; "
-                "pass case.compile() or load_model(case.name) or Wired.of(case.compile())"
+                "expected subject to be Compiled or Trained or Wired or InterpBenchModel, got "
+                "Case; pass case.compile() or load_model(case.name) or Wired.of(case.compile())"
             ),
         ),
         (

@@ -27,7 +27,12 @@ def test_exact_effects_are_what_hooks_measure(kind: str) -> None:
     task = random_task("label_loss", n_pairs=2) if kind == "ours" else bridged(kind)
     found = edge_effects_by_position(task)
     model = task.model
-    hooked = to_hooked(model) if isinstance(model, Transformer) else model.bridge  # type: ignore[attr-defined]
+    if isinstance(model, Transformer):
+        hooked = to_hooked(model)
+    else:
+        hooked = model.bridge  # type: ignore[attr-defined]
+        for flag in ("use_split_qkv_input", "use_attn_result", "use_hook_mlp_in"):
+            getattr(hooked, f"set_{flag}")(True)
     rng = np.random.default_rng(0)
     places = rng.integers(found.shape, size=(12, 2)).tolist()
     for edge, position in places:

@@ -57,7 +57,10 @@ def test_our_own_methods_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_pat
     hashes = {name: code_hash(name) for name in ("eap", "exact", "nap", "random", "truth")}
     assert len(set(hashes.values())) == 4  # the controls share a file
     sources = provenance._sources(METHODS["eap"].run.__module__)
-    assert {path.name for path in sources.values()} == {"eap.py", "gradients.py", "method.py"}
+    assert {path.name for path in sources.values()} == {
+        *("eap.py", "gradients.py", "method.py"),
+        *("batches.py", "streams.py"),  # on large models
+    }
     other = tmp_path / "task.py"
     other.write_text("edited")
     real = provenance._file_of
