@@ -188,4 +188,4 @@ class _Drawing:
         return str(self.steps[int(name[1:]) - 1][0]) if name.startswith("v") else name
 
     def _pick(self, names: Sequence[str]) -> str:
-        return names[self.rng.integers(len(names))]
+        return names[int(self.rng.integers(len(names)))]

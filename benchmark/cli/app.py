@@ -28,6 +28,7 @@ from knowncircuits.cli import (
     radar,
     sankey,
     scoring,
+    sealing,
     strata,
     submitting,
     substitutes,
@@ -95,6 +96,7 @@ models.models_app.command("hardness")(hardness.models_hardness)
 models.models_app.command("strata")(strata.models_strata)
 app.add_typer(models.models_app, name="models")
 app.add_typer(leaderboard.leaderboard_app, name="leaderboard")
+app.add_typer(sealing.seal_app, name="seal")
 app.add_typer(bench.bench_app, name="bench")
 app.add_typer(maintenance.maintain_app, name="maintain")
 
