@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from knowncircuits.cli.generating import range_option
-from knowncircuits.cli.options import FormatOption, JobsOption, output_option, to_path
+from knowncircuits.cli.groups import ExecutorOptions, grouped
+from knowncircuits.cli.options import FormatOption, output_option, to_path
 from knowncircuits.cli.progress import show_progress
 
 seal_app = typer.Typer(
@@ -86,6 +87,7 @@ def seal_verify(folder: SetArgument, commitment: CommitmentArgument) -> None:
 
 
 @seal_app.command("score")
+@grouped
 def seal_score(
     folder: SetArgument,
     commitment: CommitmentArgument,
@@ -93,7 +95,7 @@ def seal_score(
         list[str],
         typer.Argument(metavar="METHOD...", help="Methods, or a submitter's as FILE.py:FUNCTION."),
     ],
-    jobs: JobsOption = 1,
+    executed: ExecutorOptions,
     output: Annotated[Path, output_option("Folder of the result files.")] = Path("sealed"),
     form: FormatOption = "table",
 ) -> None:
@@ -123,7 +125,7 @@ def seal_score(
             models,
             output,
             seeds=seeds,
-            processes=jobs,
+            executor=executed.executor(),
             on_result=followed.on_result,
             on_failure=followed.on_failure,
         )

@@ -1,4 +1,4 @@
-"""Sealed sets: committed to, published, verified and scored on; what is wrong is found and named."""
+"""Sealed sets: committed to, published, verified and scored on; what is wrong is named."""
 
 from __future__ import annotations
 
