@@ -188,6 +188,8 @@ def choose(
     """What is drawn: the highest, ties in the graph's order; scores rank as they are scored."""
     if n_edges is not None and n_edges < 0:
         raise GraphError(f"expected a number of edges of at least 0, got {n_edges}")
+    if threshold is not None and np.isnan(threshold):
+        raise GraphError("expected a number as threshold, got NaN")
     if threshold is None and n_edges is None:
         n_edges = default
     ranks = at_resolution(ranking.ravel())

@@ -99,6 +99,8 @@ def test_threshold_and_number_follow_the_ranking() -> None:
     assert shown_edges(by_size, n_edges=2) == [("embed->a0.h0<q>", -3.0), ("embed->m0", 2.0)]
     many = Scores(GRAPH, np.ones(GRAPH.n_edges), "even")
     assert {e for e, _ in shown_edges(many)} == set(GRAPH.edges[:30])  # ties in order
+    with pytest.raises(GraphError, match="expected a number as threshold, got NaN"):
+        circuit_sankey(by_size, threshold=float("nan"))
     title = circuit_sankey(by_size, threshold=0.5).layout.title.text
     assert f"5 of {GRAPH.n_edges} edges, those of at least 0.5" in title
 
