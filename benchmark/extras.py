@@ -10,6 +10,7 @@ EXTRAS = {
     "wandb": "wandb",
     "huggingface_hub": "hub",
     "kaleido": "pictures",
+    "submitit": "slurm",
 }
 
 

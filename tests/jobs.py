@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def digest(log_and_number: tuple[str, int]) -> dict[str, str]:
     for _ in range(5_000):
         found = sha256(found).digest()
     return {"number": str(n), "digest": found.hex()}
+
+
+def late(log_and_number: tuple[str, int]) -> int:
+    """A square, a second later; the log says that it has begun, and where."""
+    log, n = log_and_number
+    with Path(log).open("a") as file:
+        file.write(f"{n}:{os.getpid()}\n")
+    time.sleep(1.0)
+    return n * n
 
 
 def torch_threads(n: int) -> int:

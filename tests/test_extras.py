@@ -25,6 +25,7 @@ REFUSED = {
     ("certify", "model"): "lens",
     ("leaderboard", "table", "submissions", "--wandb", "project"): "wandb",
     ("sankey", "fraction_of_x", "--save", "circuit.png"): "pictures",
+    ("score", "eap", "-c", "fraction_of_x", "--executor", "slurm"): "slurm",
 }
 
 

@@ -93,7 +93,7 @@ def faithfulness(
         table = faithfulness_table(
             found,
             model=model,
-            executor=executed.executor(),
+            executor=executed.chosen(),
             device=device,
             on_task=tick,
             construction=construction,

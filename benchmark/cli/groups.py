@@ -18,12 +18,14 @@ from knowncircuits.cli.options import (
     ZooOption,
     choose_cases,
     choose_variants,
+    parse_options,
     save_option,
 )
 from knowncircuits.cli.printing import Output
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
-from knowncircuits.work.executor import HERE, Executor
+from knowncircuits.work.choices import ExecutorName
+from knowncircuits.work.executor import Executor
 from knowncircuits.work.tracking import Mode
 
 if TYPE_CHECKING:
@@ -155,12 +157,24 @@ class ExecutorOptions:
     """Who does the work, and how much of it at a time."""
 
     jobs: JobsOption = 1
+    executor: Annotated[
+        ExecutorName,
+        typer.Option("--executor", help="Where to run: processes here, or arrays of SLURM."),
+    ] = "local"
+    executor_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--executor-option",
+            metavar="NAME=VALUE",
+            help="Set an option of submitit, as slurm_partition=cpu; may be repeated.",
+        ),
+    ] = None
 
-    def executor(self) -> Executor:
-        """With one job at a time this process, else so many of this machine."""
-        from knowncircuits.work.processes import Processes
+    def chosen(self) -> Executor:
+        """Raises InputError and MissingExtraError as `choose_executor` does."""
+        from knowncircuits.work.choosing import choose_executor
 
-        return HERE if self.jobs == 1 else Processes(self.jobs)
+        return choose_executor(self.executor, self.jobs, parse_options(self.executor_option))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def difficulty(executed: ExecutorOptions) -> None:
             done.append(name)
             shown.advance()
 
-        measured = measure_difficulties(names, shards, executed.executor(), on_measured)
+        measured = measure_difficulties(names, shards, executed.chosen(), on_measured)
     for path, cases in ((STORED, CASES), (GENERATED, generated_cases())):
         write_difficulties((found for found in measured if found.case in cases), path)
         print(f"wrote {path}")
@@ -146,7 +146,7 @@ def hardness(
             of,
             models,
             fresh=fresh,
-            executor=executed.executor(),
+            executor=executed.chosen(),
             on_measured=lambda model: shown.advance(),
         )
     write_hardness(of, found)

@@ -186,7 +186,7 @@ def models_train(
         done = make_models(
             zoo,
             chosen,
-            executor=executed.executor(),
+            executor=executed.chosen(),
             n_pairs=pairs,
             device=device,
             recipes=recipes,

@@ -24,7 +24,7 @@ MAX_SEED = 2**32 - 1  # the largest that all of NumPy's generators take
 MAX_DRAWS = 10_000
 MAX_PAIRS = 1_000_000
 MAX_INPUTS = 1_000  # of which all pairs are patched
-MAX_JOBS = 64
+MAX_JOBS = 1_000
 
 
 def to_path(text: str | Path) -> Path:

@@ -88,7 +88,7 @@ def score(
                 zoo=models.release,
                 seeds=draws,
                 resolution=resolution,
-                executor=executed.executor(),
+                executor=executed.chosen(),
                 fresh=fresh,
                 retry=retry,
                 on_result=followed.on_result,

@@ -45,9 +45,7 @@ def substitutes(
     if output:
         check_writable(output)
     with show_progress("substitutes"):
-        found = compared(
-            read_results(*results), resolution=resolution, executor=executed.executor()
-        )
+        found = compared(read_results(*results), resolution=resolution, executor=executed.chosen())
     to = Output(form)
     agreement = Table(
         [

@@ -188,7 +188,7 @@ def certify(
     trained = load_trained(folder, certified=False).to(device=device)
     shards = folder / ".shards"
     certificate = run_certificate(
-        trained, pairs, seed, command="certify", executor=executed.executor(), shards=shards
+        trained, pairs, seed, command="certify", executor=executed.chosen(), shards=shards
     ).certificate
     with show_progress("certify"):
         edges = recheck(trained.placed, certificate, n_pairs=500)

@@ -120,7 +120,7 @@ def _signals_held() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # its start would let signals through
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS, signal.SIGUSR2})
     try:
         yield
     finally:
@@ -164,7 +164,8 @@ def _begin() -> None:
     for name in SIGNALS:
         signal.signal(name, signal.SIG_DFL)
     if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # SLURM's, for who started the process
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS, signal.SIGUSR2})
     parent = parent_process()
     assert parent is not None
 
