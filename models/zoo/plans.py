@@ -36,7 +36,7 @@ SIZES = {
     "none": "none",
 }
 SETTINGS = {field.name for field in fields(TrainingConfig)}
-EVERY = "*"  # in a file of recipes, beside the cases
+EVERY = "*"  # in a file of recipes, beside the cases; with a family behind it, of its cases
 
 SHUFFLES = 20  # random placements that are tried for one that moves something
 
@@ -122,7 +122,8 @@ def plan_model(
     """A model's plan by its recipe: what departs from the defaults.
 
     A variant without a recipe has that of `seed0`, and a case without any the defaults. What stands
-    under EVERY departs from them in all of the file's recipes that do not say otherwise.
+    under EVERY departs from them in all of the file's recipes that do not say otherwise, and under
+    EVERY and a family's name in those of the family's cases.
 
     Args:
         case: its name, or a user's own.
@@ -134,14 +135,16 @@ def plan_model(
         UnknownNameError: for an unknown case or variant.
         ResultError: for recipes that cannot be read, or settings that there are not.
     """
-    name = case.name if isinstance(case, Case) else load_case(case).name
+    case = load_case(case) if isinstance(case, str) else case
+    name = case.name
     recipes = recipes or shipped(zoo).recipes
     check_variant(variant, zoo)
     chosen = VARIANTS[zoo][variant]
     try:
         document = read_json(recipes)
         of_case = document.get(name, {})
-        recipe = document.get(EVERY, {}) | of_case.get(variant, of_case.get("seed0", {}))
+        of_all = document.get(EVERY, {}) | document.get(f"{EVERY}{case.family}", {})
+        recipe = of_all | of_case.get(variant, of_case.get("seed0", {}))
         if "seed" in recipe:
             raise ValueError("expected no seed, which is the variant's")
         plan = Plan(name, shuffle=chosen.shuffle(name), zoo=zoo).changed(recipe)

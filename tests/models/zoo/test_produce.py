@@ -86,6 +86,19 @@ def test_recipes_share_what_stands_under_every(tmp_path: Path) -> None:
         assert plan.sizes == {"n_layers": 3}
 
 
+def test_recipes_of_a_family_share_what_stands_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "recipes.json"
+    shared = {EVERY: {"steps": 7, "layers": 3}, f"{EVERY}counting": {"steps": 8, "heads": 5}}
+    path.write_text(json.dumps({**shared, "histogram": {"seed0": {"heads": 6}}}))
+    for name, steps, sizes in (
+        ("sort", 7, {"n_layers": 3}),
+        ("count_a", 8, {"n_layers": 3, "n_heads": 5}),
+        ("histogram", 8, {"n_layers": 3, "n_heads": 6}),
+    ):
+        plan = plan_model(name, zoo=1, recipes=path)
+        assert (plan.config.steps, plan.sizes) == (steps, sizes)
+
+
 def test_every_model_of_zoo_2_is_placed_by_its_case_and_seed(tmp_path: Path) -> None:
     sizes = {"layers": 4, "heads": 8, "d_model": 16}
     path = recipes(tmp_path, fraction_of_x=sizes, histogram=sizes)
