@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from knowncircuits.cases.written import Written
 
 
+MOST = 100  # more than any program has
+
+
 def to_range(text: str | range) -> range:
     """A number, or as 2-5 all from one to another."""
     if isinstance(text, range):  # a default
@@ -23,8 +26,8 @@ def to_range(text: str | range) -> range:
         low, high = int(first), int(last if dash else first)
     except ValueError:
         low, high = 0, 0
-    if not 1 <= low <= high:
-        raise typer.BadParameter(f"expected a number, or two like 2-5, got {text!r}")
+    if not 1 <= low <= high <= MOST:
+        raise typer.BadParameter(f"expected a number up to {MOST}, or two like 2-5, got {text!r}")
     return range(low, high + 1)
 
 

@@ -38,7 +38,7 @@ FILES = ["scores.json", "circuit.json", "new.json", "new.html", "new.csv", "new.
 REAL = {  # by the parameter's name
     "case": ["fraction_of_x", "histogram", "identity", "gate_or_2"],
     "method": ["eap", "exact", "random", "truth", "own:good", "own:bad", "raises:f", "leaves:f"],
-    "suite": ["structural", "degenerate", "all", "interpbench", "hard", "modalities"],
+    "suite": ["structural", "degenerate", "all", "interpbench", "hard", "modalities", "generated"],
     "variant": ["seed0", "seed1", "shuffled", "all"],
     "family": ["counting", "brackets"],
     "scales": ["1", "0,1", "0,0.5,2"],

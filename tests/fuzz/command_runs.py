@@ -26,7 +26,18 @@ MEMORY = 2 * 2**30
 LIMIT = 60.0  # seconds until a line hangs
 # These work for as long as they are asked to, and are cut when they have, for so many seconds of
 # processor time; one that waits for something is not, and hangs.
-LONG = ("train", "realism", "effects", "score", "certify", "bench", "build", "check")
+LONG = (
+    "train",
+    "realism",
+    "effects",
+    "score",
+    "certify",
+    "bench",
+    "build",
+    "check",
+    "generate",
+    "make",
+)
 CUT = 2
 SERVING = "serve"  # waits, as it should: cut after so many seconds
 SERVED = 5.0

@@ -132,8 +132,12 @@ def test_the_command_lists_the_suite() -> None:
 
 
 def test_ranges_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["knowncircuits", "generate", "--size", "5-2", "-o", "x.json"])
-    assert run_command(app) == BAD_INPUT
+    for size in ("5-2", "x", "0", "1-1000000000000", ""):
+        monkeypatch.setattr(
+            "sys.argv",
+            ["knowncircuits", "generate", "--size", size, "-o", str(tmp_path / "x.json")],
+        )
+        assert run_command(app) == BAD_INPUT
     monkeypatch.setattr(generating, "MOST_TRIES", 2)
     with pytest.raises(InputError, match=r"expected programs of Shape\(.*\), got none in 2 tries"):
         generate(1, [Shape(4, 4, 1)], 0)
