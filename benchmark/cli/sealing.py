@@ -125,7 +125,7 @@ def seal_score(
             models,
             output,
             seeds=seeds,
-            executor=executed.executor(),
+            executor=executed.chosen(),
             on_result=followed.on_result,
             on_failure=followed.on_failure,
         )

@@ -10,7 +10,7 @@ import typer.main
 from knowncircuits.cli import app
 
 # What has the same meaning in several commands is called the same.
-SHORT = {"case": "-c", "output": "-o", "jobs": "-j", "option": "-x", "method": "-m"}
+SHORT = {"case": "-c", "output": "-o", "jobs": "-j", "option": "-x", "method": "-m", "number": "-n"}
 
 
 def options() -> dict[str, dict[str, Any]]:
