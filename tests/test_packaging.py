@@ -20,6 +20,7 @@ import knowncircuits
 # What draws help, and finds out where; all else is loaded by the command that needs it.
 LIGHT = {"typer", "click", "shellingham", "rich", "pygments", "markdown_it", "mdurl", "lazy_loader"}
 LIGHT |= {"annotated_doc", "typing_extensions", "colorama"}  # typer's own, by its version
+LIGHT |= {"attr", "attrs"}  # rich looks for it, and takes it where something else has installed it
 
 
 def run(*command: str | Path, cwd: Path | None = None, stdin: str = "") -> str:
