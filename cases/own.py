@@ -58,7 +58,7 @@ def keep(case: Case, source: str = "") -> Case:
     if not re.fullmatch("[A-Za-z0-9_]+", name):
         raise InputError(f"expected a case's name of letters, digits and _, got {name!r}")
     if source and _added.get(name, case) is not case:
-        if _is_written(source) and _is_written(_sources.get(name, "")):
+        if is_written(source) and is_written(_sources.get(name, "")):
             return _added[name]  # the same program, whose name follows from all of it
         other = _sources.get(name, "another one")
         raise InputError(f"expected one case {name}, got {source} beside {other}")
@@ -68,7 +68,7 @@ def keep(case: Case, source: str = "") -> Case:
     return case
 
 
-def _is_written(source: str) -> bool:
+def is_written(source: str) -> bool:
     """Whether a file of programs is named, and no code."""
     return source.rpartition(":")[0].endswith(".json")
 
@@ -82,7 +82,7 @@ def read_case(text: str) -> tuple[Case, str]:
     holds anything else.
     """
     file, _, named = text.rpartition(":")
-    if _is_written(text):
+    if is_written(text):
         written = read_cases(file)
         if named not in written:
             raise UnknownNameError(f"program of {file}", named, written)

@@ -22,7 +22,7 @@ from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.cases.experiments.registry import hard_cases
 from knowncircuits.cases.generated import generated_cases
 from knowncircuits.cases.modalities import modality_cases
-from knowncircuits.cases.own import keep, own_case, own_names, read_case
+from knowncircuits.cases.own import is_written, keep, own_case, own_names, read_case
 from knowncircuits.cases.written import read_cases
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import InputError, UnknownNameError
@@ -109,13 +109,12 @@ def import_cases(path: str | Path) -> list[Case]:
     Raises ResultError for a file that holds anything else.
     """
     found = read_cases(path)
-    return [
-        generated_cases().get(name) or _add(case, f"{Path(path).resolve()}:{name}")
-        for name, case in found.items()
-    ]
+    return [_add(case, f"{Path(path).resolve()}:{name}") for name, case in found.items()]
 
 
 def _add(case: Case, source: str = "") -> Case:
+    if is_written(source) and case.name in generated_cases():
+        return generated_cases()[case.name]  # the same program: its name follows from all of it
     _check_free(case.name, source)
     return keep(case, source)
 

@@ -181,6 +181,9 @@ def test_a_program_of_a_file_is_a_case_by_its_name(tmp_path: Path) -> None:
     assert import_case(f"{path}:{other.name}") is load_case(other.name)
     assert list_cases("own") == [other.name]
     assert [case.name for case in import_cases(path)] == [EVERY_KIND.name, other.name]
+    shipped = list_cases("generated")[0]
+    assert import_case(f"{SHIPPED}:{shipped}") is import_cases(SHIPPED)[0] is load_case(shipped)
+    assert shipped not in list_cases("own")
     with pytest.raises(UnknownNameError, match="program of .*mine.json"):
         import_case(f"{path}:generated_1")
 
