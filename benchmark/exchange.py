@@ -7,9 +7,10 @@
 In a file of nodes the scores stand beside `in_graph` of the nodes, and those of edges are 0. A file
 of circuits may have no scores at all. `exchange_tensors.py` reads the same out of `.pt` files.
 
-What we add, `label` and `carries` of an edge, `role` of a node, `n_key_value_heads` of cfg where
-heads share keys, and fields beside these three (`sets`, what edges do together), their readers pass
-over; what others add is kept as it is.
+What we add, `label`, `carries` and `score_by_position` of an edge, `role` of a node,
+`n_key_value_heads` of cfg where heads share keys, and fields beside these three (`sets`, what edges
+do together; `positions`, what those are called), their readers pass over; what others add is kept
+as it is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from knowncircuits.errors import GraphError, ResultError
 from knowncircuits.exchange_tensors import read_tensors
 from knowncircuits.files.reading import check_size, read_json
 from knowncircuits.files.writing import write_text
-from knowncircuits.graph import Graph, check_edge_vector
+from knowncircuits.graph import Graph, check_edge_vector, check_position_scores
 from knowncircuits.sets import parse_sets
 
 Level = Literal["edge", "node"]
@@ -37,6 +38,7 @@ Level = Literal["edge", "node"]
 # fill what a reader takes, `reading.MAX_BYTES`.
 MAX_EDGES = 2**20
 KV_HEADS = "n_key_value_heads"  # in cfg, where heads share keys; in their files none do
+BY_POSITION = "score_by_position"  # of an edge
 MAX_NAMED = 1_000  # missing edges that are worth listing
 
 
@@ -73,6 +75,17 @@ class GraphFile:
             values = np.array([entry.get("score", np.nan) for entry in entries], dtype=float)
         of_edges: np.ndarray = values[self.graph.source_of_edge] if self.level == "node" else values
         return of_edges
+
+    @property
+    def by_position(self) -> np.ndarray | None:
+        """The edges' scores at each position, [edge, pos]; None where the file has none."""
+        rows = [self._edge(edge).get(BY_POSITION) for edge in self.graph.edges]
+        return None if None in rows else np.array(rows, dtype=float)
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """What positions are called, such as tokens; empty where the file does not say."""
+        return () if self.by_position is None else tuple(self.document.get("positions", ()))
 
     @property
     def in_graph(self) -> np.ndarray:
@@ -138,6 +151,7 @@ def graph_file(
     *,
     circuit: Circuit | None = None,
     scores: np.ndarray | None = None,
+    by_position: np.ndarray | None = None,
     d_model: int = 0,
     **fields: Any,
 ) -> GraphFile:
@@ -145,14 +159,16 @@ def graph_file(
 
     Without scores an edge's score is 1 where it is in and 0 elsewhere.
 
-    Raises GraphError for scores that are not one finite number for each edge, and for a graph that
-    no reader would take.
+    Raises GraphError for scores that are not one finite number for each edge, or at each position,
+    and for a graph that no reader would take.
     """
     if graph.n_edges > MAX_EDGES:
         raise GraphError(f"expected at most {MAX_EDGES} edges in a file, got {graph.n_edges}")
     labels = None if circuit is None else circuit.labels
     if scores is not None:
         scores = check_edge_vector(graph, scores, "scores")
+    if by_position is not None:
+        by_position = check_position_scores(graph, by_position, "scores at positions")
     edges: dict[str, dict[str, Any]] = {}
     members = () if circuit is None else circuit.inside_nodes
     for i, edge in enumerate(graph.edges):
@@ -161,6 +177,8 @@ def graph_file(
             "score": float(is_in) if scores is None else float(scores[i]),
             "in_graph": bool(is_in),
         }
+        if by_position is not None:
+            entry[BY_POSITION] = by_position[i].tolist()
         if circuit is not None:
             entry["label"] = Label(int(circuit.labels[i])).name.lower()
             if edge in circuit.carries:
@@ -249,6 +267,7 @@ def parse_graph(document: Any, path: str) -> GraphFile:
         _check_score(node, entry if isinstance(entry, dict) else {}, path)
     for edge, entry in edges.items():
         _check_entry(edge, entry, path)
+    _check_positions(document, path)
     if "sets" in document:
         parse_sets(document["sets"], edges, path)
     return GraphFile(graph, document)
@@ -283,6 +302,27 @@ def _check_score(name: str, entry: Mapping[str, Any], path: str) -> None:
     score = entry.get("score", 0.0)
     if not isinstance(score, (int, float)) or not abs(score) <= sys.float_info.max:
         raise ResultError(f"{path}: expected a finite score for {name}, got {_short(score)}")
+
+
+def _check_positions(document: Mapping[str, Any], path: str) -> None:
+    """Raise ResultError unless all edges have as many finite scores at positions, or none has."""
+    rows = [entry.get(BY_POSITION) for entry in document["edges"].values()]
+    lengths = {len(row) if isinstance(row, list) else None for row in rows}
+    if all(row is None for row in rows):
+        return
+    if len(lengths) > 1 or not all(lengths):
+        raise ResultError(f"{path}: expected scores at as many positions for every edge")
+    for edge, row in zip(document["edges"], rows, strict=True):
+        for score in row or ():
+            if not isinstance(score, (int, float)) or not abs(score) <= sys.float_info.max:
+                raise ResultError(
+                    f"{path}: expected finite scores at positions for {edge}, got {_short(score)}"
+                )
+    names, n = document.get("positions", []), len(row or ())
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ResultError(f"{path}: expected positions as names, got {_short(names)}")
+    if names and len(names) != n:
+        raise ResultError(f"{path}: expected names of {n} positions, got {len(names)}")
 
 
 def _check_role(node: str, entry: Any, path: str) -> None:

@@ -247,6 +247,28 @@ class Graph:
         return replace(self, inputs=("input",))
 
 
+def check_position_scores(graph: Graph, values: Any, what: str) -> np.ndarray:
+    """`values` as floats [edge, pos] over the graph's edges.
+
+    Raises GraphError for another shape, NaN or infinity, and no numbers.
+    """
+    try:
+        table = as_floats(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise GraphError(f"expected {what} as numbers, got {type(values).__name__}") from error
+    if table.ndim != 2 or len(table) != graph.n_edges or not table.size:
+        raise GraphError(
+            f"expected {what} of shape [{graph.n_edges}, pos], got {list(table.shape)}"
+        )
+    if not np.isfinite(table).all():
+        edge, position = np.argwhere(~np.isfinite(table))[0].tolist()
+        raise GraphError(
+            f"expected finite {what}, got NaN or infinity at position {position} of "
+            f"{graph.edges[edge]}"
+        )
+    return table
+
+
 def check_edge_vector(graph: Graph, values: Any, what: str) -> np.ndarray:
     """`values` as floats over the graph's edges.
 

@@ -385,6 +385,16 @@ def counted(
     return counts
 
 
+def token_names(subject: Compiled | Trained | Wired, clean: Int[Tensor, "pair pos"]) -> list[str]:
+    """What positions are called: the token there, BOS first; nothing where inputs differ."""
+    compiled = subject if isinstance(subject, Compiled) else subject.compiled
+    texts = ["BOS", *map(str, compiled.vocabulary.tokens)]
+    same = (clean == clean[0]).all(0).tolist()
+    return [
+        texts[token] if there else "" for token, there in zip(clean[0].tolist(), same, strict=True)
+    ]
+
+
 def default_pairs(subject: Compiled | Trained | Wired | InterpBenchModel) -> int:
     """How many pairs its tasks have where nothing else is said."""
     case = (subject if isinstance(subject, Compiled) else subject.compiled).case

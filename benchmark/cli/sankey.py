@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from knowncircuits.circuit import Circuit
+    from knowncircuits.evaluation.scoring.stored import StoredScores
 
 Shown = Literal["circuit", "exact", "eap", "activations"]
 
@@ -179,7 +180,24 @@ def _draw_file(path: Path, truth: bool, drawing: DrawingOptions, to: Output) -> 
     if truth and stored.truth is None:
         raise InputError(f"{path}: expected labels of edges for --truth, got a file without them")
     title = f"Scores of {stored.scores.method}{stored.where}"
+    if stored.scores.by_position is not None:
+        return _draw_positions(stored, truth, title, drawing, to)
     return _draw(stored.scores, stored.truth if truth else None, title, drawing, to)
+
+
+def _draw_positions(
+    stored: StoredScores, truth: bool, title: str, drawing: DrawingOptions, to: Output
+) -> go.Figure:
+    """Scores at positions: a diagram for each, called by its token where the file says it."""
+    from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_at_positions
+
+    scores, names = stored.scores, stored.positions
+    rows = shown_at_positions(scores, **drawing.chosen)
+    to.say(f"{title}: {len(rows)} edges at positions")
+    _print_positions(rows, names, "score", to)
+    circuit = stored.truth if truth else None
+    about: dict[str, Any] = {**drawing.chosen, **drawing.layout, "positions": names}
+    return circuit_sankey(scores, circuit, title=title, **about)
 
 
 def _draw(
@@ -221,8 +239,6 @@ def _draw_run(
     subject: Any, name: str, truth: bool, run: RunOptions, drawing: DrawingOptions, to: Output
 ) -> go.Figure:
     """Effects of edges, or what is read along them, at each position of one pair."""
-    import pandas as pd
-
     from knowncircuits.evaluation.components.by_position import EdgesBy, edge_effects_by_position
     from knowncircuits.evaluation.components.pair import one_pair
     from knowncircuits.evaluation.figures.activations import activation_rows, activation_sankey
@@ -255,8 +271,22 @@ def _draw_run(
         rows = shown_at_positions(values, task.graph, **chosen)
         column = "score"
     to.say(f"{title}: {len(rows)} edges at positions of {' '.join(names)}")
+    _print_positions(rows, names, column, to)
+    return figure
+
+
+def _print_positions(
+    rows: Sequence[tuple[str, int, float]], names: Sequence[str], column: str, to: Output
+) -> None:
+    import pandas as pd
+
     shown = [
-        {"edge": edge, "position": position, "token": names[position], column: value}
+        {
+            "edge": edge,
+            "position": position,
+            "token": names[position] if names else "",
+            column: value,
+        }
         for edge, position, value in rows
     ]
     columns = [
@@ -266,7 +296,6 @@ def _draw_run(
         Column(column, lambda row: f"{row[column]:.4g}"),
     ]
     to.show(Table(columns, shown), data=pd.DataFrame(shown, columns=[c.name for c in columns]))
-    return figure
 
 
 def _mask(circuit: Circuit, edges: Sequence[str]) -> Any:

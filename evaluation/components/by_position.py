@@ -12,12 +12,8 @@ from torch import Tensor
 from knowncircuits.checks.arguments import takes
 from knowncircuits.errors import ShapeError, UnknownNameError
 from knowncircuits.evaluation.components.parts import Rows
-from knowncircuits.evaluation.methods.batches import batches
-from knowncircuits.evaluation.methods.gradients import (
-    default_run,
-    mask_gradients,
-    seen_from,
-)
+from knowncircuits.evaluation.methods.gradients import default_run
+from knowncircuits.evaluation.methods.peap import first_order_by_position
 from knowncircuits.evaluation.task import Task
 from knowncircuits.inference import recorded_gradients
 from knowncircuits.patching import single_patches
@@ -54,15 +50,8 @@ def edge_effects_by_position(
         raise UnknownNameError("way", by, get_args(EdgesBy))
     if by == "exact":
         return _exact(task, batch_size)
-    effects = np.zeros((task.graph.n_edges, task.clean.shape[1]))
-    at = default_run(task, None)
     with recorded_gradients():
-        for pairs in batches(task.n_pairs, batch_size or 64, task.clean.device):
-            tokens, other, sign = seen_from(task, at, pairs)
-            mask = other.new_zeros(1, *effects.shape)
-            found = mask_gradients(task, tokens, other, mask, pairs)[0]
-            effects += sign * found.double().cpu().numpy()
-    return effects / task.n_pairs
+        return first_order_by_position(task, default_run(task, None), batch_size or 64)
 
 
 def _exact(task: Task, batch_size: int | None) -> Effects:

@@ -11,7 +11,7 @@ from knowncircuits.checks.arguments import takes
 from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.errors import TaskError
 from knowncircuits.evaluation.answers import encode_answers
-from knowncircuits.evaluation.task import Task, counted, make_task
+from knowncircuits.evaluation.task import Task, counted, make_task, token_names
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.rasp.values import Value
@@ -58,5 +58,4 @@ def one_pair(
             labels = encode_answers(compiled, given[:1], compiled.case.labels)
         counts = counted(subject, ids, labelled=labels is not None)
         task = replace(task, clean=ids, corrupted=others, counts=counts, labels=labels)
-    texts = [*names]
-    return task, ("BOS", *(texts[i - 1] for i in task.clean[0, 1:].tolist()))
+    return task, tuple(token_names(subject, task.clean))

@@ -66,7 +66,7 @@ def circuit_sankey(
 
     Args:
         shown: scores; a circuit, or a model that has one; or an array of scores [edge] or
-            [edge, pos], which becomes a diagram for each position.
+            [edge, pos]. Scores at positions become a diagram for each.
         truth: the true circuit.
         graph: of an array.
         threshold: the least ranking of edges that are drawn: of `|score|`, or of the score itself
@@ -75,7 +75,7 @@ def circuit_sankey(
             threshold either. Of a circuit, all that are in. Edges whose score is 0,
             without a threshold at the resolution of `score`, are never drawn.
         vertical: inputs at the bottom and logits at the top, not left and right.
-        positions: what the positions of an array [edge, pos] are called, such as tokens.
+        positions: what positions are called, such as tokens; empty text for none.
         all_positions: those too that have nothing to draw.
         aligned: a column for every layer, so that diagrams of different edges line up; by default
             only for those with a node.
@@ -116,7 +116,10 @@ def named_positions(
     if labels and len(labels) != n:
         raise GraphError(f"expected names of {n} positions, got {len(labels)}")
     if labels:
-        names = {i: f"{i}: {escape(str(label))}" for i, label in enumerate(labels)}
+        names = {
+            i: f"{i}: {escape(str(label))}" if label else f"position {i}"
+            for i, label in enumerate(labels)
+        }
     else:
         names = {i: f"position {i}" if i else "BOS" for i in range(n)} if n > 1 else {}
     drawn = {ribbon.position for ribbon in ribbons}
@@ -129,7 +132,12 @@ def shown_edges(
     threshold: float | None = None,
     n_edges: int | None = None,
 ) -> list[tuple[str, float]]:
-    """The edges that `circuit_sankey` draws, the highest first, with their scores."""
+    """The edges that `circuit_sankey` draws, the highest first, with their scores.
+
+    Of scores at positions too, those of whole edges; see `shown_at_positions`.
+    """
+    if isinstance(shown, Scores):
+        shown = replace(shown, by_position=None)
     graph, values, ranking, _ = _read(shown, None)
     default = N_EDGES if isinstance(shown, Scores) else None
     chosen = choose(ranking, values, threshold, n_edges, default=default)
@@ -138,15 +146,18 @@ def shown_edges(
 
 
 def shown_at_positions(
-    values: Values, graph: Graph, *, threshold: float | None = None, n_edges: int | None = None
+    shown: Scores | Values,
+    graph: Graph | None = None,
+    *,
+    threshold: float | None = None,
+    n_edges: int | None = None,
 ) -> list[tuple[str, int, float]]:
-    """The edges at positions that `circuit_sankey` draws of an array, the highest first."""
-    chosen = choose(np.abs(values), values, threshold, n_edges, default=N_EDGES)
-    found = [
-        (graph.edges[edge], position, float(values[edge, position]))
-        for edge, position in np.argwhere(chosen).tolist()
-    ]
-    return sorted(found, key=lambda row: -abs(row[2]))
+    """The edges at positions that `circuit_sankey` draws of scores or an array, highest first."""
+    graph, values, ranking, _ = _read(shown, graph)
+    chosen = choose(ranking, values, threshold, n_edges, default=N_EDGES)
+    places = np.argwhere(chosen)
+    order = np.argsort(-ranking[chosen], kind="stable")
+    return [(graph.edges[i], pos, float(values[i, pos])) for i, pos in places[order].tolist()]
 
 
 def _company(circuit: Circuit) -> tuple[str, ...]:
@@ -159,8 +170,9 @@ def _read(
 ) -> tuple[Graph, Values, Values, str]:
     """The graph, its values [edge, pos], what they rank by, and what to call them."""
     if isinstance(shown, Scores):
-        ranks = shown.ranking[:, None]  # as they are: a threshold looks at them
-        return shown.graph, shown.values[:, None], ranks, f"Scores of {shown.method}"
+        values = shown.values[:, None] if shown.by_position is None else shown.by_position
+        ranks = np.abs(values) if shown.rank_by == "absolute" else values  # a threshold sees them
+        return shown.graph, values, ranks, f"Scores of {shown.method}"
     if not isinstance(shown, np.ndarray):
         circuit = circuit_of(shown)
         members = true_circuit(circuit)[:, None] * 1.0

@@ -30,6 +30,7 @@ from knowncircuits.evaluation.methods.multi_restart import multi_restart
 from knowncircuits.evaluation.methods.nap import nap
 from knowncircuits.evaluation.methods.nap_ig import nap_ig
 from knowncircuits.evaluation.methods.optimal_ablation import optimal_ablation
+from knowncircuits.evaluation.methods.peap import peap
 from knowncircuits.evaluation.methods.relp import relp
 from knowncircuits.evaluation.methods.shapley import shapley
 from knowncircuits.evaluation.methods.sp import sp
@@ -56,6 +57,7 @@ BASES: dict[str, Method] = {
     "ibcircuit": Method(ibcircuit, rank_by="signed", threshold=0.0),
     "nap": Method(nap),
     "nap-ig": Method(nap_ig),
+    "peap": Method(peap),
     "relp": Method(relp),
     "gim": Method(gim),
     "atp-star": Method(atp_star),

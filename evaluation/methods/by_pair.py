@@ -47,6 +47,7 @@ def discover_by_pair(
         first,
         values=np.mean([scores.ranking for scores in found], 0),
         by_pair=np.array([scores.values for scores in found]),
+        by_position=None,
         forward_passes=total("forward_passes"),
         backward_passes=total("backward_passes"),
         seconds=total("seconds"),

@@ -17,8 +17,8 @@ from knowncircuits.evaluation.methods.controls import CONTROLS
 from knowncircuits.evaluation.methods.cost import measure_cost
 from knowncircuits.evaluation.methods.method import Attribution, Control, Method
 from knowncircuits.evaluation.methods.registry import METHODS
-from knowncircuits.evaluation.methods.returned import edge_scores, pair_scores
-from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.evaluation.methods.returned import edge_scores, table_of
+from knowncircuits.evaluation.scoring.scores import Scores, over_positions
 from knowncircuits.evaluation.task import Task
 from knowncircuits.files.importing import imported, load_named
 from knowncircuits.inference import recorded_gradients
@@ -84,7 +84,8 @@ def discover(
         method: a name out of `methods()`, `module:function`, or a function of a task (and options)
             that returns a vector in the order of `task.graph.edges`, a dict from edges or from
             nodes to numbers, or EAP-IG's JSON; or scores of each pair, [pair, edge], of which the
-            mean counts. See `knowncircuits.evaluation.methods.returned`.
+            mean counts; or of each position, [edge, pos], of which the sum counts, that of sizes
+            where these rank. See `knowncircuits.evaluation.methods.returned`.
             Its scores rank by their absolute values, unless it is given as
             `Method(function, rank_by="signed")`.
         task: what the method may see.
@@ -107,11 +108,7 @@ def discover(
     with measure_cost(task.clean.device) as cost, recorded_gradients():
         result = chosen.run(_subject(chosen, name, task, circuit), **options)
     if not isinstance(result, Attribution):
-        passes = 0 if isinstance(chosen, Control) else None
-        rows = pair_scores(result, task.n_pairs, task.graph.n_edges)
-        made = result if rows is None else rows.mean(0)
-        values = edge_scores(made, task.graph, name, chosen.rank_by)
-        result = Attribution(values, passes, passes, by_pair=rows)
+        result = _attribution(result, task, name, chosen)
     return Scores(
         graph=task.graph,
         values=result.values,
@@ -125,6 +122,7 @@ def discover(
         peak_memory=cost.peak_memory,
         details=result.details,
         by_pair=result.by_pair,
+        by_position=result.by_position,
     )
 
 
@@ -165,6 +163,20 @@ def fit_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     given = {option: bound[option] for option in options}
     plain: dict[str, Any] = to_jsonable_python(given, fallback=str)
     return plain
+
+
+def _attribution(result: object, task: Task, name: str, method: Method | Control) -> Attribution:
+    """Scores of edges, of whatever was returned; of those of pairs or positions, too."""
+    passes = 0 if isinstance(method, Control) else None
+    n_edges, rank_by = task.graph.n_edges, method.rank_by
+    by_pair = table_of(result, task.n_pairs, n_edges)
+    by_position = None if by_pair is not None else table_of(result, n_edges, task.clean.shape[1])
+    if by_pair is not None:
+        result = by_pair.mean(0)
+    elif by_position is not None:
+        result = over_positions(by_position, rank_by)
+    values = edge_scores(result, task.graph, name, rank_by)
+    return Attribution(values, passes, passes, by_pair=by_pair, by_position=by_position)
 
 
 def _as_method(found: Any, name: str) -> Method | Control:

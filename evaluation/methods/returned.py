@@ -57,13 +57,11 @@ def edge_scores(
     return check_edge_vector(graph, vector, f"scores of {name}")
 
 
-def pair_scores(
-    result: object, n_pairs: int, n_edges: int
-) -> Float[np.ndarray, "pair edge"] | None:
-    """Scores of each pair, where an array or a tensor of that shape was returned."""
+def table_of(result: object, rows: int, columns: int) -> Float[np.ndarray, "row column"] | None:
+    """Scores of each pair or at each position, where an array or a tensor of that shape came."""
     if getattr(result, "shape", None) is None or hasattr(result, "columns"):  # no frame of names
         return None
-    if tuple(result.shape) != (n_pairs, n_edges):  # type: ignore[attr-defined]
+    if tuple(result.shape) != (rows, columns):  # type: ignore[attr-defined]
         return None
     return as_floats(result)
 

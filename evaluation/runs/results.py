@@ -19,7 +19,7 @@ from knowncircuits.evaluation.choices import RESOLUTION
 from knowncircuits.evaluation.runs.provenance import machine
 from knowncircuits.evaluation.runs.result_schema import StoredRun
 from knowncircuits.evaluation.scoring.scores import Scores, score_views
-from knowncircuits.evaluation.task import Task
+from knowncircuits.evaluation.task import Task, token_names
 from knowncircuits.exchange import GraphFile, graph_file, read_graph_file
 from knowncircuits.files.reading import first_problem
 from knowncircuits.models.choices import ZooVersion
@@ -83,6 +83,7 @@ def result_file(
         scores.graph,
         circuit=circuit,
         scores=scores.values,
+        by_position=scores.by_position,
         d_model=subject.model.config.d_model,
         settings=settings,
         rank_by=scores.rank_by,
@@ -95,6 +96,7 @@ def result_file(
             "details": dict(scores.details),
             "machine": machine(),
         },
+        **({} if scores.by_position is None else {"positions": token_names(subject, task.clean)}),
     )
 
 
@@ -122,6 +124,7 @@ def read_result(path: Path) -> Result:
         options=result.options,
         **{name: getattr(result, name) for name in COSTS},
         details=result.details,
+        by_position=file.by_position,
     )
     settings = file.document["settings"]
     circuit = file.circuit()

@@ -21,7 +21,7 @@ from knowncircuits.evaluation.scoring.ranking import (
 )
 from knowncircuits.evaluation.scoring.set_scores import OF_SETS, set_scores
 from knowncircuits.evaluation.scoring.views import VIEWS, View, view_circuit
-from knowncircuits.graph import Graph, check_edge_vector
+from knowncircuits.graph import Graph, check_edge_vector, check_position_scores
 from knowncircuits.shown import BLANK, ROWS, Card, Shown, Table, counted
 
 AREAS = ("auroc", "average_precision", "precision_at_size")
@@ -44,6 +44,8 @@ class Scores(Shown):
     peak_memory: int | None = None  # bytes beyond what was in use before; None where unknown
     details: Mapping[str, Any] = field(default_factory=dict)  # what else the method says
     by_pair: Float[np.ndarray, "pair edge"] | None = None  # on each pair, where the method tells
+    # At each position, where the method tells; `values` are their sums, see `over_positions`.
+    by_position: Float[np.ndarray, "edge pos"] | None = None
 
     def __post_init__(self) -> None:
         expect(self.graph, Graph, "graph")
@@ -55,12 +57,18 @@ class Scores(Shown):
                 for i, row in enumerate(self.by_pair)
             ]
             object.__setattr__(self, "by_pair", np.array(rows))
+        if self.by_position is not None:
+            what = f"scores of {self.method} at positions"
+            table = check_position_scores(self.graph, self.by_position, what)
+            object.__setattr__(self, "by_position", table)
 
     def _card(self) -> Card:
         highest = ", ".join(f"{edge} {value:.3g}" for edge, value in self.top(1))
         passes = self.forward_passes, self.backward_passes
         cost = "{} forward and {} backward passes".format(*passes) if None not in passes else ""
-        facts = (counted(len(self.values), "edge"), f"highest {highest}", cost)
+        n = 0 if self.by_position is None else self.by_position.shape[1]
+        places = f"at each of {counted(n, 'position')}" if n else ""
+        facts = (counted(len(self.values), "edge"), places, f"highest {highest}", cost)
         return Card(self.method, tuple(filter(None, facts)), self._tables)
 
     def _tables(self) -> list[Table]:
@@ -81,6 +89,18 @@ class Scores(Shown):
         """The n highest edges with their signed scores; ties in the graph's order."""
         order = np.argsort(-self.ranks(resolution), kind="stable")[:n]
         return [(self.graph.edges[i], float(self.values[i])) for i in order]
+
+
+def over_positions(
+    by_position: Float[np.ndarray, "edge pos"], rank_by: RankBy
+) -> Float[np.ndarray, " edge"]:
+    """One score for each edge: the sum over positions of what ranks.
+
+    Where sizes rank it is that of the sizes, so that an edge that is needed at one position and in
+    the way at another does not vanish.
+    """
+    sums: np.ndarray = (np.abs(by_position) if rank_by == "absolute" else by_position).sum(1)
+    return sums
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class StoredScores:
     scores: Scores
     truth: Circuit | None  # where every edge has a label
     where: str  # ` on CASE (VARIANT)`; empty where it does not say
+    positions: tuple[str, ...] = ()  # what they are called, where it says so
 
 
 def read_scores(path: Path) -> StoredScores:
@@ -27,7 +28,8 @@ def read_scores(path: Path) -> StoredScores:
     file = read_graph_file(path)
     settings = file.document.get("settings", {})
     name = settings.get("label") or settings.get("method") or path.stem
-    scores = Scores(file.graph, file.scores, name, file.document.get("rank_by", "absolute"))
+    rank_by = file.document.get("rank_by", "absolute")
+    scores = Scores(file.graph, file.scores, name, rank_by, by_position=file.by_position)
     labelled = all("label" in entry for entry in file.document["edges"].values())
     where = f" on {settings['case']} ({settings['variant']})" if "variant" in settings else ""
-    return StoredScores(scores, file.circuit() if labelled else None, where)
+    return StoredScores(scores, file.circuit() if labelled else None, where, file.positions)
