@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from knowncircuits.evaluation.methods.acdc import acdc
 from knowncircuits.evaluation.methods.activation import activation
 from knowncircuits.evaluation.methods.atp_star import atp_star
+from knowncircuits.evaluation.methods.cd_t import cd_t
 from knowncircuits.evaluation.methods.circuit_probing import circuit_probing
 from knowncircuits.evaluation.methods.clean_corrupted import clean_corrupted
 from knowncircuits.evaluation.methods.discogp import discogp
@@ -63,6 +64,7 @@ BASES: dict[str, Method] = {
     "atp-star": Method(atp_star),
     "eap-gp": Method(eap_gp),
     "ifr": Method(ifr, rank_by="signed"),
+    "cd-t": Method(cd_t, rank_by="signed"),
     "hisp": Method(hisp, rank_by="signed"),
     "activation": Method(activation),
 }

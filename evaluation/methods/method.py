@@ -30,7 +30,7 @@ class Attribution:
     backward_passes: int | None = 0
     details: Mapping[str, Any] = field(default_factory=dict)  # what else a method has to say
     by_pair: Float[np.ndarray, "pair edge"] | None = None  # of which `values` are made, where told
-    by_position: Float[np.ndarray, "edge pos"] | None = None  # the same
+    by_position: Float[np.ndarray, "edge pos"] | None = None  # as `by_pair`, of positions
 
 
 @dataclass(frozen=True)

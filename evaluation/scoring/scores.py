@@ -44,7 +44,7 @@ class Scores(Shown):
     peak_memory: int | None = None  # bytes beyond what was in use before; None where unknown
     details: Mapping[str, Any] = field(default_factory=dict)  # what else the method says
     by_pair: Float[np.ndarray, "pair edge"] | None = None  # on each pair, where the method tells
-    # At each position, where the method tells; `values` are their sums, see `over_positions`.
+    # At each position, where the method tells; `values` are made of them, see `over_positions`.
     by_position: Float[np.ndarray, "edge pos"] | None = None
 
     def __post_init__(self) -> None:

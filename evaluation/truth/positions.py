@@ -203,7 +203,7 @@ class _Game:
                     if inside[edge]:
                         live[edge, pos] = self._differs(forms[source][pos], source, pos, matrix)
                 target = int(graph.target_of_edge[start])
-                moves: Bool[np.ndarray, " pos"] = live[start : start + block.n_sources].any(0)
+                moves = np.asarray(live[start : start + block.n_sources].any(0))
                 if destination.node.kind == "mlp":
                     self._write(block, target, moves, live, forms)
                 elif destination.node.kind == "head":
