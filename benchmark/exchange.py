@@ -129,10 +129,15 @@ class GraphFile:
         circuit = self.circuit() if labelled or self.in_graph.any() else None
         ours = ("cfg", "nodes", "edges", "sets")
         rest = {name: value for name, value in self.document.items() if name not in ours}
+        rank_by, by_position = self.document.get("rank_by"), self.by_position
+        if by_position is not None:
+            columns = [merge_scores(self.graph, column, rank_by) for column in by_position.T]
+            by_position = np.stack(columns, 1)
         return graph_file(
             self.graph.merge_inputs(),
             circuit=circuit and circuit.merge_inputs(),
-            scores=merge_scores(self.graph, self.scores, self.document.get("rank_by")),
+            scores=merge_scores(self.graph, self.scores, rank_by),
+            by_position=by_position,
             d_model=self.document["cfg"].get("d_model", 0),
             **rest,
         )

@@ -93,6 +93,12 @@ def test_eap_ig_json_keeps_them_without_loss(tmp_path: Path) -> None:
     stored = read_scores(tmp_path / "mine.json")
     assert np.array_equal(stored.scores.by_position, DRAWN)
     assert graph_file(GRAPH, scores=DRAWN.sum(1)).by_position is None
+    merged = found.merge_inputs()
+    ends = [GRAPH.index(f"{source}->m0") for source in ("embed", "pos")]
+    larger = np.abs(DRAWN[ends]).argmax(0)
+    expected = DRAWN[ends][larger, np.arange(4)]
+    assert np.array_equal(merged.by_position[merged.graph.index("input->m0")], expected)
+    assert merged.positions == found.positions
 
 
 @pytest.mark.parametrize(
