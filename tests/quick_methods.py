@@ -18,3 +18,6 @@ QUICK: dict[str, dict[str, Any]] = {
     "circuit-probing": {"steps": 3, "sizes": [4, 40]},
     "acdc": {"thresholds": [0.01, 0.1]},
 }
+
+# What takes weights apart, and so is for models of ours only.
+OURS_ONLY = {"cd-t"}

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from quick_methods import QUICK
+from quick_methods import OURS_ONLY, QUICK
 
 from knowncircuits.choices import Norm, Positions
 from knowncircuits.evaluation.methods import METHODS
@@ -29,7 +29,7 @@ def test_scores_are_those_of_the_hooked_twin(norm: Norm, gated: bool, positions:
     task = random_task(n_pairs=3, norm=norm, gated=gated, positions=positions)
     assert isinstance(task.model, Transformer)
     twins = replace(task, model=to_hooked(task.model))
-    for name in METHODS:
+    for name in sorted(METHODS.keys() - OURS_ONLY):
         ours, theirs = (discover(name, t, **TRAINED.get(name, {})) for t in (task, twins))
         assert ours.values.any(), name
         assert np.allclose(ours.values, theirs.values, atol=1e-9), name
