@@ -62,6 +62,7 @@ MATPLOTLIB = (
     "pyparsing==3.2.5",
     "pillow==11.3.0",
 )
+NNSIGHT = ("nnsight==0.8.1", "websocket-client==1.9.2", "zstandard==0.25.0")
 AUTO_CIRCUIT = (
     "ordered-set==4.1.0",
     "attrs==25.3.0",
@@ -109,6 +110,9 @@ ENVIRONMENTS = {
     "eap4": Environment(MATPLOTLIB, ("EAP-IG",)),
     "circuit2": Environment((*LENS_2, *AUTO_CIRCUIT), ("auto-circuit", "ACDC")),
     "circuit4": Environment(AUTO_CIRCUIT, ("auto-circuit", "ACDC")),
+    "nnsight": Environment(NNSIGHT),
+    "captum": Environment(("captum==0.9.0", *MATPLOTLIB)),
+    "pyvene": Environment(("pyvene==0.1.8", "seaborn==0.13.2", *MATPLOTLIB)),
 }
 
 
@@ -136,6 +140,8 @@ CLIENTS = (
     Client("auto-circuit on TransformerLens 4", "auto_circuit_masks.py", "circuit4", LENS),
     Client("ACDC", "acdc_experiment.py", "circuit2", LENS),
     Client("ACDC on TransformerLens 4", "acdc_experiment.py", "circuit4", LENS),
+    Client("nnsight", "nnsight_traces.py", "nnsight", ("nnsight", *LENS)),
+    Client("captum", "captum_attributions.py", "captum", ("captum", *LENS)),
 )
 
 
