@@ -8,28 +8,6 @@ from knowncircuits import rasp
 from knowncircuits.cases.case import Case, uniform
 
 
-def balanced_parentheses(*pairs: str) -> rasp.SOp:
-    """Whether each kind of bracket is balanced, each on its own (the shuffle-Dyck language)."""
-    balances = [rasp.make_pair_balance(rasp.tokens, *pair) for pair in pairs]
-
-    def every(tests: list[rasp.SOp]) -> rasp.SOp:
-        combined = tests[0]
-        for test in tests[1:]:
-            combined = combined & test
-        return combined
-
-    last = rasp.Select(rasp.indices, rasp.make_length() - 1, rasp.Comparison.EQ).named("last")
-    closed = every([balance == 0 for balance in balances]).named("all_closed")
-    closed_at_end = rasp.Aggregate(last, closed).named("closed_at_end")
-    # De Morgan: "somewhere negative" is "not everywhere non-negative".
-    negative = every([balance >= 0 for balance in balances]).named("no_negative")
-    is_negative = rasp.numerical(rasp.Map(lambda ok: not ok, negative)).named("is_negative")
-    everywhere = rasp.Select(rasp.indices, rasp.indices, rasp.Comparison.TRUE).named("everywhere")
-    share_negative = rasp.numerical(rasp.Aggregate(everywhere, is_negative, default=0))
-    never_negative = (~share_negative.named("share_negative")).named("never_negative")
-    return (closed_at_end & never_negative).named("balanced")
-
-
 def half_balanced(rng: np.random.Generator, n: int, length: int, n_tokens: int) -> np.ndarray:
     """Uniform inputs, a random half of them repaired to be balanced: ( ) x { } in this order."""
     codes = uniform(rng, n, length, n_tokens)
@@ -57,7 +35,7 @@ CASES = (
         name="balanced_parentheses",
         family="brackets",
         description="Whether both kinds of brackets are balanced in the whole input.",
-        program=balanced_parentheses("()", "{}"),
+        program=rasp.make_shuffle_dyck(["()", "{}"]).named("balanced"),
         vocab=("(", ")", "x", "{", "}"),
         max_len=9,
         sampler=half_balanced,

@@ -72,6 +72,11 @@ BINARY = (
     lambda x, y: x < y,
 )
 FACTORS = (-1, 0, 0.5, 1, 2)
+SQUARES = (
+    [[True]],
+    [[False, True], [True, False]],
+    [[True, True, False], [False, False, False], [True, False, True]],
+)
 
 
 @dataclasses.dataclass(repr=False)
@@ -94,17 +99,21 @@ def programs(
     draw: st.DrawFn, vocabularies: st.SearchStrategy[Vocabulary] = VOCABULARIES
 ) -> RandomProgram:
     """Programs of up to seven steps; many cannot be compiled, and must then say so."""
-    categorical: list[rasp.SOp] = [rasp.tokens, rasp.indices, rasp.Full(1)]
+    constant = rasp.ConstantSOp([2, None, 0], check_length=False)
+    categorical: list[rasp.SOp] = [rasp.tokens, rasp.indices, rasp.Full(1), constant]
     numerical: list[rasp.SOp] = []
 
     def cat() -> rasp.SOp:
         return draw(st.sampled_from(categorical))
 
     def selector(depth: int = 0) -> rasp.Selector:
-        kinds = ["select", "and", "or", "not"] if depth < 2 else ["select"]
+        kinds = ["select", "constant", "and", "or", "not"] if depth < 2 else ["select"]
         kind = draw(st.sampled_from(kinds))
         if kind == "select":
             return rasp.Select(cat(), cat(), draw(st.sampled_from(PREDICATES)))
+        if kind == "constant":
+            rows = draw(st.sampled_from(SQUARES))
+            return rasp.ConstantSelector(rows, check_length=False)
         if kind == "not":
             return ~selector(depth + 1)
         fst, snd = selector(depth + 1), selector(depth + 1)

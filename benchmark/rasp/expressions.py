@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import copy
 import enum
+import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -38,9 +39,11 @@ class Expression:
     default_name: ClassVar[str] = "expression"
     parts: ClassVar[tuple[str, ...]] = ()  # the attributes that are expressions, in their order
     instead_of_truth: ClassVar[str] = "a program has a value for each input only"
+    _numbers: ClassVar[Iterator[int]] = itertools.count(1)
 
     def __init__(self) -> None:
         self.annotations: dict[str, Any] = {}
+        self.unique_id = next(self._numbers)  # of this expression alone
 
     @property
     def children(self) -> Sequence[Expression]:
@@ -52,6 +55,17 @@ class Expression:
         """The annotated name, or one after the kind of expression."""
         return str(self.annotations.get("name", self.default_name))
 
+    @property
+    def label(self) -> str:
+        """The annotated label, or the name with this expression's number."""
+        return str(self.annotations.get("label", f"{self.name}_{self.unique_id}"))
+
+    def copy(self) -> Self:
+        """A new expression of the same parts, name and other annotations."""
+        new = copy.copy(self)
+        new.unique_id = next(self._numbers)
+        return new
+
     def annotated(self, **annotations: Any) -> Self:
         """A new expression of the same meaning with more annotations.
 
@@ -60,7 +74,7 @@ class Expression:
         encoding = annotations.get("encoding", Encoding.CATEGORICAL)
         if not isinstance(encoding, Encoding):
             raise ProgramError(f"{self.name}: expected an Encoding, got {encoding!r}")
-        new = copy.copy(self)
+        new = self.copy()
         new.annotations = {**self.annotations, **annotations}
         return new
 
@@ -217,6 +231,29 @@ class Full(SOp):
         return Column(np.full(batch.shape, 0), (self.fill,))
 
 
+class ConstantSOp(SOp):
+    """The same values on every input, one for each position; None behind the last."""
+
+    default_name = "constant_sop"
+    parts = ("positions",)
+
+    def __init__(self, value: Sequence[Value], check_length: bool = True) -> None:
+        """With `check_length`, it has no value on an input of another length: a ProgramError."""
+        super().__init__()
+        self.value = tuple(value)
+        self.check_length = check_length
+        self.positions = indices
+
+    def at(self, position: int) -> Value:
+        """The value at a position."""
+        return self.value[position] if position < len(self.value) else None
+
+    def _evaluate(self, batch: Batch) -> Column:
+        if self.check_length:
+            check_length(self, batch, len(self.value))
+        return _mapped(self.at, self.name, self.positions.column(batch))
+
+
 class Map(SOp):
     """A function of one S-Op, position by position."""
 
@@ -294,8 +331,8 @@ class LinearSequenceMap(SequenceMap):
         self.snd_fac = snd_fac
 
 
-tokens = TokensType()
-indices = IndicesType()
+tokens = TokensType().annotated(label=TokensType.default_name)
+indices = IndicesType().annotated(label=IndicesType.default_name)
 
 
 def check_parts(owner: Expression, kind: type[Expression], *parts: object) -> None:
@@ -306,6 +343,16 @@ def check_parts(owner: Expression, kind: type[Expression], *parts: object) -> No
                 f"{type(owner).__name__} expected {kind.__name__}, "
                 f"got {type(part).__name__} {part!r}"
             )
+
+
+def check_length(owner: Expression, batch: Batch, length: int) -> None:
+    """Raise ProgramError for inputs of another length than a constant has."""
+    _, found = batch.shape
+    if found != length:
+        raise ProgramError(
+            f"{owner.name}: expected an input of {length} tokens, as long as the constant, got "
+            f"{found}; check_length=False takes any"
+        )
 
 
 def check_function(owner: Expression, f: object) -> None:

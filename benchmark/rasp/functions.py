@@ -1,14 +1,22 @@
-"""tracr's functions for what methods and operators do here, too."""
+"""tracr's names for what classes, methods and operators are and do here, too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from knowncircuits.rasp.expressions import Encoding, Expression, SOp
 from knowncircuits.rasp.selectors import Selector, SelectorAnd, SelectorNot, SelectorOr
+from knowncircuits.rasp.values import Value
 
+RASPExpr = Expression
 E = TypeVar("E", bound=Expression)
 S = TypeVar("S", bound=SOp)
+
+
+def evaluate(expr: SOp | Selector, xs: Sequence[Value]) -> list[Value] | list[list[bool]]:
+    """What an S-Op or a selector is on one input, as `expr(xs)`."""
+    return expr(xs)
 
 
 def annotate(expr: E, **annotations: Any) -> E:

@@ -18,6 +18,7 @@ from knowncircuits.errors import CompileError
 from knowncircuits.rasp.aggregates import Aggregate, AggregateSum, SelectorWidth
 from knowncircuits.rasp.expressions import (
     BinaryFunction,
+    ConstantSOp,
     Encoding,
     Expression,
     Full,
@@ -124,6 +125,8 @@ def _classify(sop: SOp, name: str, steps: Mapping[SOp, Step], conjunctions: Conj
         case Full():
             is_number = sop.encoding is Encoding.NUMERICAL
             return step(Kind.CONSTANT, constant=sop.fill, needs_mlp=is_number)
+        case ConstantSOp():
+            return step(Kind.MAP, sop.positions, function=sop.at, needs_mlp=True)
         case Map():
             return step(Kind.MAP, sop.inner, function=sop.f, needs_mlp=True)
         case LinearSequenceMap() if sop.fst is sop.snd:

@@ -11,7 +11,14 @@ import numpy as np
 
 from knowncircuits.errors import ProgramError
 from knowncircuits.rasp.columns import NONE, Batch, Column, Selection, encode
-from knowncircuits.rasp.expressions import Expression, SOp, check_function, check_parts
+from knowncircuits.rasp.expressions import (
+    Expression,
+    SOp,
+    check_function,
+    check_length,
+    check_parts,
+    indices,
+)
 from knowncircuits.rasp.values import Value, call
 
 Predicate = Callable[[Any, Any], bool]  # predicate(key, query)
@@ -106,6 +113,43 @@ class Select(Selector):
                 table[q, k] = bool(call(self.predicate, name, keys.values[k], queries.values[q]))
         selected: Selection = table[queries.codes[:, :, None], keys.codes[:, None, :]]
         return selected
+
+
+class ConstantSelector(Selector):
+    """Selects the same pairs of positions on every input, and nothing behind the last."""
+
+    default_name = "constant_selector"
+    parts = ("positions",)
+
+    def __init__(self, value: Sequence[Sequence[bool]], check_length: bool = True) -> None:
+        """`value`: rows of queries over keys, as many as there are keys.
+
+        With `check_length`, it has no value on an input of another length: a ProgramError.
+
+        Raises ProgramError for rows that are no square.
+        """
+        super().__init__()
+        self.value = tuple(tuple(map(bool, row)) for row in value)
+        widths = {len(row) for row in self.value}
+        if widths != {len(self.value)}:
+            raise ProgramError(
+                f"ConstantSelector expected a square, got {len(self.value)} rows of "
+                f"{' and '.join(map(str, sorted(widths))) or 'no'} keys"
+            )
+        self.check_length = check_length
+        self.positions = indices
+
+    def selects(self, key: int, query: int) -> bool:
+        """Whether the query at a position selects the key at another."""
+        return max(key, query) < len(self.value) and self.value[query][key]
+
+    def _select(self, batch: Batch) -> Selection:
+        if self.check_length:
+            check_length(self, batch, len(self.value))
+        n, length = batch.shape
+        places = range(length)
+        table = np.array([[self.selects(key, query) for key in places] for query in places])
+        return np.broadcast_to(table, (n, length, length))
 
 
 class _SelectorPair(Selector):

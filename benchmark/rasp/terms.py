@@ -14,7 +14,14 @@ from typing import Any, Generic, TypeVar
 
 from knowncircuits.errors import CompileError
 from knowncircuits.rasp.expressions import Expression, SequenceMap, SOp
-from knowncircuits.rasp.selectors import Select, Selector, SelectorAnd, SelectorNot, SelectorOr
+from knowncircuits.rasp.selectors import (
+    ConstantSelector,
+    Select,
+    Selector,
+    SelectorAnd,
+    SelectorNot,
+    SelectorOr,
+)
 from knowncircuits.rasp.values import Value, try_call
 
 Holds = Callable[[Value, Value], bool]
@@ -54,6 +61,8 @@ class Conjunctions:
         match selector:
             case Select():
                 return (_table(selector),)
+            case ConstantSelector():
+                return (_table(Select(selector.positions, selector.positions, selector.selects)),)
             case SelectorAnd():
                 return self._split(selector.fst) + self._split(selector.snd)
             case SelectorOr():

@@ -7,6 +7,7 @@ from typing import Any
 
 from knowncircuits.rasp.aggregates import Aggregate
 from knowncircuits.rasp.expressions import (
+    ConstantSOp,
     Expression,
     Full,
     LinearSequenceMap,
@@ -18,6 +19,7 @@ from knowncircuits.rasp.expressions import (
 from knowncircuits.rasp.program import INPUTS, flatten
 from knowncircuits.rasp.selectors import (
     Comparison,
+    ConstantSelector,
     Select,
     Selector,
     SelectorAnd,
@@ -83,6 +85,8 @@ def _arguments(sop: SOp, names: Names) -> Iterator[str]:
     ):
         text, unread = applied_text(sop.f, children)
         yield f"{text}; reads {', '.join(dict.fromkeys(unread))}" if unread else text
+    elif isinstance(sop, ConstantSOp):
+        yield repr(list(sop.value))
     else:
         yield from children
     if isinstance(sop, Full):
@@ -109,6 +113,8 @@ def _selector(selector: Selector, names: Names) -> str:
             if isinstance(predicate, Comparison):
                 return f"{pair[0]} {predicate.value} {pair[1]}"
             return applied_text(predicate, pair)[0]
+        case ConstantSelector():
+            return f"{type(selector).__name__}({[list(row) for row in selector.value]})"
         case SelectorNot():
             return f"not ({parts[0]})"
         case SelectorAnd():

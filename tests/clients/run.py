@@ -89,6 +89,21 @@ SOURCES = {
             ("from acdc.acdc_graphics import show", "def show(*_, **__): pass"),
         ),
     ),
+    "tracr": Source(
+        "google-deepmind/tracr",
+        "9ce2b8c82b6ba10e62e86cf6f390e7536d4fd2cd",
+        "tracr",
+        # As a program's author changes its imports. Its compiler alone needs jax.
+        (
+            ("from tracr.rasp import rasp\n", "from knowncircuits import rasp\n"),
+            (
+                "from tracr.rasp import causal_eval\n",
+                "from knowncircuits.rasp import causal_eval\n",
+            ),
+            ("from tracr.compiler import lib\n", "from knowncircuits import rasp as lib\n"),
+            ("from tracr.compiler.compiling import compile_rasp_to_model\n", ""),
+        ),
+    ),
 }
 
 
@@ -113,6 +128,7 @@ ENVIRONMENTS = {
     "nnsight": Environment(NNSIGHT),
     "captum": Environment(("captum==0.9.0", *MATPLOTLIB)),
     "pyvene": Environment(("pyvene==0.1.8", "seaborn==0.13.2", *MATPLOTLIB)),
+    "rasp": Environment(("absl-py==2.3.1",), ("tracr",)),
 }
 
 
@@ -142,6 +158,7 @@ CLIENTS = (
     Client("ACDC on TransformerLens 4", "acdc_experiment.py", "circuit4", LENS),
     Client("nnsight", "nnsight_traces.py", "nnsight", ("nnsight", *LENS)),
     Client("captum", "captum_attributions.py", "captum", ("captum", *LENS)),
+    Client("tracr", "tracr_tests.py", "rasp", ("absl-py",)),
 )
 
 

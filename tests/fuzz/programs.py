@@ -94,10 +94,15 @@ def draw_program(seed: int) -> Sample:
     numerical: list[rasp.SOp] = []
 
     def selector(depth: int = 0) -> rasp.Selector:
-        kind = draw.choice(("select", "select", "and", "or", "not")) if depth < 2 else "select"
+        kinds = ("select", "select", "constant", "and", "or", "not")
+        kind = draw.choice(kinds) if depth < 2 else "select"
         if kind == "select":
             keys, queries = draw.choice(categorical), draw.choice(categorical)
             return rasp.Select(keys, queries, draw.choice(list(rasp.Comparison)))
+        if kind == "constant":
+            n = draw.randint(1, 4)
+            rows = [[draw.random() < 0.5 for _ in range(n)] for _ in range(n)]
+            return rasp.ConstantSelector(rows, check_length=False)
         if kind == "not":
             return ~selector(depth + 1)
         fst, snd = selector(depth + 1), selector(depth + 1)
@@ -114,7 +119,7 @@ def draw_program(seed: int) -> Sample:
     def step() -> rasp.SOp:
         kind = draw.choice(
             (
-                *("map", "pair", "full", "width", "move", "mean", "mean", "sum", "sum"),
+                *("map", "pair", "full", "constant", "width", "move", "mean", "mean", "sum", "sum"),
                 *("linear", "to_number", "decode", "decode"),
             )
         )
@@ -125,6 +130,9 @@ def draw_program(seed: int) -> Sample:
             return rasp.SequenceMap(draw.choice(BINARY), *pair)
         if kind == "full":
             return rasp.Full(draw.choice(NUMBERS))
+        if kind == "constant":
+            values = [draw.choice((None, *NUMBERS)) for _ in range(draw.randint(1, 4))]
+            return rasp.ConstantSOp(values, check_length=False)
         if kind == "width":
             width = rasp.SelectorWidth(selector())
             return rasp.numerical(width) if draw.random() < 0.3 else width
