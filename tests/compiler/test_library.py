@@ -30,7 +30,7 @@ def rare(n: int, xs: tuple[str, ...]) -> list[int]:
     return [sum(xs.count(x) <= n for x in xs)] * len(xs)
 
 
-PROGRAMS: list[tuple[rasp.SOp, str, int, Callable[[tuple[str, ...]], list[object]]]] = [
+PROGRAMS: list[tuple[rasp.SOp, str, int, Callable[[tuple[str, ...]], Sequence[object]]]] = [
     (rasp.make_shuffle_dyck(["()"]), "()", 6, lambda xs: balanced(["()"], xs)),
     (rasp.make_shuffle_dyck2(), "(){}", 4, lambda xs: balanced(["()", "{}"], xs)),
     (
@@ -50,7 +50,7 @@ def test_a_compiled_program_is_right_on_every_input(
     program: rasp.SOp,
     alphabet: str,
     max_len: int,
-    meaning: Callable[[tuple[str, ...]], list[object]],
+    meaning: Callable[[tuple[str, ...]], Sequence[object]],
 ) -> None:
     compiled = compile_program(program, Vocabulary(tuple(alphabet), max_len))
     for length in range(1, max_len + 1):
