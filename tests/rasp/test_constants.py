@@ -22,7 +22,11 @@ def test_constants_have_the_same_value_on_every_input() -> None:
 
 
 def test_other_lengths_are_refused_or_cut_and_filled() -> None:
-    for constant in (rasp.ConstantSOp([1, 2]), rasp.ConstantSelector([[True, False]] * 2)):
+    constants: list[rasp.SOp | rasp.Selector] = [
+        rasp.ConstantSOp([1, 2]),
+        rasp.ConstantSelector([[True, False]] * 2),
+    ]
+    for constant in constants:
         with pytest.raises(ProgramError, match="an input of 2 tokens.*got 3"):
             constant("abc")
     values = rasp.ConstantSOp([1, 2], check_length=False)
