@@ -25,6 +25,7 @@ from knowncircuits.cli.options import (
     CaseArgument,
     FormatOption,
     ModelOption,
+    check_device,
     pairs_option,
     seed_option,
     to_path,
@@ -74,6 +75,7 @@ def show(
     ] = None,
     pairs: Annotated[int, pairs_option("With --direction: how many pairs.")] = 20,
     seed: Annotated[int, seed_option("With --direction: seed of the pairs.")] = 0,
+    device: Annotated[str, typer.Option(help="With --direction: device that computes.")] = "cpu",
     save: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +97,8 @@ def show(
 
     chosen = load_case(case)
     check_targets([save] if save else [], (".json", *FIGURES))
-    shown = load_subject(chosen.name, model or COMPILED)
+    check_device(device)
+    shown = load_subject(chosen.name, model or COMPILED).to(device=device)
     config, circuit = shown.model.config, shown.circuit
     if direction:
         circuit = _with_sets(shown, direction, pairs, seed)

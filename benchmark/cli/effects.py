@@ -157,6 +157,7 @@ def realism(
     pairs: Annotated[int, pairs_option("Pairs for accuracies.")] = 1_000,
     seed: Annotated[int, seed_option("Seed of inputs and pairs.")] = 0,
     mlp_at: MlpOption = "post",
+    device: DeviceOption = "cpu",
     files: FileOptions,
     form: FormatOption = "table",
 ) -> None:
@@ -173,7 +174,7 @@ def realism(
     from knowncircuits.evaluation.figures.curves import effects_figure
 
     chosen = SCALES if scales is None else parse_scales(scales)
-    trained, _ = load_chosen(case, variant, zoo, model=model)
+    trained, _ = load_chosen(case, variant, zoo, model=model, device=device)
     folder, to = natural or Path("natural") / case, Output(form)
     config = natural_config(trained, **parse_options(option))
     files.check()

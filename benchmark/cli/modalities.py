@@ -12,7 +12,9 @@ from knowncircuits.cli.groups import FileOptions, grouped
 from knowncircuits.cli.layout import Table, frame_table, indexed_table, number_text, numbers, words
 from knowncircuits.cli.options import (
     CaseArgument,
+    DeviceOption,
     FormatOption,
+    check_device,
     check_one_kind,
     pairs_option,
     seed_option,
@@ -55,6 +57,7 @@ def modalities(
     hosted: Annotated[
         bool, typer.Option("--hosted", help="Put the model into a larger, busy one; see `score`.")
     ] = False,
+    device: DeviceOption = "cpu",
     figure: Annotated[ModalityFigure, typer.Option(help="What to draw.")] = "overlap",
     files: FileOptions,
     form: FormatOption = "table",
@@ -74,6 +77,7 @@ def modalities(
 
     chosen, known = _odd_numbers(windows), load_modality_case(case)
     check_one_kind(False, model is not None, trained=False, hosted=hosted)
+    check_device(device)
     subject: Compiled | Wired
     if model is not None:
         subject = load_wired_of(case, model)
@@ -81,7 +85,7 @@ def modalities(
         subject = in_host(known) if hosted else model_of(known)
     files.check()
     with show_progress("modalities"):
-        first, second = modality_prompts(subject, pairs, seed).values()
+        first, second = modality_prompts(subject.to(device=device), pairs, seed).values()
         study = study_modalities(
             first,
             second,

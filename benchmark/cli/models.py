@@ -93,6 +93,7 @@ def models_check(
     variants: VariantOptions,
     folder: FolderOption = None,
     pairs: Annotated[int | None, pairs_option("New pairs for each model.")] = None,
+    device: DeviceOption = "cpu",
     form: FormatOption = "table",
 ) -> None:
     """Measure the trained models again on new pairs, by the certificate's quick form.
@@ -109,6 +110,7 @@ def models_check(
     chosen = zoo.among(cases.names_in(zoo), variants.chosen("all", zoo))
     if not chosen:
         raise InputError(f"expected trained models in {zoo.folder}, got none")
+    check_device(device)
     to = Output(form)
     rows: list[dict[str, str]] = []
     twice = find_duplicates(zoo, chosen)
@@ -122,7 +124,7 @@ def models_check(
     with stoppable(so_far), show_progress("models check", len(chosen)) as shown:
         for name, kind in chosen:
             with part(f"{name} {kind}"):
-                problems = check_model(zoo, name, kind, pairs or PAIRS)
+                problems = check_model(zoo, name, kind, pairs or PAIRS, device=device)
             if (name, kind) in twice:
                 problems += (twice[name, kind],)
             rows.append({"case": name, "variant": kind, "problems": "; ".join(problems)})

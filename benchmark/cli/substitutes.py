@@ -8,10 +8,12 @@ from typing import Annotated
 from knowncircuits.cli.groups import ExecutorOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
+    DeviceOption,
     FormatOption,
     OwnCaseOption,
     ResolutionOption,
     ResultsArgument,
+    check_device,
     output_option,
 )
 from knowncircuits.cli.printing import Output
@@ -28,6 +30,7 @@ def substitutes(
     ] = None,
     resolution: ResolutionOption = RESOLUTION,
     case: OwnCaseOption = None,
+    device: DeviceOption = "cpu",
     form: FormatOption = "table",
 ) -> None:
     """Compare how CPR, CMD and economy rank methods with how AUROC and average precision do.
@@ -42,10 +45,16 @@ def substitutes(
     from knowncircuits.files.writing import check_writable
 
     check_resolution(resolution)
+    check_device(device)
     if output:
         check_writable(output)
     with show_progress("substitutes"):
-        found = compared(read_results(*results), resolution=resolution, executor=executed.chosen())
+        found = compared(
+            read_results(*results),
+            resolution=resolution,
+            executor=executed.chosen(),
+            device=device,
+        )
     to = Output(form)
     agreement = Table(
         [

@@ -55,7 +55,11 @@ class Substitutes:
 
 @takes(results=[Result])
 def substitutes(
-    results: Sequence[Result], *, resolution: float = RESOLUTION, executor: Executor = HERE
+    results: Sequence[Result],
+    *,
+    resolution: float = RESOLUTION,
+    executor: Executor = HERE,
+    device: str = "cpu",
 ) -> Substitutes:
     """Measure CPR and CMD of results, and compare all scores' orders of methods.
 
@@ -65,6 +69,7 @@ def substitutes(
             as an even XOR, count for the other scores alone.
         resolution: scores that this share of the largest does not tell apart are ties; see `score`.
         executor: who measures, task by task; by default this process.
+        device: where models run.
 
     Raises:
         ResultError: for fewer than FEWEST methods, or no case that all have.
@@ -73,7 +78,9 @@ def substitutes(
     if (n := len({result.label for result in results})) < FEWEST:
         raise ResultError(f"expected at least {FEWEST} methods, whose orders can differ, got {n}")
     scored = score_results(results, ["edge"], resolution=resolution)
-    measured = faithfulness_table(results, executor=executor, resolution=resolution, leave_out=True)
+    measured = faithfulness_table(
+        results, executor=executor, device=device, resolution=resolution, leave_out=True
+    )
     areas = measured.drop_duplicates(list(KEYS))[[*KEYS, *WITHOUT_TRUTH]]
     return rank_agreement(scored.merge(areas, "left", list(KEYS), validate="one_to_one"))
 

@@ -43,7 +43,8 @@ def natural_config(trained: Trained, **changes: Any) -> TrainingConfig:
 def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> Trainer:
     """A trainer for a model of the same sizes and initial weights, on the same training inputs.
 
-    The weights are those of the seed, also where the trained model started from another's.
+    The weights are those of the seed, also where the trained model started from another's. It
+    trains on the trained model's device.
 
     Args:
         trained: the model that it is to be compared with.
@@ -56,7 +57,10 @@ def natural_trainer(trained: Trained, config: TrainingConfig | None = None) -> T
     if config.objective != "behaviour":
         raise ModelError(f"expected the objective behaviour, got {config.objective}")
     with part(f"preparing to train {trained.compiled.name}"):
-        return Trainer(trained.compiled, trained.correspondence, trained.model.config, config)
+        low = trained.model
+        return Trainer(
+            trained.compiled, trained.correspondence, low.config, config, device=low.device
+        )
 
 
 @takes(trained=Trained)
@@ -87,7 +91,7 @@ def natural_model(
 ) -> Trained:
     """The natural model of a folder; where there is none yet, it is trained and written there.
 
-    Training that was killed goes on where it last validated.
+    It is on the trained model's device. Training that was killed goes on where it last validated.
 
     Args:
         trained: the model that it is to be compared with.
@@ -100,7 +104,7 @@ def natural_model(
     """
     config = config or natural_config(trained)
     if (folder / CONFIG).exists():
-        return _read_natural(folder, config)
+        return _read_natural(folder, config).to(device=trained.model.device)
     check_writable(folder)
     checkpoint = folder / CHECKPOINT
     natural = train_natural(trained, config, checkpoint=checkpoint)

@@ -31,7 +31,12 @@ FALSE_ALARM = 1e-3
 
 
 def check_model(
-    zoo: Zoo, name: str, variant: str, n_pairs: int = PAIRS, n_strata: int | None = None
+    zoo: Zoo,
+    name: str,
+    variant: str,
+    n_pairs: int = PAIRS,
+    n_strata: int | None = None,
+    device: str = "cpu",
 ) -> tuple[str, ...]:
     """Everything that is wrong with a model of the zoo: its files, its hashes, its agreement.
 
@@ -42,9 +47,10 @@ def check_model(
         n_pairs: to measure it on, and as many of each stratum.
         n_strata: how many of the certificate's strata to draw and measure again; which ones its
             weights' hash says. By default all. The counts of the others are looked at all the same.
+        device: where the model runs: `cpu`, `cuda` or another that torch has.
     """
     try:
-        trained = zoo.load(name, variant)
+        trained = zoo.load(name, variant).to(device=device)
         folder = zoo.place(name, variant)
         stored = read_graph_file(folder / CIRCUIT).circuit()
         document = read_json(folder / CERTIFICATE) if trained.certificate else None

@@ -118,13 +118,26 @@ def test_a_certificate_is_of_weights_as_they_were_trained(trained: kc.Trained) -
     assert trained.to(device="cpu") is trained
 
 
+COMPUTING = (
+    "score eap -c sign",
+    "effects sign",
+    "realism sign",
+    "train sign",
+    "show sign",
+    "substitutes results",
+    "modalities modalities_shared",
+    "models check -c sign",
+)
+
+
 @pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99"])
 def test_commands_know_devices(
     device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for arguments in (["score", "eap", "-c", "sign"], ["effects", "sign"], ["train", "sign"]):
-        done = CliRunner().invoke(app, [*arguments, "--device", device])
+    (tmp_path / "results").mkdir()
+    for arguments in COMPUTING:
+        done = CliRunner().invoke(app, [*arguments.split(), "--device", device])
         assert done.exit_code
         assert "expected device cpu, or cuda where there is one" in str(done.exception)
 
