@@ -17,9 +17,9 @@ from knowncircuits.evaluation.comparison.statistics import case_means, paired_te
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import VALUES, score_submissions
 from knowncircuits.leaderboard.slices import HEADLINE, Slice, list_slices, load_slice
-from knowncircuits.leaderboard.submission import Submission, models_of
+from knowncircuits.leaderboard.submission import Submission, models_of, zoo_name
 from knowncircuits.leaderboard.truth import Certified
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, BoardZoo
 from knowncircuits.shown import Card, Shown, Table, counted
 
 COLUMNS = (
@@ -74,8 +74,9 @@ class Board(Shown):
         return cls(ordered, models, results, resolution)
 
     def _card(self) -> Card:
-        n, models = len(self.submissions), counted(len(self.models), "model")
-        return Card("", (counted(n, "submission"), f"{models} of zoo {self.zoo}"), self._tables)
+        submissions = counted(len(self.submissions), "submission")
+        models = f"{counted(len(self.models), 'model')} of {zoo_name(self.zoo)}"
+        return Card("", (submissions, models), self._tables)
 
     def _tables(self) -> list[Table]:
         columns = ("method", "auroc", "average_precision", "cases", "models")
@@ -84,8 +85,8 @@ class Board(Shown):
         return [Table("Standings over the structural cases", names, list(rows))]
 
     @property
-    def zoo(self) -> ZooVersion:
-        """The release that its models are of."""
+    def zoo(self) -> BoardZoo:
+        """The release that its models are of, or `own`."""
         return next((model.zoo for model in self.models.values()), DEFAULT_ZOO)
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import Any
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import board_csv, records
 from knowncircuits.leaderboard.slices import HEADLINE
+from knowncircuits.leaderboard.submission import zoo_name
 from knowncircuits.work.tracking import Mode, start_run, wandb_version
 
 SUMMARY = ("rank_low", "rank_high", "auroc", "average_precision")
@@ -44,7 +45,7 @@ def log_board(
         "models": {key: model.weights for key, model in board.models.items()},
         "versions": {"knowncircuits": version("knowncircuits"), "wandb": wandb_version()},
     }
-    name = f"leaderboard zoo {board.zoo} {slice_key} {view}"
+    name = f"leaderboard {zoo_name(board.zoo)} {slice_key} {view}"
     with start_run(project, mode, name=name, config=config, job_type="leaderboard") as run:
         import wandb
 

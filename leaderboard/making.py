@@ -26,10 +26,10 @@ from knowncircuits.exchange import read_graph_file
 from knowncircuits.files.reading import read_bytes
 from knowncircuits.leaderboard.divisions import least_budget, most_passes
 from knowncircuits.leaderboard.schema import VERSION, Description
-from knowncircuits.leaderboard.submission import Submission, in_words
+from knowncircuits.leaderboard.submission import Submission, in_words, zoo_name
 from knowncircuits.leaderboard.truth import Certified, certified_models
 from knowncircuits.leaderboard.untrusted import MAX_CSV, few
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, OWN, BoardZoo
 from knowncircuits.models.zoo.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ def make_submission(
             each seed.
         fields: of `submission.json`, in place of what the runs say. Files of scores say little:
             there `id`, `title`, `version`, `authors`, `rank_by` and `conventions.n_pairs` are to
-            be given, and `zoo` where it is not the default.
-        models: the certified models, by default those of the zoo.
-        on_left_out: told of each own or compiled model, `CASE/VARIANT`, whose results are left out.
+            be given, and `zoo` where it is not the default. With the zoo `own` results are of the
+            user's own models.
+        models: the certified models, by default those of the release; see `own_models` for others.
+        on_left_out: told of each model, `CASE/VARIANT`, that is not of such a zoo, and whose
+            results are left out.
 
     Raises:
         SubmissionError: listing everything that is wrong.
@@ -87,18 +89,24 @@ def from_results(
     on_left_out: Callable[[str], None] = lambda model: None,
 ) -> Submission:
     """A submission of one method's results; see `make_submission`."""
-    for model in dict.fromkeys(f"{r.case}/{r.variant}" for r in results if not _ranked(r)):
+    said: BoardZoo | None = (fields or {}).get("zoo")
+    if said == OWN:
+        models = certified_models(said) if models is None else models
+        keyed = [(_own_key(result, models), result) for result in results]
+    else:
+        keyed = [(f"{r.case}/{r.variant}" if r.zoo else None, r) for r in results]
+    for model in dict.fromkeys(f"{r.case}/{r.variant}" for key, r in keyed if key is None):
         on_left_out(model)
-    results = [result for result in results if _ranked(result)]
-    if not results:
+    ranked = [(key, result) for key, result in keyed if key is not None]
+    if not ranked:
         raise ResultError("expected results on certified models, got those of other models only")
+    results = [result for _, result in ranked]
     first = results[0]
-    said = (fields or {}).get("zoo")
-    zoos = list(dict.fromkeys([result.zoo for result in results] + [said] * (said is not None)))
+    zoos = list(dict.fromkeys([r.zoo or OWN for r in results] + [said] * (said is not None)))
     if len(zoos) > 1:
         problem = f"expected results on models of one zoo, got {few(list(map(str, zoos)))}"
         raise SubmissionError(first.label, [problem])
-    zoo = first.zoo or DEFAULT_ZOO
+    zoo = zoos[0]
     models = certified_models(zoo) if models is None else models
     problems = [
         f"expected runs that have the same {name}, got {few(values)}"
@@ -106,8 +114,8 @@ def from_results(
         if len(values := list(dict.fromkeys(repr(r.settings.get(name)) for r in results))) > 1
     ]
     found: dict[str, dict[int, Result]] = defaultdict(dict)
-    for result in results:
-        found[f"{result.case}/{result.variant}"][result.seed] = result
+    for key, result in ranked:
+        found[key][result.seed] = result
     hashes = {key: str(next(iter(runs.values())).settings["model"]) for key, runs in found.items()}
     problems += _wrong_models(hashes, models)
     problems += [
@@ -144,9 +152,12 @@ def from_results(
     )
 
 
-def _ranked(result: Result) -> bool:
-    """Whether it is of a model that the board ranks on: no compiled one, and none of a user's."""
-    return result.zoo is not None
+def _own_key(result: Result, models: Mapping[str, Certified]) -> str | None:
+    """Which of a user's own models a result is of; they are known by their weights."""
+    if not result.own:
+        return None
+    wanted = result.case, result.settings["model"]
+    return next((key for key, m in models.items() if (m.case, m.weights) == wanted), None)
 
 
 def from_files(
@@ -155,7 +166,7 @@ def from_files(
     models: Mapping[str, Certified] | None = None,
 ) -> Submission:
     """A submission of files of scores; see `make_submission`."""
-    zoo: ZooVersion = (fields or {}).get("zoo", DEFAULT_ZOO)
+    zoo: BoardZoo = (fields or {}).get("zoo", DEFAULT_ZOO)
     models = certified_models(zoo) if models is None else models
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".csv"))
     if not paths:
@@ -166,9 +177,9 @@ def from_files(
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
-            key, seed = _place(path.relative_to(folder))
+            key, seed = _place(path.relative_to(folder), models)
             if key not in models:
-                raise ResultError(f"{key} is no certified model of zoo {zoo}")
+                raise ResultError(f"{key} is no certified model of {zoo_name(zoo)}")
             for own_seed, values in _read_scores(path, models[key], rank_by).items():
                 found[key][seed if own_seed is None else own_seed] = values
         except (ResultError, GraphError) as error:
@@ -233,7 +244,7 @@ def command_of(result: Result, seeds: Sequence[int]) -> str:
     """The command that gives a result on all models, for seeds one after another, or several."""
     settings = result.settings
     words = ["knowncircuits", "score", str(settings["method"])]
-    words += [*(["--zoo", str(result.zoo)] if result.zoo else []), "--variant", "all"]
+    words += ["--zoo", "FOLDER" if result.own else str(result.zoo), "--variant", "all"]
     words += ["--pairs", str(settings["n_pairs"])]
     for name, default in (("metric", None), ("corruption", "resample"), ("ablation", "resample")):
         if settings[name] != default:
@@ -293,12 +304,13 @@ def _seeds(found: Mapping[str, Sequence[int]]) -> tuple[list[int], list[str]]:
     return seeds, [f"expected seeds {seeds} of every model, not all are there of {few(lacking)}"]
 
 
-def _place(path: Path) -> tuple[str, int]:
+def _place(path: Path, models: Mapping[str, Certified]) -> tuple[str, int]:
     """The model and the seed that a file's place says."""
     *folders, last = path.with_suffix("").parts
     if not folders:
         return f"{last}/seed0", 0
-    if len(folders) == 1 and any(last in of_zoo for of_zoo in VARIANTS.values()):
+    shipped = any(last in of_zoo for of_zoo in VARIANTS.values())
+    if len(folders) == 1 and (shipped or f"{folders[0]}/{last}" in models):
         return f"{folders[0]}/{last}", 0
     if len(folders) == 2 and re.fullmatch("[0-9]{1,10}", last):
         return "/".join(folders), int(last)

@@ -24,7 +24,7 @@ from knowncircuits.leaderboard.divisions import (
     least_budget,
     most_passes,
 )
-from knowncircuits.models.choices import ZooVersion
+from knowncircuits.models.choices import BoardZoo
 
 VERSION: Literal[2] = 2
 PUBLISHED = Path(__file__).with_name("submission.schema.json")
@@ -165,7 +165,9 @@ class Description(Part):
     ]
     conventions: Conventions
     benchmark: Annotated[Line, Field(description="the version of knowncircuits it was run with")]
-    zoo: Annotated[ZooVersion, Field(description="the release that the models are of")] = 1
+    zoo: Annotated[
+        BoardZoo, Field(description="the release that the models are of; own: the submitter's")
+    ] = 1
     models: Annotated[
         dict[ModelKey, Hash],
         Field(min_length=1, max_length=5000, description="CASE/VARIANT: SHA-256 of the weights"),

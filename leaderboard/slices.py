@@ -35,9 +35,8 @@ def slice_key(kind: str, name: str) -> str:
     return name if kind == "suite" else f"{kind}:{name}"
 
 
-def level_of(case: str) -> str:
-    """How deep a case's circuit is: shallow, middle or deep."""
-    depth = load_difficulty(case).depth
+def level_of(depth: int) -> str:
+    """What a circuit so deep is called: shallow, middle or deep."""
     return "shallow" if depth <= 3 else "middle" if depth <= 5 else "deep"
 
 
@@ -45,20 +44,21 @@ def list_slices(models: Mapping[str, Certified]) -> list[Slice]:
     """All slices that have a case: `structural` first, then the other suites.
 
     Families and levels of difficulty are those of structural cases, since degenerate ones carry no
-    headline.
+    headline. Cases of a user's own are structural ones, without a family and a level.
     """
     there = list(dict.fromkeys(model.case for model in models.values()))
+    own = [name for name in there if name not in CASES]
     structural = [name for name in there if name in set(list_cases(HEADLINE))]
     found = []
     suites = [suite for suite in SUITES if suite not in APART]  # boards are not of those
     for suite in sorted(suites, key=lambda name: (name != HEADLINE, name != "all")):
-        inside = set(list_cases(suite))
+        inside = {*list_cases(suite), *(own if suite in (HEADLINE, "all") else ())}
         found.append(Slice(suite, "suite", suite, tuple(c for c in there if c in inside)))
     for family in dict.fromkeys(CASES[name].family for name in structural):
         cases = tuple(name for name in structural if CASES[name].family == family)
         found.append(Slice(family, "family", family, cases))
     for level, title in LEVELS.items():
-        cases = tuple(name for name in structural if level_of(name) == level)
+        cases = tuple(name for name in structural if level_of(load_difficulty(name).depth) == level)
         found.append(Slice(level, "difficulty", f"{level}: {title}", cases))
     return [s for s in found if s.cases]
 

@@ -15,7 +15,7 @@ from knowncircuits.files.reading import read_as
 from knowncircuits.files.writing import write_text
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.choices import ZooVersion
-from knowncircuits.models.zoo.shelf import shipped
+from knowncircuits.models.trained import load_trained
 from knowncircuits.work.progress import part
 
 STORED: Mapping[ZooVersion, Path] = {
@@ -55,7 +55,7 @@ def measure_curves(model: Certified) -> Curves:
     """Measure the effects of all nodes at several scales, resampled; see `causal_effects`."""
     from knowncircuits.evaluation.effects.causal import causal_effects
 
-    trained = shipped(model.zoo).load(model.case, model.variant)
+    trained = load_trained(model.folder)
     with part(f"effects of {model.key}"):
         frame = causal_effects(trained, n_inputs=N_INPUTS)
     nodes = {
@@ -74,7 +74,7 @@ def read_curves(path: Path) -> dict[str, Curves]:
 
 def curves_of(
     models: Iterable[Certified],
-    stored: Path,
+    stored: Path | None,
     *,
     on_measure: Callable[[str], None] = lambda key: None,
 ) -> dict[str, Curves]:
@@ -82,7 +82,7 @@ def curves_of(
 
     `on_measure` hears of each that has to be measured.
     """
-    known = read_curves(stored)
+    known = read_curves(stored) if stored else {}
     found = {}
     for model in models:
         there = known.get(model.key)

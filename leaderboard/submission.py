@@ -32,14 +32,17 @@ from knowncircuits.leaderboard.untrusted import (
     read_bytes,
     some,
 )
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, OWN, BoardZoo, ZooVersion
 from knowncircuits.shown import Card, Shown, Table, counted
 from knowncircuits.work.progress import part, reported
 
 DESCRIPTION = "submission.json"
 TABLE = re.compile(r"scores/([a-z0-9_]+)/([a-z0-9_]+)\.csv")
+RELEASES: tuple[ZooVersion, ...] = get_args(ZooVersion)
 # Where submissions of each zoo may lie, in a folder of submissions of several.
-FOLDERS: Mapping[str, ZooVersion] = {f"zoo{zoo}": zoo for zoo in get_args(ZooVersion)}
+FOLDERS: Mapping[str, BoardZoo] = {f"zoo{zoo}": zoo for zoo in RELEASES} | {OWN: OWN}
+# Boards of several zoos stand in this order.
+ORDER: tuple[BoardZoo, ...] = (DEFAULT_ZOO, *sorted({*RELEASES} - {DEFAULT_ZOO})[::-1], OWN)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,7 +55,7 @@ class Submission(Shown):
     def _card(self) -> Card:
         said = self.description
         seeds = counted(len(said.conventions.seeds), "seed")
-        models = f"{counted(len(self.scores), 'model')} of zoo {self.zoo}"
+        models = f"{counted(len(self.scores), 'model')} of {zoo_name(self.zoo)}"
         return Card(self.id, (said.kind, models, seeds), self._tables)
 
     def _tables(self) -> list[Table]:
@@ -67,8 +70,8 @@ class Submission(Shown):
         return self.description.id
 
     @property
-    def zoo(self) -> ZooVersion:
-        """The release that its models are of."""
+    def zoo(self) -> BoardZoo:
+        """The release that its models are of, or `own`."""
         return self.description.zoo
 
     def ranking(self, key: str) -> Float[np.ndarray, "seed edge"]:
@@ -85,7 +88,8 @@ def read_submission(
 
     Args:
         folder: named as the submission's id.
-        models: the certified models, by default those of the zoo that the submission says.
+        models: the certified models, by default those of the release that the submission says. One
+            about a user's own models needs them, see `own_models`.
 
     Raises:
         SubmissionError: listing everything that is wrong.
@@ -104,6 +108,11 @@ def read_submission(
     problems += wrong
     if models is None:
         zoo = _said_zoo(folder)
+        if zoo == OWN:
+            problem = (
+                f"{DESCRIPTION}: expected a release of the models, got {OWN} ones; --zoo FOLDER"
+            )
+            raise SubmissionError(cut(folder.name), [*problems, problem])
         models = {} if zoo is None else certified_models(zoo)
     tables = {"/".join(match.groups()) for match in map(TABLE.fullmatch, found.files) if match}
     seeds = None
@@ -160,12 +169,22 @@ def _of_zoo(path: Path) -> bool:
     return named and not path.is_symlink() and not (path / DESCRIPTION).exists()
 
 
-def by_zoo(submissions: Iterable[Submission]) -> dict[ZooVersion, list[Submission]]:
+def by_zoo(submissions: Iterable[Submission]) -> dict[BoardZoo, list[Submission]]:
     """The submissions of each zoo that there are any of, the default one first."""
-    found: dict[ZooVersion, list[Submission]] = {}
+    found: dict[BoardZoo, list[Submission]] = {}
     for submission in submissions:
         found.setdefault(submission.zoo, []).append(submission)
-    return dict(sorted(found.items(), key=lambda pair: (pair[0] != DEFAULT_ZOO, -pair[0])))
+    return {zoo: found[zoo] for zoo in ORDER if zoo in found}
+
+
+def zoo_name(zoo: BoardZoo) -> str:
+    """What texts call it."""
+    return "a zoo of one's own" if zoo == OWN else f"zoo {zoo}"
+
+
+def zoo_folder(zoo: BoardZoo) -> str:
+    """The folder of FOLDERS that its submissions may lie in."""
+    return next(name for name, of in FOLDERS.items() if of == zoo)
 
 
 def within(
@@ -194,8 +213,8 @@ def models_of(submissions: Sequence[Submission]) -> Mapping[str, Certified]:
     """
     zoos = list(by_zoo(submissions)) or [DEFAULT_ZOO]
     if len(zoos) > 1:
-        several = " and of zoo ".join(map(str, zoos))
-        raise ResultError(f"expected submissions of one zoo, got some of zoo {several}")
+        several = " and of ".join(map(zoo_name, zoos))
+        raise ResultError(f"expected submissions of one zoo, got some of {several}")
     return certified_models(zoos[0])
 
 
@@ -317,10 +336,10 @@ def _read_description(folder: Path) -> tuple[Description | None, list[str]]:
 class _Zoo(BaseModel):
     """As much of a description as says on what the scores are; the rest may be wrong."""
 
-    zoo: ZooVersion = 1
+    zoo: BoardZoo = 1
 
 
-def _said_zoo(folder: Path) -> ZooVersion | None:
+def _said_zoo(folder: Path) -> BoardZoo | None:
     """The zoo that a description says, whatever is wrong with it; None where it says none."""
     try:
         return _Zoo.model_validate_json(read_bytes(folder / DESCRIPTION, MAX_JSON)).zoo
@@ -358,8 +377,8 @@ def _contradictions(
     }
     if wrong := zoos - {description.zoo}:
         problems.append(
-            f"{DESCRIPTION}: expected a submission of zoo {' and '.join(map(str, wrong))}, got one "
-            f"of zoo {description.zoo}"
+            f"{DESCRIPTION}: expected a submission of {' and '.join(map(zoo_name, wrong))}, got "
+            f"one of {zoo_name(description.zoo)}"
         )
     if unknown := sorted(set(named) - set(models)):
         problems.append(f"{DESCRIPTION}: {len(unknown)} models that there are not: {few(unknown)}")

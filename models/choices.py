@@ -11,6 +11,9 @@ ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]
 # A release of the shipped models. What is said of a model of one says nothing of another's.
 ZooVersion = Literal[1, 2]
 DEFAULT_ZOO: ZooVersion = 1
+# What a board is about: a release, or the models in a folder of a user's own.
+OWN: Literal["own"] = "own"
+BoardZoo = Literal[ZooVersion, "own"]
 # A release, or a folder of a user's own models.
 ZooChoice = ZooVersion | Path
 OWN_ZOO = "KNOWNCIRCUITS_ZOO"  # the environment variable of the zoo where none is said

@@ -13,6 +13,9 @@ import torch
 from bridges import bridged
 
 import knowncircuits as kc
+from knowncircuits.evaluation.comparison import Comparison, compare_results
+from knowncircuits.evaluation.faithfulness import Faithfulness, faithfulness
+from knowncircuits.evaluation.runs import Result, Settings, run
 from knowncircuits.evaluation.scoring import Score, Scores
 from knowncircuits.leaderboard import Board, Submission, read_submission
 from knowncircuits.models.certificates import Certificate
@@ -21,16 +24,19 @@ from knowncircuits.shown import BLANK, ROWS, Card, Shown, Table, counted, percen
 
 # A line of Python that makes them again says more of these than any summary.
 VALUES = {kc.TransformerConfig, kc.BackwardRules, kc.Graph, kc.Vocabulary}
-ELSEWHERE = {Scores, Score, Certificate, Board, Submission}  # not among the first names
+# Not among the first names.
+ELSEWHERE = {Scores, Score, Result, Comparison, Faithfulness, Certificate, Board, Submission}
 
 
 @pytest.fixture(scope="module")
-def shown(root: Path) -> Mapping[type, Shown]:
+def shown(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[type, Shown]:
     """One object of each class."""
     compiled, trained = kc.load_case("fraction_of_x").compile(), kc.load_model("fraction_of_x")
     task = kc.make_task(compiled, n_pairs=5, seed=0)
     scores = kc.discover("exact", task)
     prompts = kc.modality_prompts(model_of(kc.load_case("modalities_shared")), 5)
+    folder = tmp_path_factory.mktemp("results")
+    (result,) = run([Settings("exact", n_pairs=5)], [("fraction_of_x", "seed0")], folder)
     submission = read_submission(next((root / "leaderboard/submissions/zoo1").iterdir()))
     found = (
         trained.case,
@@ -48,6 +54,9 @@ def shown(root: Path) -> Mapping[type, Shown]:
         next(iter(prompts.values())),
         scores,
         kc.score(scores, compiled.circuit),
+        result,
+        compare_results([result]),
+        faithfulness(task, scores, compiled.circuit),
         submission,
         Board.of([submission]),
     )
@@ -106,6 +115,8 @@ def test_lines_say_what_counts(shown: Mapping[type, Shown]) -> None:
     assert repr(shown[kc.Compiled]) == f"<Compiled fraction_of_x: {edges}>"
     assert repr(shown[kc.Circuit]) == f"<Circuit: {edges}>"
     assert repr(shown[kc.Trained]).endswith("105 out; certified>")
+    assert repr(shown[Result]) == "<Result exact: fraction_of_x seed0 of zoo 1; 5 pairs of seed 0>"
+    assert repr(shown[Comparison]) == "<Comparison: 1 method; 1 result; 1 structural>"
     line = "<Score: AUROC 1.0000; average precision 1.0000; 3 of 14 true>"
     assert repr(shown[Score]) == line
     assert repr(shown[kc.Answers]) == "<Answers: 2 pairs; up to 1 right and 2 wrong of each>"

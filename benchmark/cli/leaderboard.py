@@ -11,7 +11,9 @@ import typer
 from knowncircuits.cli.groups import TrackingOptions, grouped
 from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import (
-    ReleaseOption,
+    OwnCaseOption,
+    OwnZooOption,
+    ZooOption,
     output_option,
     save_option,
     to_path,
@@ -22,7 +24,12 @@ from knowncircuits.errors import InputError
 from knowncircuits.leaderboard.choices import BoardFormat, Division
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
+
+    from knowncircuits.leaderboard.truth import Certified
+    from knowncircuits.models.choices import ZooChoice
 
 leaderboard_app = typer.Typer(
     help="The leaderboard: check submissions, rank them, build the site.", no_args_is_help=True
@@ -41,6 +48,7 @@ def validate(
             metavar="FOLDER...", parser=to_path, help="Submissions, or folders of them."
         ),
     ],
+    zoo: OwnZooOption = None,
 ) -> None:
     """Check submissions and list everything that is wrong; exits with 1 if anything is.
 
@@ -49,22 +57,23 @@ def validate(
     from knowncircuits.leaderboard.board import Board
     from knowncircuits.leaderboard.claims import refuted_claims
     from knowncircuits.leaderboard.exports import records
-    from knowncircuits.leaderboard.submission import by_zoo, find_submissions, gather
+    from knowncircuits.leaderboard.submission import by_zoo, find_submissions, gather, zoo_name
 
     chosen = find_submissions(folders)
     if not chosen:
         raise InputError(f"expected submissions in {', '.join(map(str, folders))}, got none")
     with show_progress("validate"):
-        read, refused = gather(chosen)
-        boards = [Board.of(of_zoo) for of_zoo in by_zoo(read).values()]
+        models = _own_models(zoo)
+        read, refused = gather(chosen, models)
+        boards = [Board.of(of_zoo, models) for of_zoo in by_zoo(read).values()]
     for error in refused:
         print(error, file=sys.stderr)
     for board in boards:
         claims = {submission.id: submission.description.claims for submission in board.submissions}
         for row in records(board.standings()):
             areas = f"AUROC {number_text(row['auroc'])}, AP {number_text(row['average_precision'])}"
-            models = f"{row['models']} of {row['of_models']} structural models of zoo {board.zoo}"
-            print(f"{row['method']}: fine; {models}, {areas}")
+            covered = f"{row['models']} of {row['of_models']} structural models"
+            print(f"{row['method']}: fine; {covered} of {zoo_name(board.zoo)}, {areas}")
             for claim, value, found in refuted_claims(claims[row["method"]], row):
                 print(f"  claims {claim} {value:g}; its scores come to {number_text(found)}")
     raise typer.Exit(1 if refused else 0)
@@ -74,6 +83,8 @@ def validate(
 def build(
     submissions: SubmissionsArgument,
     output: Annotated[Path, output_option("Folder of the site.")] = Path("site"),
+    zoo: OwnZooOption = None,
+    case: OwnCaseOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a submission is refused.")
     ] = False,
@@ -83,13 +94,14 @@ def build(
     A submission with anything wrong is reported and left out; the others are not.
     """
     from knowncircuits.leaderboard.site.build import build_site
+    from knowncircuits.leaderboard.submission import zoo_name
 
     _check_any(submissions)
     with show_progress("build", unit="pages") as shown:
-        built = build_site(submissions, output, on_page=shown.advance)
+        built = build_site(submissions, output, models=_own_models(zoo), on_page=shown.advance)
     for error in built.refused:
         print(error, file=sys.stderr)
-    of_zoos = (f"{len(b.submissions)} submissions of zoo {b.zoo}" for b in built.boards)
+    of_zoos = (f"{len(b.submissions)} submissions of {zoo_name(b.zoo)}" for b in built.boards)
     counts = f"{', '.join(of_zoos)}, {len(built.refused)} refused"
     print(f"{output / 'index.html'}: {counts}, {built.n_pages} pages")
     raise typer.Exit(1 if strict and built.refused else 0)
@@ -140,7 +152,7 @@ def table(
         int | None,
         typer.Option(min=0, help="Rank only those within so many passes for each pair."),
     ] = None,
-    zoo: ReleaseOption = None,
+    zoo: ZooOption = None,
     form: Annotated[
         Literal["table", BoardFormat], typer.Option("--format", help="Format to print in.")
     ] = "table",
@@ -150,7 +162,7 @@ def table(
     ] = False,
     tracking: TrackingOptions,
 ) -> None:
-    """Rank the submissions of a zoo and print the board; by default of the zoo that there is."""
+    """Rank the submissions of a zoo and print the board; by default of the zoo that they are of."""
     from knowncircuits.evaluation.figures.pictures import check_targets
     from knowncircuits.leaderboard.board import Board
     from knowncircuits.leaderboard.board_log import log_board
@@ -161,12 +173,14 @@ def table(
     check_targets(save or (), ENDINGS)
     _check_any(submissions)
     with show_progress("table"):
-        read, refused = read_submissions(submissions)
+        models = _own_models(zoo)
+        read, refused = read_submissions(submissions, models)
         boards = by_zoo(read)
-        if zoo and zoo not in boards:
-            raise InputError(f"expected submissions of zoo {zoo} in {submissions}, got none")
-        of_zoo = boards[zoo] if zoo else next(iter(boards.values()), [])
-        board = Board.of(within(of_zoo, division, budget))
+        release = zoo if models is None else None
+        if release and release not in boards:
+            raise InputError(f"expected submissions of zoo {release} in {submissions}, got none")
+        of_zoo = boards[release] if release else next(iter(boards.values()), [])
+        board = Board.of(within(of_zoo, division, budget), models)
     standings = board.standings(slice_key, view)
     for error in refused:
         print(error, file=sys.stderr)
@@ -190,6 +204,15 @@ def _slice(suite: str | None, family: str | None, difficulty: str | None) -> str
     if len(named) > 1:
         raise InputError("expected one of --suite, --family and --difficulty, got several")
     return named[0] if named else HEADLINE
+
+
+def _own_models(zoo: ZooChoice | None) -> Mapping[str, Certified] | None:
+    """The certified models of a user's own zoo; None for a release, which submissions say."""
+    from knowncircuits.leaderboard.truth import own_models
+    from knowncircuits.models.zoo.shelf import find_zoo
+
+    found = find_zoo(zoo)
+    return own_models(found) if found.own else None
 
 
 def _check_any(submissions: Path) -> None:

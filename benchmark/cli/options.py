@@ -118,6 +118,16 @@ ReleaseOption = Annotated[
     ZooVersion | None,
     typer.Option("--zoo", help=f"Which release of the trained models; default: {DEFAULT_ZOO}."),
 ]
+OwnZooOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--zoo",
+        metavar="FOLDER",
+        parser=to_path,
+        help="Your own models that submissions are about, CASE/VARIANT; "
+        f"default: the folder that {OWN_ZOO} says, if any.",
+    ),
+]
 CompiledOption = Annotated[
     bool, typer.Option("--compiled", help="Take the compiled model, not a trained one.")
 ]

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from knowncircuits.cli.options import output_option, to_path
+from knowncircuits.cli.options import output_option, to_path, to_zoo
 from knowncircuits.errors import InputError
-from knowncircuits.models.choices import DEFAULT_ZOO, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, OWN
 
 
 def submit(
@@ -36,9 +36,12 @@ def submit(
     link: Annotated[list[str] | None, typer.Option(help="TITLE=URL; may be repeated.")] = None,
     version: Annotated[str | None, typer.Option(help="Version of the method.")] = None,
     zoo: Annotated[
-        ZooVersion | None,
+        Any,
         typer.Option(
-            help=f"Zoo of the models; results say it, for other files it is {DEFAULT_ZOO}."
+            metavar="1|2|FOLDER",
+            parser=to_zoo,
+            help="Which release of the models, or the folder of your own ones; results say which "
+            f"release, for other files it is {DEFAULT_ZOO}.",
         ),
     ] = None,
     describe: Annotated[
@@ -55,14 +58,23 @@ def submit(
     give rank_by and conventions.n_pairs.
     """
     from knowncircuits.leaderboard.making import make_submission
-    from knowncircuits.leaderboard.submission import read_submission, write_submission
+    from knowncircuits.leaderboard.submission import (
+        read_submission,
+        write_submission,
+        zoo_folder,
+    )
+    from knowncircuits.leaderboard.truth import own_models
+    from knowncircuits.models.zoo.shelf import find_zoo
 
     if len(folders) > 1 and (name or title):
         raise InputError(f"expected --id and --title with one DIR, got {len(folders)}")
+    own = find_zoo(zoo) if isinstance(zoo, Path) else None
+    models = own and own_models(own)
+    of = OWN if own else zoo
     fields: dict[str, Any] = _read_fields(describe)
     fields |= {
         key: value
-        for key, value in (("id", name), ("title", title), ("version", version), ("zoo", zoo))
+        for key, value in (("id", name), ("title", title), ("version", version), ("zoo", of))
         if value is not None
     }
     if author:
@@ -72,9 +84,9 @@ def submit(
     if link:
         fields["links"] = [_link(text) for text in link]
     for folder in folders:
-        made = make_submission(folder, fields, on_left_out=_say_left_out)
-        place = write_submission(made, output / f"zoo{made.zoo}")
-        submission = read_submission(place)
+        made = make_submission(folder, fields, models, _say_left_out)
+        place = write_submission(made, output / zoo_folder(made.zoo), models)
+        submission = read_submission(place, models)
         seeds = len(submission.description.conventions.seeds)
         print(f"{place}: {len(submission.scores)} models, {seeds} draws of pairs each")
 
@@ -89,7 +101,7 @@ def _read_fields(path: Path | None) -> dict[str, Any]:
 
 
 def _say_left_out(model: str) -> None:
-    print(f"left out: {model}; the board ranks on our trained models", file=sys.stderr)
+    print(f"left out: {model}; it is no certified model of the board's zoo", file=sys.stderr)
 
 
 def _link(text: str) -> dict[str, str]:

@@ -16,10 +16,11 @@ from knowncircuits.evaluation.comparison.statistics import paired_tests
 from knowncircuits.evaluation.comparison.summary import Summary, summarise
 from knowncircuits.evaluation.comparison.written import write_all
 from knowncircuits.evaluation.runs.results import Result, check_one_code
+from knowncircuits.shown import Card, Shown, Table, counted
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown):
     """Of several methods, or of one."""
 
     results: Sequence[Result]
@@ -27,6 +28,19 @@ class Comparison:
     summaries: Sequence[Summary]  # structural and degenerate cases apart
     tests: Mapping[str, pd.DataFrame]  # by suite; see `paired_tests`
     resolution: float = RESOLUTION  # at which scores were ranked
+
+    def _card(self) -> Card:
+        methods = counted(self.scores["method"].nunique(), "method")
+        suites = ", ".join(f"{s.n_cases} {s.suite}" for s in self.summaries)
+        return Card("", (methods, counted(len(self.results), "result"), suites), self._tables)
+
+    def _tables(self) -> list[Table]:
+        columns = ["method", "auroc", "average_precision", "seconds"]
+        names = ("method", "AUROC", "average precision", "seconds")
+        return [
+            Table(s.title, names, [*s.table[columns].itertuples(index=False, name=None)])
+            for s in self.summaries
+        ]
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:

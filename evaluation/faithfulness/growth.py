@@ -27,6 +27,7 @@ from knowncircuits.evaluation.scoring.scores import Scores
 from knowncircuits.evaluation.task import Task
 from knowncircuits.exchange import merge_scores
 from knowncircuits.graph import Graph
+from knowncircuits.shown import Card, Shown, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-@dataclass(frozen=True)
-class Faithfulness:
+@dataclass(frozen=True, repr=False)
+class Faithfulness(Shown):
     """f of circuits of growing size out of one method's scores, with all its conventions."""
 
     name: str  # the task's
@@ -55,6 +56,16 @@ class Faithfulness:
     n_edges: int  # of the graph
     true_size: int | None = None  # edges of the true circuit, where it was given
     true_f: float | None = None  # and its faithfulness
+
+    def _card(self) -> Card:
+        how = f"{self.construction}, {self.ablation}, {self.n_pairs} pairs"
+        facts = (f"{self.method}: CPR {self.cpr:.4f}", f"CMD {self.cmd:.4f}", how)
+        return Card(self.name, facts, self._tables)
+
+    def _tables(self) -> list[Table]:
+        sizes = zip(self.axis, self.nominal, self.actual, self.f, strict=True)
+        columns = ("share of edges", "edges asked for", "edges left", "f")
+        return [Table(f"Faithfulness by size, {self.metric}", columns, [*sizes])]
 
     @property
     def axis(self) -> tuple[float, ...]:

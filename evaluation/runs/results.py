@@ -26,6 +26,7 @@ from knowncircuits.models.choices import ZooVersion
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.wired.wired import Wired
 from knowncircuits.models.zoo.variants import VARIANTS
+from knowncircuits.shown import Card, Shown, Table
 
 COMPILED, HOSTED = UNTRAINED = ("compiled", "hosted")  # what models that are not trained are called
 COSTS = ("seconds", "forward_passes", "backward_passes", "peak_memory")
@@ -37,8 +38,8 @@ def is_own(variant: str) -> bool:
     return variant not in UNTRAINED and not any(variant in of_zoo for of_zoo in VARIANTS.values())
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(Shown):
     """One method on one model and one draw of pairs."""
 
     label: str
@@ -50,6 +51,18 @@ class Result:
     circuit: Circuit
     fresh: bool = False  # computed now, not read back
     stale: bool = False  # there was one, of other code
+
+    def _card(self) -> Card:
+        zoo = f" of zoo {self.zoo}" if self.zoo else ""
+        pairs = f"{self.settings['n_pairs']} pairs of seed {self.seed}"
+        about = f"{self.case} {self.variant}{zoo}"
+        return Card(self.label, (about, pairs), self._tables)
+
+    def _tables(self) -> list[Table]:
+        views = score_views(self.scores, self.circuit)
+        rows = [(view, s.auroc, s.average_precision, s.prevalence) for view, s in views.items()]
+        columns = ("items", "AUROC", "average precision", "AP at random")
+        return [Table("Scores against the truth", columns, rows)]
 
     @property
     def zoo(self) -> ZooVersion | None:

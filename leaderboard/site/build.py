@@ -24,9 +24,14 @@ from knowncircuits.leaderboard.site.standings import VIEW_TEXTS, Standings
 from knowncircuits.leaderboard.slices import HEADLINE
 from knowncircuits.leaderboard.stored_effects import STORED, Curves, curves_of, shown_models
 from knowncircuits.leaderboard.stored_hard import read_hard
-from knowncircuits.leaderboard.submission import by_zoo, read_submissions
+from knowncircuits.leaderboard.submission import (
+    by_zoo,
+    read_submissions,
+    zoo_folder,
+    zoo_name,
+)
 from knowncircuits.leaderboard.truth import Certified
-from knowncircuits.models.choices import ZooVersion
+from knowncircuits.models.choices import OWN
 
 DIGITS = 6  # of the data on the site: beyond them machines differ
 MARK = ".knowncircuits"  # a folder without is somebody's own, and left alone
@@ -60,7 +65,8 @@ def build_site(
     Args:
         submissions: the folder of submissions.
         output: the site's folder; new, or that of an earlier site, of which nothing stays.
-        models: the certified models, by default those of each zoo.
+        models: the certified models, by default those of each release; of submissions about a
+            user's own models, see `own_models`. Their cases must be known (`add_case`).
         on_page: told of each page, and of each model whose effects are measured.
 
     Raises:
@@ -76,12 +82,14 @@ def build_site(
         for board in boards:
             first = board is boards[0]
             others = {
-                other.zoo: "index.html" if other is boards[0] else f"zoo{other.zoo}/index.html"
+                zoo_name(other.zoo): "index.html"
+                if other is boards[0]
+                else f"{zoo_folder(other.zoo)}/index.html"
                 for other in boards
                 if other is not board
             }
-            links = {zoo: path if first else f"../{path}" for zoo, path in others.items()}
-            folder = new if first else new / f"zoo{board.zoo}"
+            links = {name: path if first else f"../{path}" for name, path in others.items()}
+            folder = new if first else new / zoo_folder(board.zoo)
             _write_board(board, refused, links, folder, on_page)
         n_pages = sum(1 for _ in new.rglob("*.html"))
     return Built(tuple(boards), refused, n_pages)
@@ -90,16 +98,17 @@ def build_site(
 def _write_board(
     board: Board,
     refused: list[SubmissionError],
-    links: Mapping[ZooVersion, str],
+    links: Mapping[str, str],
     folder: Path,
     on_page: Callable[[str], None],
 ) -> None:
     """The pages and data of one board; the links lead from its folder to the others."""
-    curves = curves_of(shown_models(board.models), STORED[board.zoo], on_measure=on_page)
+    stored = None if board.zoo == OWN else STORED[board.zoo]
+    curves = curves_of(shown_models(board.models), stored, on_measure=on_page)
     standings = Standings(board)
     _write_data(standings, folder)
-    found = read_hard()
-    shared = _shared(standings) | {"zoo": board.zoo, "other_zoos": links}
+    found = None if board.zoo == OWN else read_hard()  # of our models
+    shared = _shared(standings) | {"other_zoos": links}
     shared["has_hard"] = found is not None
     for page in _pages(standings, refused, curves, found):
         on_page(page.path)
@@ -139,9 +148,14 @@ def _pages(
 def _shared(standings: Standings) -> dict[str, object]:
     """What all templates may use."""
     headline = next((s.cases for s in standings.board.slices if s.key == HEADLINE), ())
+    zoo = standings.board.zoo
     prevalences = [standings.prevalence[case] for case in headline]
     return {
         "version": version("knowncircuits"),
+        "zoo": zoo_name(zoo),
+        "zoo_option": "FOLDER" if zoo == OWN else zoo,
+        "zoo_folder": zoo_folder(zoo),
+        "own": zoo == OWN,
         "n_models": len(standings.board.models),
         "n_cases": len(standings.models_of),
         "n_headline": len(headline),

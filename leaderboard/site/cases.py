@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from knowncircuits.cases.difficulty import Difficulty, load_difficulty
+from knowncircuits.cases.difficulty import Difficulty
 from knowncircuits.cases.registry import load_case
 from knowncircuits.circuit import Label
 from knowncircuits.evaluation.catalogue.worked import worked_example
@@ -24,6 +24,7 @@ from knowncircuits.leaderboard.slices import level_of
 from knowncircuits.leaderboard.stored_effects import Curves
 from knowncircuits.leaderboard.truth import Certified
 from knowncircuits.models.certificates.summary import Summary
+from knowncircuits.models.choices import OWN
 from knowncircuits.models.trained import FILES
 from knowncircuits.models.zoo.shelf import shipped
 from knowncircuits.rasp.text import program_text
@@ -33,10 +34,11 @@ BLIND = {"depth": "late edges", "shortness": "short edges", "from_embed": "edges
 
 def case_pages(standings: Standings, curves: Mapping[str, Curves]) -> Iterator[Page]:
     """A page for each case that has models."""
-    hard_of = read_hardness(shipped(standings.board.zoo))
+    zoo = standings.board.zoo
+    hard_of = {} if zoo == OWN else read_hardness(shipped(zoo))
     for name, models in standings.models_of.items():
         circuit = models[0].circuit
-        hard = load_difficulty(name)
+        hard = standings.difficulties[name]
         case = load_case(name)
         yield Page(
             f"cases/{name}.html",
@@ -44,7 +46,7 @@ def case_pages(standings: Standings, curves: Mapping[str, Curves]) -> Iterator[P
             {
                 "case": case,
                 "hard": hard,
-                "level": level_of(name),
+                "level": level_of(hard.depth),
                 "blind": best_blind(hard),
                 "edges": {label.name.lower(): len(circuit.edges(label)) for label in Label},
                 "program": program_text(case.program),
@@ -73,7 +75,7 @@ def cases_page(standings: Standings) -> Page:
     chosen = np.array([s.id in ranked for s in standings.board.submissions], dtype=bool)
     rows = []
     for name, models in standings.models_of.items():
-        hard, case = load_difficulty(name), load_case(name)
+        hard, case = standings.difficulties[name], load_case(name)
         values = standings.by_method("edge", "auroc", name)[chosen]
         values = values[~np.isnan(values)]
         rows.append(
@@ -104,11 +106,9 @@ def best_blind(hard: Difficulty) -> dict[str, Any]:
 
 
 def files_of(model: Certified) -> dict[str, Path]:
-    """The files of a model by their paths on the site; none of one that is not shipped."""
-    folder = shipped(model.zoo).place(model.case, model.variant)
-    return {
-        f"models/{model.key}/{name}": folder / name for name in FILES if (folder / name).is_file()
-    }
+    """The files of a model by their paths on the site."""
+    places = {name: model.folder / name for name in FILES}
+    return {f"models/{model.key}/{name}": path for name, path in places.items() if path.is_file()}
 
 
 def _variant(

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from knowncircuits.cases.difficulty import load_difficulty
-from knowncircuits.cases.registry import CASES
+from knowncircuits.cases.registry import load_case
 from knowncircuits.evaluation.scoring.views import VIEWS
 from knowncircuits.leaderboard.scoring import Curves, precision_curves, roc_curves
 from knowncircuits.leaderboard.site.drawing import number_cell
@@ -71,11 +70,11 @@ def _cases(standings: Standings, submission: Submission) -> list[dict[str, Any]]
         covered = sum(model.key in submission.scores for model in models)
         if not covered:
             continue
-        hard = load_difficulty(case)
+        hard = standings.difficulties[case]
         rows.append(
             {
                 "name": case,
-                "family": CASES[case].family,
+                "family": load_case(case).family,
                 "depth": hard.depth,
                 "degenerate": hard.degenerate,
                 "areas": [standings.mean(view, "auroc", case, submission.id) for view in VIEWS],

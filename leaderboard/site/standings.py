@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from knowncircuits.cases.difficulty import load_difficulty
+from knowncircuits.cases.difficulty import Difficulty
+from knowncircuits.cases.registry import load_case
+from knowncircuits.evaluation.catalogue.measuring import difficulty_of
 from knowncircuits.evaluation.scoring.views import VIEWS, view_circuit
 from knowncircuits.leaderboard.board import Board
 from knowncircuits.leaderboard.exports import records
@@ -41,6 +43,11 @@ class Standings:
         for model in self.board.models.values():
             found.setdefault(model.case, []).append(model)
         return found
+
+    @cached_property
+    def difficulties(self) -> Mapping[str, Difficulty]:
+        """How hard each case's circuit is to find; raises UnknownNameError for an unknown case."""
+        return {name: difficulty_of(load_case(name)) for name in self.models_of}
 
     @cached_property
     def tests(self) -> list[dict[str, Any]]:
@@ -113,7 +120,7 @@ class Standings:
         cases = next((s.cases for s in self.board.slices if s.key == HEADLINE), ())
 
         def depth(case: str) -> tuple[int, int, str]:
-            hard = load_difficulty(case)
+            hard = self.difficulties[case]
             return hard.depth, hard.true_edges, case
 
         return sorted(cases, key=depth)

@@ -71,7 +71,7 @@ def test_submissions_say_which_zoo_they_are_of(
     path.write_text(path.read_text().replace(' "zoo": 2,\n', ""))
     assert read_submission(place).zoo == 1  # as before there was another
     path.write_text(path.read_text().replace(' "kind"', ' "zoo": 3,\n "kind"'))
-    with pytest.raises(SubmissionError, match="zoo: Input should be 1 or 2"):
+    with pytest.raises(SubmissionError, match="zoo: Input should be 1, 2 or 'own'"):
         read_submission(place)
 
 
