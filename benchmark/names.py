@@ -57,7 +57,7 @@ class Node(str):
 
     @property
     def layer(self) -> int:
-        """Of a head or an MLP, and -1 of an input; raises GraphError for `logits`."""
+        """The layer of a head or an MLP, -1 for an input; raises GraphError for `logits`."""
         if self.kind == "logits":
             raise GraphError("expected a node in a layer or an input, got logits")
         return _node_parts(self)[1]

@@ -165,7 +165,7 @@ class SinglePatches:
     def _difference(
         self, sources: Rows, pairs: Rows, new: Float[Tensor, "row seq d_model"] | None
     ) -> Float[Tensor, "row seq d_model"]:
-        """Of the new value, by default the alternative's, from what each source writes."""
+        """The new value, by default the alternative's, minus what each source writes."""
         # Faster than indexing with both.
         places = pairs * self._outputs.shape[1] + sources
         if new is None:
@@ -286,7 +286,7 @@ class MaskedPatches:
             yield rows, self.model.run(self._tokens[pairs[rows]], alternative, mask).logits
 
     def _masks(self, item_of_edge: Int[Tensor, " edge"], items: Rows) -> Float[Tensor, "row edge"]:
-        """Of a few items: those of all would be a matrix of items and edges."""
+        """Masks of a few items: those of all would be a matrix of items and edges."""
         return (item_of_edge == items[:, None]).to(self._alternative.dtype)
 
 

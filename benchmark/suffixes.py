@@ -50,7 +50,7 @@ class Suffixes:
 
     @cached_property
     def qkv(self) -> list[Float[Tensor, "3 pair head seq d_head"]]:
-        """Of each layer, in the unpatched run."""
+        """The queries, keys and values of each layer, in the unpatched run."""
         return [
             self.model.qkv(stream, None, layer) for layer, stream in enumerate(self.before[:-1])
         ]

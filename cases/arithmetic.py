@@ -67,7 +67,7 @@ def sum_with_previous() -> rasp.SOp:
 
 
 def polynomial() -> rasp.SOp:
-    """Of the input x a b c the value of a * x**2 + b * x + c."""
+    """The value of a * x**2 + b * x + c for the input x a b c."""
 
     def element(place: rasp.SOp) -> rasp.SOp:
         return rasp.Aggregate(rasp.Select(rasp.indices, place, rasp.Comparison.EQ), rasp.tokens)

@@ -54,7 +54,7 @@ class Pool:
         return np.asarray(self.codes[self.inputs[self.starts[answers] + rng.integers(counts)]])
 
     def within(self, member: Bool[np.ndarray, " n"]) -> Pool:
-        """Of each answer only the inputs that are members, where these are not too few."""
+        """Only the inputs of each answer that are members, where these are not too few."""
         answer = np.repeat(np.arange(self.n_answers), np.diff(self.starts))
         kept = member[self.inputs]
         enough = np.bincount(answer[kept], minlength=self.n_answers) >= FEWEST

@@ -71,7 +71,7 @@ def stacked(
     models: Mapping[str, Certified] | None = None,
     resolution: float = RESOLUTION,
 ) -> Iterator[tuple[Certified, np.ndarray, np.ndarray, Float[np.ndarray, "row edge"]]]:
-    """Of each model the rankings of all submissions and seeds, with their ids and seeds."""
+    """The rankings of all submissions and seeds on each model, with their ids and seeds."""
     models = models_of(submissions) if models is None else models
     for key, model in reported([*models.items()]):
         there = [submission for submission in submissions if key in submission.scores]

@@ -167,7 +167,7 @@ def open_set(
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    """Of all files below a folder, but for the manifest and hidden ones, by path."""
+    """The hashes of all files below a folder by path, but for the manifest and hidden ones."""
     if not folder.is_dir():
         raise ResultError(f"expected a folder, got {folder}")
     found = {}

@@ -104,7 +104,7 @@ def write_curves(curves: Mapping[str, Curves], path: Path) -> None:
 
 
 def shown_models(models: Mapping[str, Certified]) -> list[Certified]:
-    """Of each case the first model: the one whose curves and circuit are shown."""
+    """The first model of each case: the one whose curves and circuit are shown."""
     first: dict[str, Certified] = {}
     for model in models.values():
         first.setdefault(model.case, model)

@@ -41,8 +41,8 @@ def agreement(
         typer.Option(
             "--method",
             "-m",
-            help="Of edges one of `methods`; of components exact, gradient, ig-inputs, ig-layer or "
-            "ig-alone; with options as 'ig-layer steps=20 rule=gauss'; may be repeated.",
+            help="For edges one of `methods`; for components exact, gradient, ig-inputs, ig-layer "
+            "or ig-alone; with options as 'ig-layer steps=20 rule=gauss'; may be repeated.",
         ),
     ] = None,
     level: Annotated[

@@ -34,7 +34,7 @@ def bench_patching(
     masks: Annotated[int, typer.Option(min=1, help="Patched runs.")] = 256,
     form: FormatOption = "table",
 ) -> None:
-    """Many masks in one batch, against the same through the hooked module one by one."""
+    """Time many masks in one batch, against the same through the hooked module one by one."""
     from knowncircuits.evaluation.bench.patching import bench_patching as bench
 
     with show_progress("patching"):
@@ -50,7 +50,7 @@ def bench_architectures(
     seeds: Annotated[int, typer.Option(min=1, help="Draws of weights.")] = 5,
     form: FormatOption = "table",
 ) -> None:
-    """Which language models are split exactly: tiny ones, edge by edge, against hooks."""
+    """Test which language models are split exactly: tiny ones, edge by edge, against hooks."""
     from knowncircuits.evaluation.bench.architectures import bench_architectures as bench
 
     with show_progress("architectures"):
@@ -90,7 +90,7 @@ def bench_components(
     hooks: Annotated[int, typer.Option(min=2, help="Patches to do by hooks.")] = 60,
     form: FormatOption = "table",
 ) -> None:
-    """All heads and positions of 12 layers and 12 heads, against one hook at a time."""
+    """Time patches of all heads and positions of 12 layers of 12, against one hook at a time."""
     from knowncircuits.evaluation.bench.components_time import bench_components as bench
     from knowncircuits.evaluation.components.views import OF_HEADS
 
@@ -145,10 +145,10 @@ def bench_attribution(
         typer.Option(parser=to_path, help="Python of an environment with EAP-IG; docs/scale.md."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
-    threads: Annotated[int, typer.Option(min=1, help="Of each run.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each run.")] = 1,
     form: FormatOption = "table",
 ) -> None:
-    """Seconds and memory of eap and eap-ig-inputs on GPT-2 small's sizes, beside EAP-IG's."""
+    """Time eap and eap-ig-inputs at GPT-2 small's sizes, beside EAP-IG's, with their memory."""
     from knowncircuits.evaluation.bench.attribution_time import bench_attribution as bench
 
     with show_progress("attribution"):

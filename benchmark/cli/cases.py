@@ -71,7 +71,7 @@ def show(
     case: CaseArgument,
     direction: Annotated[
         Direction | None,
-        typer.Option(help="Also what edges do together on pairs of this direction."),
+        typer.Option(help="Also show what edges do together on pairs of this direction."),
     ] = None,
     pairs: Annotated[int, pairs_option("With --direction: how many pairs.")] = 20,
     seed: Annotated[int, seed_option("With --direction: seed of the pairs.")] = 0,

@@ -77,7 +77,7 @@ def effects(
         EffectMetric, typer.Option(help="Share of changed answers, or KL divergence.")
     ] = "flips",
     per_position: Annotated[
-        bool, typer.Option("--per-position", help="At one position at a time.")
+        bool, typer.Option("--per-position", help="Ablate one position at a time.")
     ] = False,
     mlp_at: MlpOption = "output",
     variant: VariantOption = None,

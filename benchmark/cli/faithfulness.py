@@ -104,12 +104,12 @@ def faithfulness(
             merged=merged,
         )
     to = Output(form)
-    _print_faithfulness(table, to, merged)
+    _print_faithfulness(table, to)
     drawn = files.draw(lambda: faithfulness_figure(table, theme=files.theme))
     files.write(table, drawn, to)
 
 
-def _print_faithfulness(table: pd.DataFrame, to: Output, merged: bool) -> None:
+def _print_faithfulness(table: pd.DataFrame, to: Output) -> None:
     """Macro means, the structural and the other cases apart: a row for each method."""
     import pandas as pd
 
@@ -122,7 +122,7 @@ def _print_faithfulness(table: pd.DataFrame, to: Output, merged: bool) -> None:
         f"circuits: {first['construction']}, ranked by {ranking or first['rank_by']} scores "
         f"at a resolution of {first['resolution']:g}, "
         f"{'pruned' if first['pruned'] else 'not pruned'}, {first['size_by']} size"
-        f"{', merged inputs' if merged else ''}; "
+        f"{', merged inputs' if first['merged'] else ''}; "
         f"metric {' or '.join(sorted(table['metric'].unique()))}, "
         f"ablation {' or '.join(sorted(table['ablation'].unique()))}{zoo}"
     )

@@ -19,15 +19,15 @@ KindArgument = Annotated[
 
 def push(
     kind: KindArgument,
-    source: Annotated[Path, typer.Argument(metavar="DIR", parser=to_path, help="Folder of it.")],
+    source: Annotated[Path, typer.Argument(metavar="DIR", parser=to_path, help="Folder to push.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="hf:OWNER/NAME, or a folder.")],
     revision: Annotated[str | None, typer.Option(help="Branch, on the hub.")] = None,
-    message: Annotated[str, typer.Option(help="Of the commit.")] = "",
+    message: Annotated[str, typer.Option(help="Message of the commit.")] = "",
     private: Annotated[
         bool, typer.Option("--private", help="Make a new repository private.")
     ] = False,
     license: Annotated[  # noqa: A002
-        str, typer.Option(help="Of what is pushed, by its identifier in SPDX's list.")
+        str, typer.Option(help="License of what is pushed, by its identifier in SPDX's list.")
     ] = "Apache-2.0",
 ) -> None:
     """Push models, results, submissions or the board to the Hugging Face hub, or into a folder.

@@ -63,20 +63,20 @@ def patch(
     ] = None,
     node: Annotated[
         list[str] | None,
-        typer.Option(help="Only this, or this sender; may be repeated. Default: all heads."),
+        typer.Option(help="Patch only this, or this sender; may be repeated. Default: all heads."),
     ] = None,
     receiver: Annotated[
         list[str] | None,
-        typer.Option(help="Of paths: logits (default), 'a2.h1<q>', m1; may be repeated."),
+        typer.Option(help="Where paths lead: logits (default), 'a2.h1<q>', m1; may be repeated."),
     ] = None,
     freeze_mlps: Annotated[
-        bool, typer.Option("--freeze-mlps", help="Paths lead through no MLP.")
+        bool, typer.Option("--freeze-mlps", help="Take only paths that lead through no MLP.")
     ] = False,
     ablated: Annotated[
         list[str] | None, typer.Option(help="For `backup`: a node; may be repeated.")
     ] = None,
     per_position: Annotated[
-        bool, typer.Option("--per-position", help="At one position at a time.")
+        bool, typer.Option("--per-position", help="Patch one position at a time.")
     ] = False,
     way: Annotated[
         Way, typer.Option(help="Patch clean runs (noise) or corrupted ones (denoise).")

@@ -102,7 +102,7 @@ class RunOptions:
     ] = None
     seed: Annotated[int, seed_option("Of the pair that is drawn at random.")] = 0
     direction: Annotated[
-        Direction | None, typer.Option(help="Of the pair that is drawn at random.")
+        Direction | None, typer.Option(help="Direction of the pair that is drawn at random.")
     ] = None
     metric: Annotated[
         MetricName | None, typer.Option(help="Metric of effects; by default KL, or L2 for numbers.")

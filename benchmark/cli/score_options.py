@@ -101,7 +101,7 @@ class SettingsOptions:
             "--pairs",
             metavar="N[,N...]",
             help="Clean/corrupted pairs for each model; by default 100, or what a level of the "
-            "experiment few says. Several numbers, as 1,4,16: run each, into its own folder.",
+            "experiment `few` says. Several numbers, as 1,4,16: run each, into its own folder.",
         ),
     ] = None
     metric: Annotated[

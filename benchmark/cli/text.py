@@ -42,7 +42,9 @@ def text(
         MetricName | None, typer.Option(help="Default: logit_diff with answers, otherwise kl.")
     ] = None,
     ablation: Annotated[Ablation, typer.Option(help="What patched edges read.")] = "resample",
-    dtype: Annotated[Dtype, typer.Option(help="Of the model; metrics are in float32.")] = "float32",
+    dtype: Annotated[
+        Dtype, typer.Option(help="Dtype of the model; metrics are in float32.")
+    ] = "float32",
     option: Annotated[list[str] | None, setting_option("For the methods")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the highest edges.")] = 10,
     output: Annotated[Path, output_option("Folder of the scores.")] = Path("scores"),

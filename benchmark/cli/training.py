@@ -39,8 +39,8 @@ class PlanOptions:
     objective: Annotated[
         ObjectiveName | None,
         typer.Option(
-            help="Interchanges of sets of edges, the same with a guide for deep chains, of single "
-            "nodes (SIIT as published), or none. By default the recipe's."
+            help="Interchange sets of edges, the same with a guide for deep chains, or single nodes "
+            "(SIIT as published), or nothing. By default the recipe's."
         ),
     ] = None
     steps: Annotated[
@@ -73,14 +73,15 @@ class PlanOptions:
     norm: Annotated[
         Norm | None,
         typer.Option(
-            help="Before each attention and MLP, and at the end. By default the recipe's."
+            help="Norm before each attention and MLP, and at the end. By default the recipe's."
         ),
     ] = None
     gated: Annotated[
-        bool, typer.Option("--gated", help="Gated MLPs: GEGLU, or SwiGLU with -x activation=silu.")
+        bool,
+        typer.Option("--gated", help="Gate MLPs: GEGLU, or SwiGLU with -x activation=silu."),
     ] = False
     rotary: Annotated[
-        bool, typer.Option("--rotary", help="Rotary positions instead of learned ones.")
+        bool, typer.Option("--rotary", help="Use rotary positions instead of learned ones.")
     ] = False
 
     def plan(self, case: str) -> Plan:

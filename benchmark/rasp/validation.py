@@ -83,7 +83,7 @@ def static_reasons(program: Program, domains: Domains) -> list[str]:
 
 
 def _static_reasons(step: Step, domain: Domain | None, is_output: bool) -> Iterator[str]:
-    """Of one step; without those of its values where it has no domain."""
+    """The problems of one step; without those of its values where it has no domain."""
     if step.kind in INPUTS and step.numerical:
         yield "the input is categorical; map it to a numerical variable"
     if domain is not None and step.numerical and domain.nullable:

@@ -54,7 +54,7 @@ def build(n_known: int) -> Case:
 
 
 def _one_of(n: int) -> rasp.Selector:
-    """Of all positions those with one of the first letters."""
+    """The positions with one of the first letters."""
     letters = LETTERS[:n]
     seen = rasp.Map(lambda letter: letter in letters, SMALL).named(f"one_of_{n}")
     return rasp.Select(seen, rasp.Full(True), rasp.Comparison.EQ)

@@ -21,7 +21,7 @@ from knowncircuits.shown import Card, Shown, Table, counted
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Shown):
-    """Of several methods, or of one."""
+    """Several methods side by side, or one."""
 
     results: Sequence[Result]
     scores: pd.DataFrame  # see `score_results`

@@ -211,7 +211,7 @@ def _scored(
 def _labels(
     items: Sequence[tuple[str, int]], truth: Circuit | None, level: AgreementLevel
 ) -> Int[np.ndarray, " item"] | None:
-    """Of the truth, where it says something of such items."""
+    """The labels by the truth, where it says something of such items."""
     if truth is None or level in ("neuron", "position"):
         return None
     if level == "edge":

@@ -59,7 +59,7 @@ def insides_of(model: Patchable) -> Insides:
 
 
 class OwnInsides:
-    """Of a `Transformer`."""
+    """The insides of a `Transformer`."""
 
     def __init__(self, model: Transformer) -> None:
         self.model = model
@@ -91,7 +91,7 @@ class OwnInsides:
 
 
 class HookedInsides:
-    """Of anything with HookedTransformer's hooks and names: a twin, or a bridge."""
+    """The insides of anything with HookedTransformer's hooks and names: a twin, or a bridge."""
 
     def __init__(self, hooked: HookedTwin | TransformerBridge) -> None:
         self.hooked: Any = hooked

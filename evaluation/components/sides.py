@@ -26,7 +26,7 @@ class Sides:
 
     @classmethod
     def of(cls, task: Task, direction: str) -> Sides:
-        """Of a task: the clean run is patched to `noise`, the corrupted one to `denoise`."""
+        """A task's sides: the clean run is patched to `noise`, the corrupted one to `denoise`."""
         if direction == "noise":
             return cls(task, task.clean, task.clean_run, task.alternative)
         return cls(task, task.corrupted, task.corrupted_run, task.clean_run.outputs)

@@ -38,7 +38,7 @@ ROUNDING_STEPS = 100
 
 @dataclass(frozen=True, eq=False)
 class NodeStatistics:
-    """Of what a node writes on the given inputs, position by position."""
+    """Statistics of what a node writes on the given inputs, position by position."""
 
     mean: Float[Tensor, "pos d_model"]
     # The top principal directions, of length one; zero where activations vary along fewer.

@@ -60,7 +60,7 @@ class Minimality:
 
     @property
     def least(self) -> float | None:
-        """Of the edge that matters least; None for no edges."""
+        """The change by the edge that matters least; None for no edges."""
         return min(self.edges.values(), default=None)
 
     def needless(self, tolerance: float = 0.01) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Faithfulness(Shown):
     resolution: float  # scores that this share of the largest does not tell apart were ties
     pruned: bool  # whether edges on no path from an input to logits were left out
     size_by: str  # which size stands for a circuit on the axis: nominal or actual
+    merged: bool  # whether embed and pos counted as one input
     shares: tuple[float, ...]  # of all edges that were asked for
     nominal: tuple[int, ...]  # so many edges: the shares, rounded down
     actual: tuple[int, ...]  # edges that were left when pruned
@@ -166,7 +167,7 @@ def faithfulness(
     if merged:
         graph = whole.merge_inputs()
         values = merge_scores(whole, scores.values, rank_by or scores.rank_by)
-        scores = replace(scores, graph=graph, values=values, by_pair=None)
+        scores = replace(scores, graph=graph, values=values, by_pair=None, by_position=None)
         truth = truth and truth.merge_inputs()
     graph = scores.graph
     if size_by not in get_args(SizeBy):
@@ -190,6 +191,7 @@ def faithfulness(
         resolution=resolution,
         pruned=pruned,
         size_by=size_by,
+        merged=merged,
         shares=tuple(map(float, shares)),
         nominal=tuple(sizes),
         actual=tuple(circuits.sum(1).tolist()),

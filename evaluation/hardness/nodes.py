@@ -59,7 +59,7 @@ class Living:
 
     @property
     def living_edges(self) -> float | None:
-        """Of the edges that are out, the share between two nodes that are alive or inside."""
+        """The share of outside edges between two nodes that are alive or inside."""
         graph, out = self.circuit.graph, self.circuit.labels == Label.OUT
         living = {*self.circuit.inside_nodes, *self.alive}
         is_living = np.array([node in living for node in graph.nodes])

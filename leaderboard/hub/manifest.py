@@ -41,7 +41,7 @@ class Entry:
 
     @classmethod
     def of(cls, data: bytes) -> Entry:
-        """Of a file's contents."""
+        """The entry of a file's contents."""
         return cls(len(data), hashlib.sha256(data).hexdigest())
 
 

@@ -30,17 +30,17 @@ def identity(placed: Placed) -> dict[str, str]:
 
 
 def compiled_hash(compiled: Compiled) -> str:
-    """Of a compiled model's weights in TRAINED_DTYPE: a program's, in whatever dtype it is."""
+    """The hash of a compiled model's weights in TRAINED_DTYPE, in whatever dtype it is."""
     return weights_hash(compiled.to(dtype=TRAINED_DTYPE).model)
 
 
 def configuration_hash(config: TransformerConfig) -> str:
-    """Of sizes and choices."""
+    """The hash of sizes and choices."""
     return _digest(config.document())
 
 
 def circuit_hash(circuit: Circuit) -> str:
-    """Of every edge's label and what it carries."""
+    """The hash of every edge's label and what it carries."""
     return _digest(
         {
             edge: [circuit.label(edge).name.lower(), *circuit.carries.get(edge, ())]
@@ -50,6 +50,6 @@ def circuit_hash(circuit: Circuit) -> str:
 
 
 def _digest(document: dict[str, Any]) -> str:
-    """Of the document as JSON without spaces, in order of its keys."""
+    """The hash of the document as JSON without spaces, in order of its keys."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -108,7 +108,7 @@ class StratumCounts:
         )
 
     def _blamed(self, placed: Placed, atol: float) -> dict[str, dict[str, int]]:
-        """Of each set that changes too many answers, the edges to blame."""
+        """The edges to blame in each set that changes too many answers."""
         inside, blamed = placed.correspondence.inside, {}
         for name, pairs in self.changed.items():
             if pairs and excess_of(self.own[name]):

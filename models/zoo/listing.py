@@ -11,7 +11,7 @@ from knowncircuits.models.zoo.shelf import Zoo
 
 
 def describe_models(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Of each model, a case and a variant, its sizes and what its certificate says.
+    """Each model's sizes, and what its certificate says.
 
     Raises ResultError for broken files.
     """
@@ -19,7 +19,7 @@ def describe_models(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[st
 
 
 def describe_strata(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Of each model and stratum of its certificate, what agrees least and what changes most.
+    """What agrees least and what changes most, for each model and stratum of its certificate.
 
     Raises ResultError for broken files.
     """
@@ -42,7 +42,7 @@ def describe_strata(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[st
 
 
 def describe_answers(zoo: Zoo, models: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Of each model, how often it is right where its program gives each answer.
+    """How often each model is right where its program gives each answer.
 
     By the certificate's balanced stratum; raises ResultError for broken files.
     """

@@ -182,6 +182,26 @@ def test_the_command(results: list[Result], folder: Path, tmp_path: Path) -> Non
     assert f"greedy, ranked by {how}" in other.output
 
 
+def test_the_command_over_merged_inputs(
+    results: list[Result], folder: Path, tmp_path: Path
+) -> None:
+    one, file = folder / "eap" / "histogram" / "seed0" / "0.json", tmp_path / "a.csv"
+    done = runner.invoke(app, ["faithfulness", str(one), "--merged", "--save", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "pruned, nominal size, merged inputs; metric kl" in done.output
+    table = pd.read_csv(file)
+    (result,) = (r for r in results if (r.label, r.case, r.seed) == ("eap", "histogram", 0))
+    trained = load_model("histogram", zoo=1)
+    task = make_task(trained, 10, 0)
+    at_positions = dataclasses.replace(result.scores, by_position=result.scores.values[:, None])
+    found = faithfulness(task, at_positions, trained.circuit, merged=True)
+    rows = table[table["method"] == "eap"]
+    assert table["merged"].all()
+    assert set(table["n_edges"]) == {task.graph.merge_inputs().n_edges}
+    assert rows["f"].tolist() == pytest.approx(found.f, abs=1e-6)
+    assert rows["cpr"].unique() == pytest.approx([found.cpr], abs=1e-6)
+
+
 def test_the_command_for_diagrams(results: list[Result], folder: Path, tmp_path: Path) -> None:
     one, page = folder / "eap" / "histogram" / "seed0" / "0.json", tmp_path / "a.html"
     done = runner.invoke(
