@@ -39,7 +39,7 @@ class PlanOptions:
     objective: Annotated[
         ObjectiveName | None,
         typer.Option(
-            help="Interchange sets of edges, the same with a guide for deep chains, or single nodes "
+            help="Interchange sets of edges, the same with a guide for deep chains, single nodes "
             "(SIIT as published), or nothing. By default the recipe's."
         ),
     ] = None
