@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from knowncircuits.cases import CASES, list_cases
+from knowncircuits.cases.difficulty import load_difficulty
 from knowncircuits.errors import UnknownNameError
 from knowncircuits.leaderboard.board import COLUMNS, Board
 from knowncircuits.leaderboard.slices import LEVELS, level_of, list_slices, load_slice
@@ -41,7 +42,7 @@ def test_slices_part_the_structural_cases() -> None:
         if s.kind == "family":
             assert {CASES[case].family for case in s.cases} == {s.name}
         if s.kind == "difficulty":
-            assert {level_of(case) for case in s.cases} == {s.name}
+            assert {level_of(load_difficulty(case).depth) for case in s.cases} == {s.name}
     assert list(LEVELS) == [s.name for s in slices if s.kind == "difficulty"]
     with pytest.raises(UnknownNameError, match="unknown slice 'family:counts'; did you mean"):
         load_slice(slices, "family:counts")
