@@ -79,7 +79,7 @@ def train_natural(
     """
     trainer = natural_trainer(trained, config)
     train(trainer, checkpoint=checkpoint, on_step=on_step, on_validation=on_validation)
-    return freeze(trainer)
+    return freeze(trainer).to(device=trained.model.device)
 
 
 def natural_model(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from knowncircuits.cases import own
 from knowncircuits.cli.app import app
 from knowncircuits.errors import InputError, ResultError, SubmissionError
 from knowncircuits.leaderboard import read_submission
@@ -16,14 +17,27 @@ from knowncircuits.leaderboard.slices import HEADLINE, list_slices
 from knowncircuits.leaderboard.truth import certified_models, own_models
 from knowncircuits.models.zoo.shelf import Zoo, find_zoo
 
-CASE, VARIANT = "fraction_of_x", "mine"
+SHIPPED, CASE, VARIANT = "fraction_of_x", "my_fraction", "mine"
+FILE = f"""
+from dataclasses import replace
+from knowncircuits import load_case
+
+mine = replace(load_case({SHIPPED!r}), name={CASE!r}, family="own")
+"""
 
 
 @pytest.fixture
-def zoo(tmp_path: Path, root: Path) -> Zoo:
-    """A copy of a shipped model under a name of its own, and a model without a certificate."""
+def zoo(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Zoo:
+    """A shipped model as one of an own case, and another without a certificate."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own, "_added", {})
+    monkeypatch.setattr(own, "_sources", {})
+    Path("mine.py").write_text(FILE)
     folder = tmp_path / "zoo" / CASE
-    shutil.copytree(root / "models" / "zoo1" / CASE / "seed0", folder / VARIANT)
+    shutil.copytree(root / "models" / "zoo1" / SHIPPED / "seed0", folder / VARIANT)
+    for name in ("config.json", "certificate.json"):
+        path = folder / VARIANT / name
+        path.write_text(path.read_text().replace(f'"case": "{SHIPPED}"', f'"case": "{CASE}"'))
     shutil.copytree(folder / VARIANT, folder / "uncertified")
     (folder / "uncertified" / "certificate.json").unlink()
     return find_zoo(folder.parent)
@@ -40,9 +54,10 @@ def run(*arguments: str | Path) -> str:
 def test_a_users_own_models_have_a_board(
     zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    run("score", "exact", "shortness", "--pairs", "10", "--zoo", "zoo", "--variant", VARIANT)
-    for method in ("exact", "shortness"):
+    case = ("-c", "mine.py:mine")
+    methods = ("exact", "shortness")
+    run("score", *methods, "--pairs", "10", "--zoo", "zoo", "--variant", VARIANT, *case)
+    for method in methods:
         run("submit", f"results/{method}", "--zoo", "zoo")
     submissions = tmp_path / "submissions"
     with pytest.raises(SubmissionError, match="got own ones; --zoo FOLDER"):
@@ -53,7 +68,7 @@ def test_a_users_own_models_have_a_board(
     monkeypatch.setenv("KNOWNCIRCUITS_ZOO", "zoo")
     table = run("leaderboard", "table", submissions, "--format", "csv").splitlines()
     assert [line.split(",")[0] for line in table] == ["method", "exact", "shortness"]
-    assert run("leaderboard", "build", submissions).endswith("0 refused, 10 pages\n")
+    assert run("leaderboard", "build", submissions, *case).endswith("0 refused, 10 pages\n")
     page = (tmp_path / "site" / "cases" / f"{CASE}.html").read_text()
     assert f'variant="{VARIANT}", zoo="FOLDER"' in page
     assert (tmp_path / "site" / "models" / CASE / VARIANT / "model.safetensors").is_file()
