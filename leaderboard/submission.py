@@ -246,7 +246,7 @@ def _gather(
 ) -> tuple[list[Submission], list[SubmissionError]]:
     read: list[Submission] = []
     refused: list[SubmissionError] = []
-    taken: dict[tuple[str, str, int], str] = {}
+    taken: dict[tuple[str, str, BoardZoo], str] = {}
     for folder in reported(folders):
         try:
             submission = read_submission(folder, models)

@@ -69,7 +69,7 @@ def submit(
     if len(folders) > 1 and (name or title):
         raise InputError(f"expected --id and --title with one DIR, got {len(folders)}")
     own = find_zoo(zoo) if isinstance(zoo, Path) else None
-    models = own and own_models(own)
+    models = own_models(own) if own else None
     of = OWN if own else zoo
     fields: dict[str, Any] = _read_fields(describe)
     fields |= {
