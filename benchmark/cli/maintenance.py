@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from knowncircuits.cli.groups import ExecutorOptions, grouped
-from knowncircuits.cli.options import ReleaseOption, ResultsArgument, to_path
+from knowncircuits.cli.options import ReleaseOption, ResultsArgument, output_option, to_path
+from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
@@ -106,16 +107,61 @@ def effects(zoo: ReleaseOption = None) -> None:
 
 
 @maintain_app.command()
-def hard(results: ResultsArgument) -> None:
-    """Store what finished runs on the hard suite came to, for the site's page of it."""
-    from knowncircuits.evaluation.comparison.radar import radar
-    from knowncircuits.evaluation.runs.results import read_results
-    from knowncircuits.leaderboard.stored_hard import STORED, write_hard
+@grouped
+def board(
+    executed: ExecutorOptions,
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ROW...]", help="Rows to make; by default all.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[Path, output_option("Folder of the result files.")] = Path("results"),
+) -> None:
+    """Run our own rows of the board again on zoo 1, and make their submissions anew.
+
+    A run that was stopped goes on where it was. Where a model of a row fails, the row's submission
+    stays as it is, and the exit code is 1.
+    """
+    from knowncircuits.cases.registry import list_cases
+    from knowncircuits.cli.following import follow_runs
+    from knowncircuits.evaluation.runs.subjects import shipped_subjects
+    from knowncircuits.leaderboard.rows import chosen_rows, renew
+    from knowncircuits.models.zoo.variants import VARIANTS
 
     find_checkout()
-    found = radar(read_results(*results))
-    write_hard(found)
-    print(f"{len(found.means)} methods on {len(found.levels)} levels; wrote {STORED}")
+    chosen = chosen_rows(rows or [])
+    models = shipped_subjects(list_cases("all"), list(VARIANTS[DEFAULT_ZOO]))
+    with follow_runs(len(chosen) * len(models)) as followed:
+        written = renew(
+            chosen,
+            models,
+            output,
+            executor=executed.chosen(),
+            on_result=followed.on_result,
+            on_failure=followed.on_failure,
+        )
+    for folder in written:
+        print(f"wrote {folder}")
+    followed.print_end(output, Output("table"))
+
+
+@maintain_app.command()
+def hard(results: ResultsArgument) -> None:
+    """Store what finished runs on the hard suite came to, for the site's page of it.
+
+    What is stored of other methods stays, where it is of the same levels.
+    """
+    from knowncircuits.evaluation.comparison.radar import radar
+    from knowncircuits.evaluation.runs.results import read_results
+    from knowncircuits.leaderboard.stored_hard import STORED, beside, read_hard, write_hard
+
+    find_checkout()
+    found, stored = radar(read_results(*results)), read_hard()
+    written = found if stored is None else beside(stored, found)
+    write_hard(written)
+    n_levels = len(written.levels) // len(written.means)
+    print(f"{len(written.means)} methods on {n_levels} levels; wrote {STORED}")
 
 
 @maintain_app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from knowncircuits.cases.experiments.registry import EXPERIMENTS, hard_cases
@@ -15,7 +16,7 @@ from knowncircuits.evaluation.runs.running import run
 from knowncircuits.evaluation.runs.settings import Settings
 from knowncircuits.leaderboard.site.hard import hard_page, radar_data
 from knowncircuits.leaderboard.site.render import render
-from knowncircuits.leaderboard.stored_hard import read_hard, write_hard
+from knowncircuits.leaderboard.stored_hard import beside, read_hard, write_hard
 
 SHARED = {"zoo": 1, "other_zoos": {}, "version": "0", "n_models": 1, "n_cases": 1, "has_hard": True}
 
@@ -43,6 +44,28 @@ def test_what_is_stored_is_read_back(found: Radar, tmp_path: Path) -> None:
         else:
             assert ours.tolist() == theirs.tolist()
     assert np.isnan(again.levels.set_index("experiment")["economy"]["deep"]).all()
+
+
+def test_methods_that_are_run_again_replace_what_is_stored(found: Radar) -> None:
+    """All levels of all methods are those of one run of everything."""
+    of = found.levels["method"]
+    old = Radar(found.levels[of.isin(["random", "truth"])].assign(score=0.25), ())
+    new = Radar(found.levels[of.isin(["exact", "truth"])], ())
+    both = beside(old, new).levels
+    assert (both.loc[both["method"] == "random", "score"] == 0.25).all()
+    rerun = found.levels[of != "random"]
+    pd.testing.assert_frame_equal(both[both["method"] != "random"], rerun, check_like=True)
+    assert beside(old, found) is found
+    more = found.levels[found.levels["method"] == "exact"]
+    pd.testing.assert_frame_equal(
+        beside(Radar(old.levels[old.levels["experiment"] != "deep"], ()), Radar(more, ())).levels,
+        pd.concat([more, old.levels])
+        .query("experiment != 'deep'")
+        .sort_values(["pairs", "method"], kind="stable"),
+    )
+    less = Radar(more[more["experiment"] != "deep"], ())
+    with pytest.raises(ResultError, match="stored of other methods, got none on deep_2"):
+        beside(old, less)
 
 
 def test_broken_files_are_told(tmp_path: Path) -> None:
