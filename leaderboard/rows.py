@@ -23,7 +23,14 @@ _METHODS = (
     *("edge-sp", "nap", "nap-ig", "peap", "relp", "gim", "ifr", "hisp", "activation"),
 )
 _CONTROLS = ("random", "truth", "inverted-truth", "depth", "shortness", "from-embed")
-ROWS: Mapping[str, Settings] = {name: Settings(name) for name in (*_METHODS, *_CONTROLS)}
+ROWS: Mapping[str, Settings] = {
+    row.name: row
+    for row in (
+        *map(Settings, _METHODS),
+        Settings("exact", options={"by": "denoising"}, label="exact-denoising"),
+        *map(Settings, _CONTROLS),
+    )
+}
 
 
 def chosen_rows(names: Sequence[str]) -> list[Settings]:
