@@ -42,7 +42,7 @@ def blocks(page: Path) -> list[str]:
         ("docs/ioi.md", 2),
         ("docs/modalities.md", 7),
         ("docs/bridges.md", 2),
-        ("docs/coming-from.md", 2),
+        ("docs/coming-from.md", 3),
     ],
 )
 def test_the_code_of_the_docs(page: str, least: int, root: Path) -> None:

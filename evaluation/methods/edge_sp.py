@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from knowncircuits.evaluation.methods.masks import train_masks
+from knowncircuits.evaluation.methods.masks import Regularised, train_masks
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
 from knowncircuits.evaluation.task import Task
 
@@ -14,6 +14,7 @@ def edge_sp(
     steps: Count = 500,
     learning_rate: Rate = 0.01,
     seed: Seed = 0,
+    regularise: Regularised = "chance",
 ) -> Attribution:
     """How likely an edge is kept by masks that are trained to keep the metric low and themselves 0.
 
@@ -31,10 +32,12 @@ def edge_sp(
         steps: of training; all pairs are seen in each.
         learning_rate: of the masks.
         seed: of the noise in the masks.
+        regularise: what costs: a mask's `chance` of being kept, as its authors have it, or the
+            `sampled` mask, as auto-circuit has it; see `train_masks`.
 
     Cost: 2 + steps forward passes and steps backward passes for each pair.
 
-    Raises MethodError for fewer than one step, or a regularisation below 0.
+    Raises MethodError for fewer than one step, a regularisation below 0, or one of another kind.
     """
     values = train_masks(
         task,
@@ -44,5 +47,6 @@ def edge_sp(
         steps=steps,
         learning_rate=learning_rate,
         seed=seed,
+        regularise=regularise,
     )
     return Attribution(values, (2 + steps) * task.n_pairs, steps * task.n_pairs)

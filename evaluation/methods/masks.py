@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ START = 0.9  # what a mask without noise begins at
 EDGE_OF_NOISE = 1e-4  # uniform noise keeps this far from 0 and 1
 
 Masks = Float[Tensor, " mask"]
+Regularised = Literal["chance", "sampled"]  # what of a mask costs
 
 
 def draw_masks(logits: Masks, uniform: Masks, margin: float = EDGE_OF_NOISE) -> Masks:
@@ -49,12 +51,13 @@ def train_masks(
     steps: int,
     learning_rate: float,
     seed: int,
+    regularise: Regularised = "chance",
     costs: Masks | None = None,
 ) -> Float[np.ndarray, " mask"]:
     """Train masks to keep the metric low with little kept: how likely each is kept in the end.
 
     Every step draws one set of masks for all pairs, and descends (Adam) the mean metric plus
-    `regularisation` times the mean chance of being kept.
+    `regularisation` times the mean of what the masks cost.
 
     Args:
         task: what to look at.
@@ -64,12 +67,17 @@ def train_masks(
         steps: how many.
         learning_rate: of the masks' logits.
         seed: of the noise.
-        costs: by what each mask's chance of being kept counts; by default all alike.
+        regularise: what a mask costs: its `chance` of being kept, as Cao, Sanh and Rush have it,
+            or the `sampled` mask, as auto-circuit has it. Where masks begin, that falls 3.8 times
+            as fast in the mean, and not at all where 0 or 1 was drawn.
+        costs: by what each mask's cost is multiplied; by default all alike.
 
     Cost: for each pair 2 forward passes, and steps forward and steps backward passes.
 
-    Raises MethodError for fewer than one step, or a regularisation below 0.
+    Raises MethodError for fewer than one step, a regularisation below 0, or one of another kind.
     """
+    if regularise not in get_args(Regularised):
+        raise MethodError(f"expected regularise to be 'chance' or 'sampled', got {regularise!r}")
     if steps < 1 or not regularisation >= 0:
         raise MethodError(
             "expected at least one step and a regularisation of at least 0, "
@@ -82,9 +90,10 @@ def train_masks(
     noise = Noise(seed, logits)
 
     def loss(_: int) -> Float[Tensor, ""]:
-        kept = keep(draw_masks(logits, noise.uniform(n_masks)))
-        chances = chance_kept(logits) if costs is None else chance_kept(logits) * costs
-        return mean_metric(task, kept[None]) + regularisation * chances.mean()
+        masks = draw_masks(logits, noise.uniform(n_masks))
+        cost = masks if regularise == "sampled" else chance_kept(logits)
+        cost = cost if costs is None else cost * costs
+        return mean_metric(task, keep(masks)[None]) + regularisation * cost.mean()
 
     descend(loss, torch.optim.Adam([logits.requires_grad_()], lr=learning_rate), steps)
     kept: Float[np.ndarray, " mask"] = chance_kept(logits.detach().double()).cpu().numpy()

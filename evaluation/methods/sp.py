@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from knowncircuits.evaluation.methods.masks import train_masks
+from knowncircuits.evaluation.methods.masks import Regularised, train_masks
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate, Seed
 from knowncircuits.evaluation.methods.nodes import edges_between
 from knowncircuits.evaluation.task import Task
@@ -19,6 +19,7 @@ def sp(
     steps: Count = 500,
     learning_rate: Rate = 0.01,
     seed: Seed = 0,
+    regularise: Regularised = "chance",
 ) -> Attribution:
     """How likely an edge's two ends are kept by masks trained to keep the metric low and few nodes.
 
@@ -39,10 +40,12 @@ def sp(
         steps: of training; all pairs are seen in each.
         learning_rate: of the masks.
         seed: of the noise in the masks.
+        regularise: what costs: a mask's `chance` of being kept, as its authors have it, or the
+            `sampled` mask, as auto-circuit has it; see `train_masks`.
 
     Cost: 2 + steps forward passes and steps backward passes for each pair.
 
-    Raises MethodError for fewer than one step, or a regularisation below 0.
+    Raises MethodError for fewer than one step, a regularisation below 0, or one of another kind.
     """
     graph = task.graph
     names = [d for d in graph.destinations if d != "logits"]
@@ -68,6 +71,7 @@ def sp(
         steps=steps,
         learning_rate=learning_rate,
         seed=seed,
+        regularise=regularise,
     )
     chances = dict(zip(names, kept.tolist(), strict=True))
     return Attribution(

@@ -9,6 +9,7 @@ import torch
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.choices import Ablation
 from knowncircuits.evaluation.methods.discovery import discover
+from knowncircuits.evaluation.methods.gradients import mask_gradients
 from knowncircuits.evaluation.methods.integrated import Rule, quadrature
 from knowncircuits.evaluation.methods.nodes import sum_by_source
 from knowncircuits.evaluation.task import Task
@@ -30,6 +31,17 @@ def patched_nodes(task: Task) -> dict[str, float]:
             measured = task.measure(logits, torch.arange(task.n_pairs))
         effects[source] = measured.mean().item()
     return effects
+
+
+def test_eap_of_a_divergence_is_one_step_of_eap_ig() -> None:
+    """Gradients at the clean run, which EAP's authors take, are rounding alone there."""
+    task = random_task("kl")
+    mask = torch.zeros(1, task.graph.n_edges, dtype=torch.float64)
+    pairs = torch.arange(task.n_pairs)
+    at_clean = mask_gradients(task, task.clean, task.alternative, mask, pairs)
+    found, one_step = discover("eap", task).values, discover("eap-ig-inputs", task, steps=1).values
+    assert at_clean.abs().max() < 1e-12 < 1e-2 < np.abs(found).max()
+    assert np.allclose(found, one_step, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from knowncircuits.cases import load_case
 from knowncircuits.circuit import Label
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.discovery import discover
-from knowncircuits.evaluation.methods.masks import chance_kept, draw_masks
+from knowncircuits.evaluation.methods.masks import HIGH, LOW, TEMPERATURE, chance_kept, draw_masks
 from knowncircuits.evaluation.methods.nodes import edges_between
 from knowncircuits.evaluation.task import make_task
 from knowncircuits.graph import Graph
@@ -64,6 +64,30 @@ def test_the_more_it_costs_the_less_is_kept(name: str) -> None:
         for cost in (0, 0.1, 1, 10, 100)
     ]
     assert (np.diff(kept) < 0).all()
+
+
+def test_sampled_masks_that_are_0_or_1_are_not_moved() -> None:
+    """One step, of cost alone: it lowers all masks, or those that were drawn between 0 and 1."""
+    task, generator = random_task(), torch.Generator().manual_seed(0)
+    start = (0.9 - LOW) / (HIGH - LOW)  # a mask of 0.9 where there is no noise
+    uniform = torch.rand(task.graph.n_edges, generator=generator, dtype=torch.float64).numpy()
+    odds = (uniform / (1 - uniform) * start / (1 - start)) ** (1 / TEMPERATURE)
+    stretched = odds / (1 + odds) * (HIGH - LOW) + LOW
+    between = (stretched > 0) & (stretched < 1)
+    assert 0 < between.sum() < len(between)
+    begun = 1 / (1 + (1 - start) / start * (-LOW / HIGH) ** TEMPERATURE)
+    chance, sampled = (
+        discover("edge-sp", task, steps=1, regularisation=1e9, regularise=what).values
+        for what in ("chance", "sampled")
+    )
+    assert (chance < begun - 1e-6).all()
+    assert np.array_equal(sampled < begun - 1e-6, between)
+    assert sampled[~between] == pytest.approx(begun)
+
+
+def test_only_the_two_things_that_cost() -> None:
+    with pytest.raises(MethodError, match="expected regularise to be 'chance' or 'sampled'"):
+        discover("sp", random_task(), regularise="mask")
 
 
 def test_a_head_is_read_while_any_of_its_inputs_is_kept() -> None:
