@@ -112,13 +112,19 @@ class Patch:
     """What the mask lets through of the difference between each source's alternative and output."""
 
     def __init__(
-        self, alternative: Tensor | None, mask: Tensor | None, written: list[Tensor]
+        self,
+        alternative: Tensor | None,
+        mask: Tensor | None,
+        written: list[Tensor],
+        *,
+        dense: bool = False,
     ) -> None:
-        """`written` grows as the run goes on."""
+        """`written` grows as the run goes on. With `dense`, masks are not searched for zeros."""
         # Taken apart at once: gradients of slices taken one by one each fill the whole tensor.
         self.alternative = None if alternative is None else alternative.unbind(1)
         self.mask = mask
         self.written = written
+        self.dense = dense
         self.differences: dict[int, Tensor] = {}
         # Without gradients they share one tensor, of which dense masks take a slice without a copy.
         self.shared: Tensor | None = None
@@ -156,14 +162,14 @@ class Patch:
         """What edges start to stop add to their destinations: [batch, destination, seq, d_model].
 
         None where the mask is zero throughout, which masks of few edges are in most layers; sources
-        of which it takes nothing are left out.
+        of which it takes nothing are left out. A dense one is taken as it is.
         """
         if self.mask is None or self.alternative is None:
             return None
         mask = self.mask[:, start:stop]
         mask = mask.reshape(len(mask), -1, n_sources, *mask.shape[2:])
         sources = list(range(n_sources))
-        if not mask.requires_grad:
+        if not (mask.requires_grad or self.dense):
             used = mask.movedim(2, 0).flatten(1).any(1)
             sources = used.nonzero().flatten().tolist()
             if not sources:

@@ -30,6 +30,9 @@ class Transformer(Shown, nn.Module):
 
     future: Tensor  # [n_ctx, n_ctx]: the keys that causal attention hides
     turns: Tensor  # [2, 3, n_ctx, d_head]: see `rotations`; only of rotary positions
+    # Whether runs take masks as they are, without a look at what is zero: `torch.func.vmap` cannot
+    # take that look, and a GPU has to wait for it.
+    dense_masks = False
 
     @ordinary_tensors()
     def __init__(
@@ -150,7 +153,7 @@ class Transformer(Shown, nn.Module):
         if c.positions == "learned":
             written.append(self.W_pos[:seq].expand(batch, seq, c.d_model))
             residual = residual + written[-1]
-        patch = Patch(alternative, mask, written)
+        patch = Patch(alternative, mask, written, dense=self.dense_masks)
         blocks = iter(self.graph.blocks)
         for layer in range(c.n_layers):
             query, _, value = next(blocks), next(blocks), next(blocks)

@@ -8,6 +8,9 @@ from typing import Literal
 # What a step of training minimises.
 ObjectiveName = Literal["edges", "guided", "nodes", "behaviour"]
 
+# How a trained model's weights are stored; they are computed with in float32.
+Storage = Literal["float32", "bfloat16", "float16"]
+
 # A release of the shipped models. What is said of a model of one says nothing of another's.
 ZooVersion = Literal[1, 2]
 DEFAULT_ZOO: ZooVersion = 1

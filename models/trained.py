@@ -2,7 +2,7 @@
 
 The folder holds `config.json`, `model.safetensors`, `circuit.json` (EAP-IG's format) and, once it
 is certified, `certificate.json`, which holds hashes of all that it is about. They are compared
-whenever a model is loaded.
+whenever a model is loaded. Weights may be stored in 16 bits, and are float32 once they are loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+from torch import Tensor
 
 from knowncircuits.architecture import TransformerConfig, from_document
 from knowncircuits.cases.case import Case
@@ -31,9 +32,10 @@ from knowncircuits.files.writing import whole_folder, write_bytes, write_text
 from knowncircuits.models.certificates.certificate import Certificate, read_certificate
 from knowncircuits.models.certificates.identity import TRAINED_DTYPE, identity
 from knowncircuits.models.certificates.placed import Placed
+from knowncircuits.models.choices import Storage
 from knowncircuits.models.interop.tensors import check_sizes, read_safetensors, transformer_of
 from knowncircuits.shown import Card, Shown, Table
-from knowncircuits.transformer import Transformer
+from knowncircuits.transformer import Transformer, weights_hash
 
 # TransformerLens takes three seconds to import; a model loads in a hundredth of that without it.
 if TYPE_CHECKING:
@@ -47,6 +49,12 @@ CIRCUIT, CERTIFICATE = "circuit.json", "certificate.json"
 FILES = (CONFIG, WEIGHTS, CIRCUIT, CERTIFICATE)
 
 MAX_CONFIG = 2**20  # bytes
+
+STORAGES: Mapping[Storage, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 OF_OWN_CASES = (
     "A case of your own is given beside its model: -c FILE.py:CASE, or in Python "
@@ -119,6 +127,27 @@ class Trained(Shown):
         certificate = self.certificate if dtype == model.dtype else None
         return replace(self, placed=placed, certificate=certificate)
 
+    def rounded(self, storage: Storage) -> Trained:
+        """The same with float32 weights as they are when they have been stored so.
+
+        A certificate is of the weights as they are stored: where any moves there is none.
+        Raises ModelError for weights beyond the range of float16.
+        """
+        dtype = _storage(storage)
+        model = deepcopy(self.model)
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                rounded = weight.to(dtype)
+                if not rounded.isfinite().all():
+                    most, got = torch.finfo(dtype).max, float(weight.abs().max())
+                    raise ModelError(
+                        f"expected weights of at most {most:g} for {storage}, got {got:g} in {name}"
+                    )
+                weight.copy_(rounded)
+        same = weights_hash(model) == weights_hash(self.model)
+        placed = replace(self.placed, model=model.to(dtype=TRAINED_DTYPE))
+        return replace(self, placed=placed, certificate=self.certificate if same else None)
+
     def to_transformer_lens(self) -> TransformerBridge:
         """A native TransformerLens bridge; see `knowncircuits.models.interop.bridge`."""
         from knowncircuits.models.interop.bridge import to_transformer_lens
@@ -133,10 +162,19 @@ class Trained(Shown):
 
 
 @takes(trained=Trained, folder=str | Path)
-def save_trained(trained: Trained, folder: str | Path) -> None:
+def save_trained(trained: Trained, folder: str | Path, *, storage: Storage | None = None) -> None:
     """Write the model's folder whole, by one rename; other files that are there stay.
 
-    Raises ResultError if that fails.
+    Args:
+        trained: the model.
+        folder: its folder.
+        storage: the type that weights are stored in, which must hold them as they are: those of
+            `trained.rounded(storage)`, of which the certificate is then measured. By default the
+            type that they have.
+
+    Raises:
+        ModelError: for weights that the type does not hold exactly.
+        ResultError: if the folder cannot be written.
     """
     from safetensors.torch import save
 
@@ -147,6 +185,8 @@ def save_trained(trained: Trained, folder: str | Path) -> None:
         "training": dict(trained.training),
     }
     state = {name: t.detach().cpu().contiguous() for name, t in trained.model.state_dict().items()}
+    if storage is not None:
+        state = {name: _exactly(name, weight, storage) for name, weight in state.items()}
     circuit = graph_file(
         trained.circuit.graph, circuit=trained.circuit, d_model=trained.model.config.d_model
     )
@@ -156,6 +196,23 @@ def save_trained(trained: Trained, folder: str | Path) -> None:
         write_graph_file(circuit, new / CIRCUIT)
         if trained.certificate is not None:
             trained.certificate.write(new / CERTIFICATE)
+
+
+def _storage(storage: Storage) -> torch.dtype:
+    if storage not in STORAGES:
+        raise ModelError(f"expected weights stored as {', '.join(STORAGES)}, got {storage!r}")
+    return STORAGES[storage]
+
+
+def _exactly(name: str, weight: Tensor, storage: Storage) -> Tensor:
+    """The same in another type; raises ModelError where any number would be another one."""
+    stored = weight.to(_storage(storage))
+    if not torch.equal(stored.to(weight.dtype), weight):
+        raise ModelError(
+            f"expected weights that {storage} holds exactly, as trained.rounded({storage!r}) has "
+            f"them, got others in {name}"
+        )
+    return stored
 
 
 @takes(folder=str | Path, case=Case | None)
@@ -179,7 +236,8 @@ def load_trained(
     try:
         description = read_description(folder / CONFIG)
         compiled = case_of(description.case, case).compile(dtype=TRAINED_DTYPE)
-        model = transformer_of(description.transformer, read_safetensors(folder / WEIGHTS))
+        weights = {name: _widened(t) for name, t in read_safetensors(folder / WEIGHTS).items()}
+        model = transformer_of(description.transformer, weights)
         correspondence = Correspondence(compiled.circuit, model.graph, description.placement)
         placed = Placed(model.requires_grad_(False), compiled, correspondence)
     except (GraphError, ModelError, ResultError) as error:
@@ -189,6 +247,11 @@ def load_trained(
         certificate = read_certificate(folder / CERTIFICATE)
         _check_identity(certificate, identity(placed), folder)
     return Trained(placed, certificate, description.training)
+
+
+def _widened(weight: Tensor) -> Tensor:
+    """Numbers of 16 bits in float32, in which models are computed with."""
+    return weight.float() if weight.dtype in (torch.bfloat16, torch.float16) else weight
 
 
 def case_of(name: str, given: Case | None = None) -> Case:
@@ -244,9 +307,9 @@ def _check_identity(certificate: Certificate, found: Mapping[str, str], folder: 
 
 
 def as_trained(placed: Placed, training: Mapping[str, Any] | None = None) -> Trained:
-    """A model that is done training: on the CPU and without gradients."""
+    """A model that is done training: a copy without gradients."""
     model = placed.model
-    frozen = Transformer(model.config, dtype=model.dtype)
+    frozen = Transformer(model.config, dtype=model.dtype, device=model.device)
     with torch.no_grad():
         frozen.load_state_dict(model.state_dict())
     frozen.requires_grad_(False)

@@ -10,14 +10,21 @@ import typer
 from knowncircuits.cli.groups import VariantOptions, grouped
 from knowncircuits.cli.layout import frame_table
 from knowncircuits.cli.options import (
+    CaseArgument,
     CasesOption,
+    DeviceOption,
     FolderOption,
     Format,
     FormatOption,
     MethodsOption,
+    StackOption,
+    check_device,
     choose_cases,
     inputs_option,
     pairs_option,
+    parse_options,
+    seed_option,
+    setting_option,
     to_path,
 )
 from knowncircuits.cli.printing import Output
@@ -197,6 +204,64 @@ def bench_training(
             n_pairs=pairs,
             on_row=shown.advance,
         )
+    _show(table, form)
+
+
+@bench_app.command("models")
+def bench_models(
+    programs: Annotated[int, typer.Option("--programs", "-n", min=1, help="How many to draw.")] = 4,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="Model of each program, by default seed0; may be repeated."),
+    ] = None,
+    seed: Annotated[int, seed_option("Seed of the programs.")] = 1,
+    option: Annotated[
+        list[str] | None,
+        setting_option("Depart from the recipe of generated programs, as d_model=32"),
+    ] = None,
+    pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
+    stack: StackOption = 1,
+    device: DeviceOption = "cpu",
+    form: FormatOption = "table",
+) -> None:
+    """Certified models an hour: programs drawn, compiled, trained and certified, on one core.
+
+    With --stack and --device cuda on a GPU. The models are thrown away.
+    """
+    from knowncircuits.evaluation.bench.models_time import bench_models as bench
+
+    check_device(device)
+    variants = variant or ["seed0"]
+    with show_progress("models", programs * len(variants)) as shown:
+        table = bench(
+            programs,
+            variants,
+            seed=seed,
+            n_pairs=pairs,
+            stack=stack,
+            device=device,
+            settings=parse_options(option),
+            on_outcome=lambda outcome: shown.advance(),
+        )
+    _show(table, form)
+
+
+@bench_app.command("stacks")
+def bench_stacks(
+    stack: Annotated[
+        list[int] | None, typer.Option(min=1, help="Models in a stack; may be repeated.")
+    ] = None,
+    case: CaseArgument = "histogram",
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed of each.")] = 20,
+    device: DeviceOption = "cpu",
+    form: FormatOption = "table",
+) -> None:
+    """Steps of training of many models in one batch, against each alone."""
+    from knowncircuits.evaluation.bench.stacks_time import bench_stacks as bench
+
+    check_device(device)
+    with show_progress("stacks"):
+        table = bench(stack or (1, 4, 16), case=case, steps=steps, device=device)
     _show(table, form)
 
 

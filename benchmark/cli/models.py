@@ -23,6 +23,7 @@ from knowncircuits.cli.options import (
     DeviceOption,
     FolderOption,
     FormatOption,
+    StackOption,
     check_device,
     output_option,
     pairs_option,
@@ -32,6 +33,7 @@ from knowncircuits.cli.printing import Output
 from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
+from knowncircuits.models.choices import Storage
 from knowncircuits.work.progress import part
 
 if TYPE_CHECKING:
@@ -156,6 +158,11 @@ def models_train(
         bool, typer.Option("--retry", help="Train again what these settings have failed on before.")
     ] = False,
     pairs: Annotated[int, pairs_option("Pairs of the certificates.")] = 20_000,
+    storage: Annotated[
+        Storage,
+        typer.Option(help="Type of the stored weights, which are rounded before the certificate."),
+    ] = "float32",
+    stack: StackOption = 1,
     device: DeviceOption = "cpu",
 ) -> None:
     """Train and certify models by their recipes, by default seed0; this makes the shipped ones.
@@ -193,6 +200,8 @@ def models_train(
             device=device,
             recipes=recipes,
             retry=retry,
+            storage=storage,
+            stack=stack,
             on_outcome=say,
         )
     n = there()

@@ -155,6 +155,15 @@ DeviceOption = Annotated[
     str,
     typer.Option("--device", help="Device that computes: cpu, cuda, or another that torch has."),
 ]
+StackOption = Annotated[
+    int,
+    typer.Option(
+        "--stack",
+        min=1,
+        max=4096,
+        help="Train so many models of one shape in one batch, in this process: for GPUs.",
+    ),
+]
 
 
 def output_option(text: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -89,7 +90,7 @@ class Measuring:
         placed = self.placed
         # As bytes: tensors themselves would be shared with this process.
         sent = (
-            pickle.dumps(placed.model.cpu()),
+            pickle.dumps(deepcopy(placed.model).cpu()),
             str(placed.model.device),
             placed.compiled.name,
             dict(placed.correspondence.nodes),

@@ -8,6 +8,8 @@ compares the two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -40,22 +42,9 @@ class Muon(torch.optim.Optimizer):
         """Move every matrix."""
         for group in self.param_groups:
             parameters = group["params"]
-            qkv, out, *mlp = [self._update(p, group["momentum"]) for p in parameters]
-            # What writes is transposed: matrices of one shape then share one iteration.
-            reading = qkv.movedim(2, 3).flatten(3)
-            writing = out.flatten(1, 2).mT[:, None]
-            heads = orthogonalised(torch.cat([reading, writing], 1))
-            moves = [
-                heads[:, :3].reshape(*qkv.movedim(2, 3).shape).movedim(3, 2),
-                heads[:, 3].mT.reshape(out.shape),
-            ]
-            widths = [heads.shape[-2:], heads.mT.shape[-2:]]
-            if mlp:
-                into, back, *gate = orthogonalised(torch.stack([mlp[0], mlp[1].mT, *mlp[2:]]))
-                moves += [into, back.mT, *gate]
-                widths += [move.shape[-2:] for move in moves[2:]]
-            for parameter, move, (n_in, n_out) in zip(parameters, moves, widths, strict=True):
-                parameter.sub_(move, alpha=group["lr"] * max(1.0, n_out / n_in) ** 0.5)
+            updates = [self._update(p, group["momentum"]) for p in parameters]
+            for parameter, (move, scale) in zip(parameters, moves(updates), strict=True):
+                parameter.sub_(move, alpha=group["lr"] * scale)
 
     def _update(self, parameter: Tensor, momentum: float) -> Tensor:
         """Nesterov's momentum."""
@@ -65,6 +54,31 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         average: Tensor = state["momentum"].lerp_(parameter.grad, 1 - momentum)
         return parameter.grad.lerp(average, momentum)
+
+
+def moves(updates: Sequence[Tensor]) -> list[tuple[Tensor, float]]:
+    """What is taken off each matrix, and by which factor, at a learning rate of one.
+
+    Args:
+        updates: of the parameters in the order of MATRICES; of several models of one shape, with a
+            leading dimension.
+    """
+    qkv, out, *mlp = updates
+    # What writes is transposed: matrices of one shape then share one iteration.
+    by_letter = qkv.movedim(-3, -2)
+    writing = out.flatten(-3, -2).mT.unsqueeze(-3)
+    heads = orthogonalised(torch.cat([by_letter.flatten(-2), writing], -3))
+    found = [
+        heads[..., :3, :, :].reshape(by_letter.shape).movedim(-2, -3),
+        heads[..., 3, :, :].mT.reshape(out.shape),
+    ]
+    widths = [heads.shape[-2:], heads.mT.shape[-2:]]
+    if mlp:
+        into, back, *gate = orthogonalised(torch.stack([mlp[0], mlp[1].mT, *mlp[2:]]))
+        found += [into, back.mT, *gate]
+        widths += [move.shape[-2:] for move in found[2:]]
+    scales = [max(1.0, n_out / n_in) ** 0.5 for n_in, n_out in widths]
+    return list(zip(found, scales, strict=True))
 
 
 def orthogonalised(x: Float[Tensor, "*stack rows columns"]) -> Float[Tensor, "*stack rows columns"]:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -139,13 +139,10 @@ class EdgeInterchanges(Objective):
         if step.again is not None:
             inside = torch.cat([inside, step.again.inside])
             outside = torch.cat([outside, step.again.outside])
+        high_mask, mask = self.masks(inside, outside)
         with torch.no_grad():
             high_source = high.run(step.source)
-            mask = self.outside.new_zeros(len(step.base), high.graph.n_edges)
-            mask[:, self.images] = inside
-            wanted = high.run(step.base, high_source.outputs, mask)
-        mask = outside.clone()
-        mask[:, self.inside] = inside
+            wanted = high.run(step.base, high_source.outputs, high_mask)
         low_source, got = self._runs(step, mask)
         losses: dict[Term, Tensor] = {
             "behaviour": answer_loss(self.placed, low_source.logits, high_source.logits),
@@ -169,6 +166,16 @@ class EdgeInterchanges(Objective):
                 side = signals(step.base, wanted.outputs, other, mask)
             losses["busy"] = self.busy.loss(got.outputs, side, low_source.outputs)
         yield losses
+
+    def masks(
+        self, inside: Float[Tensor, "pair inside"], outside: Float[Tensor, "pair low_edge"]
+    ) -> tuple[Float[Tensor, "pair high_edge"], Float[Tensor, "pair low_edge"]]:
+        """What the compiled and the low-level model's edges read of the source; see `draw`."""
+        high = outside.new_zeros(len(inside), self.placed.compiled.model.graph.n_edges)
+        high[:, self.images] = inside
+        low = outside.clone()
+        low[:, self.inside] = inside
+        return high, low
 
     def _runs(self, step: Step, mask: Float[Tensor, "pair low_edge"]) -> tuple[Run, Run]:
         """The low-level model's on the source, and on the base under the mask."""
@@ -311,16 +318,32 @@ def pair_losses(
     wanted: Float[Tensor, "pair pos out"],
 ) -> Float[Tensor, " pair"]:
     """Each pair's loss, as `answer_loss`: the sum over its positions that count."""
-    compiled = placed.compiled
-    counts = compiled.defined(wanted)
-    if compiled.output.numerical:
-        return ((logits - wanted).square().sum(-1) * counts).sum(1)
+    answers, counts = targets(placed, wanted)
+    return losses_at(logits, answers, counts).sum(1)
+
+
+def targets(
+    placed: Placed, wanted: Float[Tensor, "pair pos out"]
+) -> tuple[Tensor, Bool[Tensor, "pair pos"]]:
+    """The compiled model's answers, [pair, pos] or of numbers [pair, pos, 1], and which count."""
+    counts = placed.compiled.defined(wanted)
+    if placed.compiled.output.numerical:
+        return wanted, counts
     answers = wanted.argmax(-1)
     if placed.says_none:
-        answers, counts = answers.where(counts, logits.shape[-1] - 1), counts.clone().fill_(True)
+        answers = answers.where(counts, placed.model.config.d_vocab_out - 1)
+        counts = torch.ones_like(counts)
         counts[:, 0] = False
-    lost = functional.cross_entropy(logits.movedim(-1, 1), answers, reduction="none")
-    return (lost * counts).sum(1)
+    return answers, counts
+
+
+def losses_at(
+    logits: Float[Tensor, "pair pos low_out"], answers: Tensor, counts: Bool[Tensor, "pair pos"]
+) -> Float[Tensor, "pair pos"]:
+    """The loss at each position, by `targets`; 0 where none counts."""
+    if answers.is_floating_point():
+        return (logits - answers).square().sum(-1) * counts
+    return functional.cross_entropy(logits.movedim(-1, 1), answers, reduction="none") * counts
 
 
 def draw_uniform(

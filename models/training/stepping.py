@@ -82,9 +82,14 @@ class Stepper:
     def _average(self, n_steps: int) -> None:
         """Let the model follow the weights that are stepped; closely at first, from any start."""
         if self.config.average:
-            kept = min(self.config.average, n_steps / (n_steps + 9))
+            kept = kept_share(self.config, n_steps)
             for mean, moving in zip(self.model.parameters(), self.moving.parameters(), strict=True):
                 mean.lerp_(moving, 1 - kept)
+
+
+def kept_share(config: TrainingConfig, n_steps: int) -> float:
+    """What the average keeps of its past in a step, as the last of so many."""
+    return min(config.average, n_steps / (n_steps + 9))
 
 
 def _optimizers(model: Transformer, config: TrainingConfig) -> list[torch.optim.Optimizer]:

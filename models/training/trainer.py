@@ -118,12 +118,8 @@ class Trainer:
         """What the next step's interchanges dwell on."""
         return emphasis(self.config, self.n_steps, self.ending.lags)
 
-    @recorded_gradients()
-    def step(self) -> Losses:
-        """Draw pairs, and take a step on each of the objective's losses in turn.
-
-        Gradients are recorded, whatever the caller has switched off.
-        """
+    def draw(self) -> Step:
+        """What the next step is computed on, some of it pairs of earlier ones."""
         emphasis = self.emphasis
         base, source = self.inputs.draw_pairs(
             self.generator, alone=emphasis.volume == 0, missed=self.ending.missed
@@ -137,10 +133,19 @@ class Trainer:
             n_new = len(base) - len(again.loss)
             base = torch.cat([base[:n_new], again.base])
             source = torch.cat([source[:n_new], again.source])
-        step = Step(base, source, self.generator, emphasis, again, kept)
+        return Step(base, source, self.generator, emphasis, again, kept)
+
+    @recorded_gradients()
+    def step(self) -> Losses:
+        """Draw pairs, and take a step on each of the objective's losses in turn.
+
+        Gradients are recorded, whatever the caller has switched off.
+        """
+        step = self.draw()
         losses = self.stepper.step(step, self.rate, self.n_steps + 1)
-        seen = self.stepper.objective.seen
-        if kept and seen is not None:
+        seen, again = self.stepper.objective.seen, step.again
+        if step.kept and seen is not None:
+            length = step.base.shape[1] - 1
             self.replay.learn(length, seen, 0 if again is None else len(again.loss))
         self.n_steps += 1
         return losses
@@ -225,7 +230,8 @@ def train(
     agreement = trainer.ending.validate()
     with part(f"training {trainer.placed.compiled.name}"):
         while not trainer.done:
-            losses = _checked_step(trainer)
+            losses = trainer.step()
+            check_finite(trainer, losses)
             on_step(trainer.n_steps, losses)
             report(trainer.n_steps, trainer.config.steps, _progress_text(losses, agreement))
             if trainer.ending.due(trainer.n_steps):
@@ -237,15 +243,14 @@ def train(
     return agreement
 
 
-def _checked_step(trainer: Trainer) -> Losses:
-    """A step; raises ModelError if the loss is no longer finite."""
-    losses, config = trainer.step(), trainer.config
+def check_finite(trainer: Trainer, losses: Losses) -> None:
+    """Raise ModelError if those of the last step are no longer finite."""
+    config = trainer.config
     if not math.isfinite(losses.total):
         raise ModelError(
             f"training diverged at step {trainer.n_steps} ({losses}); lower learning rates "
             f"than {config.learning_rate:g} (Adam) and {config.muon_rate:g} (Muon) may help"
         )
-    return losses
 
 
 def _progress_text(losses: Losses, agreement: QuickAgreement) -> str:

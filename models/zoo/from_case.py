@@ -95,7 +95,7 @@ def train(
             )
         else:
             run(trainer, checkpoint=checkpoint)
-            trained = freeze(trainer)
+            trained = freeze(trainer).to(device="cpu")
     if place is not None and checkpoint is not None:
         save_trained(trained, place)
         checkpoint.unlink(missing_ok=True)

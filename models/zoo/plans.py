@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from knowncircuits.checks.values import annotations_of, fit, fit_all
 from knowncircuits.correspondence import Correspondence
 from knowncircuits.errors import ModelError, ResultError
 from knowncircuits.files.reading import read_json
-from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName, ZooVersion
+from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName, Storage, ZooVersion
 from knowncircuits.models.trained import Trained
 from knowncircuits.models.training.config import SIIT, TrainingConfig
 from knowncircuits.models.training.sizes import low_level_config
+from knowncircuits.models.training.stack import shape_of
 from knowncircuits.models.training.trainer import Trainer
 from knowncircuits.models.zoo.shelf import Zoo, shipped
 from knowncircuits.models.zoo.variants import VARIANTS, check_variant
@@ -51,6 +52,7 @@ class Plan:
     shuffle: int | None = None  # seed of a random placement, instead of the same names
     start: str | None = None  # a shipped model whose weights it starts from; see `find_start`
     zoo: ZooVersion = DEFAULT_ZOO  # of which `start` names a model
+    storage: Storage = "float32"  # that the weights are rounded to before they are certified
 
     def trainer(self, device: str = "cpu", case: Case | None = None) -> Trainer:
         """A trainer before its first step; the case is by default that of the plan's name.
@@ -70,6 +72,16 @@ class Plan:
             placement = _shuffled(placement, self.shuffle, there)
         with part(f"preparing to train {self.case}"):
             return Trainer(compiled, placement, low, self.config, device, start)
+
+    def shape(self) -> Hashable | None:
+        """What its model has in common with others that can be trained in one stack with it.
+
+        None for a model that is trained alone; see `shape_of`. Raises ModelError for sizes that no
+        model has.
+        """
+        compiled = load_case(self.case).compile()
+        low = low_level_config(compiled, **self.sizes)
+        return shape_of(low, self.config, numerical=compiled.output.numerical)
 
     def trained_by(self, objective: ObjectiveName) -> Plan:
         """By another objective: `nodes` with InterpBench's published settings, `SIIT`."""
@@ -109,6 +121,8 @@ class Plan:
         """The plan as JSON has it."""
         settings: dict[str, Any] = {"config": asdict(self.config), "sizes": dict(self.sizes)}
         settings |= {"shuffle": self.shuffle, "start": self.start}
+        if self.storage != "float32":  # which earlier attempts do not say
+            settings["storage"] = self.storage
         plain: dict[str, Any] = json.loads(json.dumps(settings))
         return plain
 

@@ -23,8 +23,10 @@ from knowncircuits.evaluation.bench.interval_coverage import (
     bench_ranks,
 )
 from knowncircuits.evaluation.bench.methods_time import bench_methods
+from knowncircuits.evaluation.bench.models_time import bench_models
 from knowncircuits.evaluation.bench.patching import bench_patching
 from knowncircuits.evaluation.bench.scoring_time import GRAPHS, bench_scoring
+from knowncircuits.evaluation.bench.stacks_time import bench_stacks
 from knowncircuits.evaluation.bench.training_time import bench_training
 from knowncircuits.evaluation.methods.discovery import discover
 from knowncircuits.evaluation.task import Task
@@ -44,6 +46,24 @@ def test_training_is_compared_over_its_parts() -> None:
     assert (table["steps"] == 2).all()
     assert not table["certified"].any()  # nothing is learnt in two steps
     assert (table["of certificate"] < table["seconds"]).all()
+
+
+@pytest.mark.long
+def test_models_are_made_of_new_programs() -> None:
+    settings = {"steps": 2, "n_inputs": 200, "n_validation": 20}
+    table = bench_models(2, ["seed0", "seed1"], n_pairs=20, stack=2, settings=settings)
+    (row,) = table.to_dict("records")
+    assert (row["models"], row["certified"], row["steps"]) == (4, 0, 8)
+    assert row["clock s"] > 0
+
+
+@pytest.mark.long
+def test_stacks_are_timed_beside_a_model_alone() -> None:
+    table = bench_stacks([2], steps=1, device="cpu")
+    assert list(table["stack"]) == [0, 2]
+    assert table["ratio"][1] == pytest.approx(
+        2 * table["seconds"][0] / table["seconds"][1], rel=1e-6
+    )
 
 
 def test_settings_that_there_are_not() -> None:

@@ -15,7 +15,8 @@ from knowncircuits.evaluation.figures.theme import THEMES
 from knowncircuits.evaluation.metrics import METRICS
 from knowncircuits.leaderboard.choices import BoardFormat
 from knowncircuits.leaderboard.exports import FORMATS
-from knowncircuits.models.choices import ObjectiveName
+from knowncircuits.models.choices import ObjectiveName, Storage
+from knowncircuits.models.trained import STORAGES
 from knowncircuits.models.training.objectives import OBJECTIVES
 
 
@@ -27,6 +28,7 @@ from knowncircuits.models.training.objectives import OBJECTIVES
         (choices.ThemeName, THEMES),
         (choices.FigureFormat, [ending.removeprefix(".") for ending in FIGURES]),
         (ObjectiveName, OBJECTIVES),
+        (Storage, STORAGES),
         (BoardFormat, FORMATS),
         (Direction, [name for name in CORRUPTIONS if "off" in name]),
     ],

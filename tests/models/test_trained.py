@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from knowncircuits.errors import ResultError
+from knowncircuits.errors import ModelError, ResultError
+from knowncircuits.models.choices import Storage
 from knowncircuits.models.trained import FILES, load_trained, save_trained
-from knowncircuits.models.zoo import shipped
+from knowncircuits.models.zoo import load_model, shipped
+from knowncircuits.models.zoo.produce import with_certificate
+from knowncircuits.transformer import weights_hash
 
 NAME = "fraction_of_x"
 
@@ -165,3 +169,47 @@ def test_broken_configurations(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
     with pytest.raises(ResultError, match="expected the configuration of a trained model, got"):
         load_trained(folder)
+
+
+@pytest.mark.parametrize("storage", ["bfloat16", "float16"])
+def test_weights_are_stored_in_16_bits_as_they_were_certified(
+    storage: Storage, tmp_path: Path
+) -> None:
+    trained = load_model("identity", zoo=1)
+    rounded = trained.rounded(storage)
+    assert rounded.certificate is None  # that of the model is of other weights
+    certified = with_certificate(rounded, n_pairs=200, zoo=1)
+    save_trained(certified, tmp_path, storage=storage)
+    loaded = load_trained(tmp_path)  # compares the certificate's hash of the weights
+    assert loaded.certificate == certified.certificate
+    assert loaded.model.dtype == torch.float32
+    assert weights_hash(loaded.model) == weights_hash(rounded.model)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {str(weight.dtype) for weight in stored.values()} == {f"torch.{storage}"}
+    for name, weight in trained.model.state_dict().items():
+        assert torch.equal(stored[name], weight.to(stored[name].dtype))
+    # Weights that are stored so already stay, and keep their certificate.
+    assert loaded.rounded(storage).certificate == loaded.certificate
+
+
+def test_weights_are_not_rounded_unseen(tmp_path: Path) -> None:
+    trained = load_model("identity", zoo=1)
+    with pytest.raises(ModelError, match=r"weights that float16 holds exactly, as trained\.round"):
+        save_trained(trained, tmp_path / "model", storage="float16")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.usefixtures("no_shape_checks")
+def test_types_that_weights_cannot_be_stored_in(tmp_path: Path) -> None:
+    trained = load_model("identity", zoo=1)
+    with pytest.raises(ModelError, match="stored as float32, bfloat16, float16, got 'int8'"):
+        save_trained(trained, tmp_path / "model", storage="int8")  # type: ignore[arg-type]
+
+
+def test_weights_beyond_a_range_are_refused() -> None:
+    trained = load_model("identity", zoo=1)
+    loud = replace(trained, placed=replace(trained.placed, model=deepcopy(trained.model)))
+    loud.model.b_O.data[0, 0] = 1e6
+    with pytest.raises(ModelError, match=r"at most 65504 for float16, got 1e\+06 in b_O"):
+        loud.rounded("float16")
+    assert loud.rounded("bfloat16").model.b_O[0, 0] == pytest.approx(1e6, rel=2**-8)

@@ -381,3 +381,44 @@ def test_the_recipe_of_ioi_has_as_many_layers_and_heads_as_interpbenchs() -> Non
     assert set(roles) <= set(trainer.placed.circuit.inside_nodes)
     first = trainer.step().total
     assert min(trainer.step().total for _ in range(8)) < first
+
+
+@pytest.mark.long
+def test_models_of_one_shape_are_made_in_a_stack(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of another shape is trained beside them."""
+    short = {**SHORT, "steps": 4, "validate_every": 2}
+    by_variant = {"seed0": short, "shuffled": {**short, "d_model": 16}}
+    path = tmp_path / "recipes.json"
+    path.write_text(json.dumps({NAME: by_variant}))
+    stacked: list[list[str]] = []
+    together = produce._make_together
+
+    def watched(jobs: Any, size: int, executor: Any) -> Any:
+        stacked.append([job.variant for job in jobs])
+        return together(jobs, size, executor)
+
+    monkeypatch.setattr(produce, "_make_together", watched)
+    models = [(NAME, variant) for variant in ("seed0", "shuffled", "seed1")]
+    outcomes = make_models(zoo, models, recipes=path, n_pairs=20, stack=2)
+    assert stacked == [["seed0", "seed1"]]
+    found = [(o.variant, o.certified, o.steps) for o in outcomes]
+    assert found == [("seed0", False, 4), ("seed1", False, 4), ("shuffled", False, 4)]
+    assert set(zoo.missing()[NAME]) == {"seed0", "seed1", "shuffled"}
+    assert not (zoo.folder / ".work").exists()
+
+
+@pytest.mark.long
+def test_a_stack_is_certified_and_stored_in_16_bits(zoo: Zoo, tmp_path: Path) -> None:
+    path = recipes(tmp_path, fraction_of_x=EASY)
+    models = [(NAME, "seed0"), (NAME, "seed1")]
+    options: dict[str, Any] = {"recipes": path, "n_pairs": 200, "stack": 2, "storage": "float16"}
+    outcomes = make_models(zoo, models, **options)
+    assert [outcome.certified for outcome in outcomes] == [True, True], outcomes
+    for variant in ("seed0", "seed1"):
+        trained = zoo.load(NAME, variant)
+        assert trained.certificate is not None
+        assert trained.certificate.passed
+        assert trained.rounded("float16").certificate is trained.certificate
+    assert make_models(zoo, models, **options) == []
