@@ -71,10 +71,10 @@ class Stack:
         self.device = trainers[0].placed.model.device
         self.objectives = [_objective(trainer) for trainer in trainers]
         self.weights = StackedWeights([trainer.stepper for trainer in trainers])
-        shapes_of = {name: stack.shape for name, stack in self.weights.values.items()}
+        n_tokens, n_answers = (self.weights.values[k].shape[i] for k, i in (("W_E", 1), ("W_U", 2)))
         low = trainers[0].placed.model.config
-        sizes = {"d_vocab": shapes_of["W_E"][1], "d_vocab_out": shapes_of["W_U"][2]}
-        self.runs = PairOfRuns(replace(low, **sizes), self.device)
+        low = replace(low, d_vocab=n_tokens, d_vocab_out=n_answers)
+        self.runs = PairOfRuns(low, self.device)
         compiled = [weights_hash(trainer.placed.compiled.model) for trainer in trainers]
         # Models that follow the same compiled one; it runs once for all of them.
         self.groups = [
@@ -166,10 +166,10 @@ class Stack:
             mask = torch.cat([masks[i] for i in group])
             patched = high.run(base[group].flatten(0, 1), clean.outputs, mask)
             both = (*targets(placed, clean.logits), *targets(placed, patched.logits))
-            found.append(tuple(tensor.unflatten(0, (len(group), n_pairs)) for tensor in both))
+            found.append(tuple(t.reshape(len(group), n_pairs, *t.shape[1:]) for t in both))
             if self.guided:
-                outputs = patched.outputs.unflatten(0, (len(group), n_pairs))[rows, :, nodes]
-                written.append(outputs.movedim(0, 1))
+                outputs = patched.outputs.reshape(len(group), n_pairs, *patched.outputs.shape[1:])
+                written.append(outputs[rows, :, nodes].movedim(0, 1))
         order = torch.tensor([i for group in self.groups for i in group], device="cpu").argsort()
         together = [torch.cat(parts)[order] for parts in zip(*found, strict=True)]
         width = max((outputs.shape[-1] for outputs in written), default=0)
@@ -232,7 +232,8 @@ def _train_until_done(
     stack: Stack, on_validation: Callable[[Trainer], None]
 ) -> dict[Trainer, ModelError]:
     """Step until the first is done, or has diverged: these with their errors."""
-    trainers, diverged = stack.trainers, {}
+    trainers = stack.trainers
+    diverged: dict[Trainer, ModelError] = {}
     while not (diverged or any(trainer.done for trainer in trainers)):
         for trainer, losses in zip(trainers, stack.step(), strict=True):
             try:
@@ -267,4 +268,5 @@ def _mean_losses(
 ) -> PerModel:
     """As `answer_loss`, of each model."""
     each = losses_at(logits.flatten(0, 1), answers.flatten(0, 1), counts.flatten(0, 1))
-    return each.unflatten(0, counts.shape[:2]).sum((1, 2)) / counts.sum((1, 2))
+    summed: Tensor = each.reshape(len(counts), -1).sum(1) / counts.flatten(1).sum(1)
+    return summed

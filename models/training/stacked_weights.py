@@ -60,7 +60,8 @@ class StackedWeights:
         Returns:
             The norm of each model's gradients before they are clipped.
         """
-        norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
+        each = [gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]
+        norms: Tensor = torch.stack(each).norm(dim=0)
         clipped = (self.config.clip / (norms + 1e-6)).clamp(max=1)
         gradients = {name: g * _beside(clipped, g) for name, g in gradients.items()}
         matrices = [name for name in MATRICES if "momentum" in self.state.get(name, {})]
