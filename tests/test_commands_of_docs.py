@@ -34,7 +34,8 @@ def shell_commands(text: str) -> Iterator[str]:
         start = re.match(r"\s*(?:\$ |run: |- run: |<pre[^>]*><code>)?(.*)", line)
         if start and re.match(r"(.*&& )?knowncircuits [a-z]", start[1]):
             code = html.unescape(start[1].partition("</code>")[0])
-            code = code.replace("{{ zoo }}", "1")  # that a page is about
+            # The zoo that a page is about.
+            code = code.replace("{{ zoo_option }}", "1").replace("{{ zoo_folder }}", "zoo1")
             yield from re.split(r"&&|;| \||>>", code)
 
 
