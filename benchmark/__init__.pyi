@@ -51,6 +51,7 @@ from .exchange import (
     write_graph_file as write_graph_file,
 )
 from .exchange_folders import read_mib_folder as read_mib_folder
+from .exchange_tracer import write_tracer_graph as write_tracer_graph
 from .graph import Graph as Graph
 from .models.certificates.certifying import certify as certify
 from .models.certificates.placed import Placed as Placed

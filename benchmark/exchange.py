@@ -367,6 +367,17 @@ class ScoresOfEdges(Protocol):
         ...
 
 
+def as_graph_file(file: GraphFile | Circuit | ScoresOfEdges) -> GraphFile:
+    """A file as it is, or a new one of a circuit or of scores."""
+    if isinstance(file, Circuit):
+        file = graph_file(file.graph, circuit=file)
+    elif isinstance(file, ScoresOfEdges):
+        file = graph_file(file.graph, scores=file.values, rank_by=file.rank_by)
+    expect(file, GraphFile | Circuit, "file")
+    assert isinstance(file, GraphFile)
+    return file
+
+
 def write_graph_file(
     file: GraphFile | Circuit | ScoresOfEdges, path: str | Path, *, merged: bool = False
 ) -> None:
@@ -379,12 +390,7 @@ def write_graph_file(
 
     Raises ResultError if that fails, and for what `read_graph_file` would find too large.
     """
-    if isinstance(file, Circuit):
-        file = graph_file(file.graph, circuit=file)
-    elif isinstance(file, ScoresOfEdges):
-        file = graph_file(file.graph, scores=file.values, rank_by=file.rank_by)
-    expect(file, GraphFile | Circuit, "file")
-    assert isinstance(file, GraphFile)
+    file = as_graph_file(file)
     if merged:
         file = file.merge_inputs()
     text = json.dumps(file.document, allow_nan=False) + "\n"

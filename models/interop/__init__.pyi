@@ -1,4 +1,8 @@
 from .bridge import BridgedModel as BridgedModel, to_transformer_lens as to_transformer_lens
+from .hugging_face import (
+    export_hugging_face as export_hugging_face,
+    to_hugging_face as to_hugging_face,
+)
 from .hooked import HookedTwin as HookedTwin, lens_config as lens_config, to_hooked as to_hooked
 from .interpbench import InterpBenchModel as InterpBenchModel, load_interpbench as load_interpbench
 from .language_model import (

@@ -129,6 +129,7 @@ ENVIRONMENTS = {
     "captum": Environment(("captum==0.9.0", *MATPLOTLIB)),
     "pyvene": Environment(("pyvene==0.1.8", "seaborn==0.13.2", *MATPLOTLIB)),
     "rasp": Environment(("absl-py==2.3.1",), ("tracr",)),
+    "tracer": Environment(("circuit-tracer==0.5.0",)),
 }
 
 
@@ -159,6 +160,8 @@ CLIENTS = (
     Client("nnsight", "nnsight_traces.py", "nnsight", ("nnsight", *LENS)),
     Client("captum", "captum_attributions.py", "captum", ("captum", *LENS)),
     Client("tracr", "tracr_tests.py", "rasp", ("absl-py",)),
+    Client("pyvene", "pyvene_interchange.py", "pyvene", ("pyvene",)),
+    Client("circuit-tracer", "circuit_tracer_graph.py", "tracer", ("circuit-tracer",)),
 )
 
 
