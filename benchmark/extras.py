@@ -11,6 +11,7 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "kaleido": "pictures",
     "submitit": "slurm",
+    "ray": "ray",
 }
 
 

@@ -26,6 +26,7 @@ REFUSED = {
     ("leaderboard", "table", "submissions", "--wandb", "project"): "wandb",
     ("sankey", "fraction_of_x", "--save", "circuit.png"): "pictures",
     ("score", "eap", "-c", "fraction_of_x", "--executor", "slurm"): "slurm",
+    ("score", "eap", "-c", "fraction_of_x", "--executor", "ray"): "ray",
 }
 
 

@@ -159,14 +159,15 @@ class ExecutorOptions:
     jobs: JobsOption = 1
     executor: Annotated[
         ExecutorName,
-        typer.Option("--executor", help="Where to run: processes here, or arrays of SLURM."),
+        typer.Option("--executor", help="Where to run: processes here, arrays of SLURM, or Ray."),
     ] = "local"
     executor_option: Annotated[
         list[str] | None,
         typer.Option(
             "--executor-option",
             metavar="NAME=VALUE",
-            help="Set an option of submitit, as slurm_partition=cpu; may be repeated.",
+            help="Set an option of submitit or of Ray's actors, as slurm_partition=cpu; may be "
+            "repeated.",
         ),
     ] = None
 

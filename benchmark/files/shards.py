@@ -90,6 +90,8 @@ class _Kept(Generic[Job]):
 
     def __call__(self, job_and_path: tuple[Job, Path]) -> tuple[Job, Any]:
         job, path = job_and_path
+        if path.exists():  # by a worker that was lost before it could answer
+            return job, read_json(path, "a shard")
         document = self.work(job)
         write_text(path, json.dumps(document, allow_nan=False))
         return job, document

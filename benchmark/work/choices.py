@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Literal
 
-ExecutorName = Literal["local", "slurm"]  # who does the jobs
+ExecutorName = Literal["local", "slurm", "ray"]  # who does the jobs

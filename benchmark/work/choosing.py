@@ -19,7 +19,8 @@ def choose_executor(name: ExecutorName, n: int, options: Mapping[str, Any]) -> E
     Args:
         name: of `local` one job at a time is this process.
         n: jobs at a time.
-        options: of `slurm` what submitit takes, and `cluster` and `folder`; see `Slurm`.
+        options: of `slurm` what submitit takes, and `cluster` and `folder`; see `Slurm`. Of `ray`
+            what its actors take, and `address`; see `Actors`.
 
     Raises InputError for options that there are not, MissingExtraError where a package is missing.
     """
@@ -31,6 +32,12 @@ def choose_executor(name: ExecutorName, n: int, options: Mapping[str, Any]) -> E
         if "folder" in own:
             own["folder"] = Path(str(own["folder"]))
         return Slurm(n, given, **own)
+    if name == "ray":
+        from knowncircuits.work.actors import Actors
+
+        given = dict(options)
+        address = given.pop("address", None)
+        return Actors(n, given, None if address is None else str(address))
     if options:
         raise InputError(f"expected no --executor-option with local, got {', '.join(options)}")
     if n > MOST_HERE:

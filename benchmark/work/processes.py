@@ -158,9 +158,7 @@ def _sender(connection: Connection) -> Listener:
 
 def _begin() -> None:
     """A process's start: one thread, an end without a word, and one with who started it."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # of a torch that is imported later, if it is
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)
+    use_one_thread()
     for name in SIGNALS:
         signal.signal(name, signal.SIG_DFL)
     if sys.platform != "win32":
@@ -174,3 +172,10 @@ def _begin() -> None:
         os._exit(1)
 
     Thread(target=end_with_parent, daemon=True).start()
+
+
+def use_one_thread() -> None:
+    """Let this process compute with one thread, for as long as it lives."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # of a torch that is imported later, if it is
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
