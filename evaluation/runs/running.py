@@ -116,8 +116,10 @@ def run(
     plan = _Plan(folder, code, resolution, fresh, retry)
     found: dict[tuple[str, str, str, int], Result] = {}
     failures: list[Failure] = []
-    work = [(job, plan) for job in jobs]
-    for outcome in run_jobs(with_own_cases(_run_job), work, executor, when_killed=_killed):
+    order = {model: place for place, model in enumerate(chosen)}
+    by_model = sorted(jobs, key=lambda job: order[job.case, job.subject])
+    runner = with_own_cases(_Runner(plan))
+    for outcome in run_jobs(runner, by_model, executor, when_killed=_killed):
         if isinstance(outcome, Result):
             found[outcome.label, outcome.case, outcome.variant, outcome.seed] = outcome
             on_result(outcome)
@@ -130,11 +132,31 @@ def run(
     return [found[place] for place in places if place in found]
 
 
-def _run_job(job_and_plan: tuple[Job, _Plan]) -> Result | Failure:
-    """Run a method on one draw of pairs and write the result, or read back an equal one."""
-    job, plan = job_and_plan
-    _set_aside()
-    subject = load_subject(job.case, job.subject, job.zoo).to(device=job.settings.device)
+class _Runner:
+    """Runs one job after the other, and holds its model: the next one is mostly of the same."""
+
+    def __init__(self, plan: _Plan) -> None:
+        self._plan = plan
+        self._held: tuple[tuple[object, ...], Compiled | Trained | Wired] | None = None
+
+    def __call__(self, job: Job) -> Result | Failure:
+        """Run a method on one draw of pairs and write the result, or read back an equal one."""
+        _set_aside()
+        which = job.case, job.subject, job.zoo, job.settings.device
+        if self._held is None or self._held[0] != which:
+            self._held = None  # not two at a time
+            loaded = load_subject(job.case, job.subject, job.zoo).to(device=job.settings.device)
+            self._held = which, loaded
+        subject = self._held[1]
+        before = weights_hash(subject.model)
+        outcome = _run_job(job, self._plan, subject)
+        if weights_hash(subject.model) != before:  # a user's method may write into them
+            self._held = None
+        return outcome
+
+
+def _run_job(job: Job, plan: _Plan, subject: Compiled | Trained | Wired) -> Result | Failure:
+    """See `_Runner`; the subject is the job's model."""
     described = _describe(job, subject, plan.code[job.settings.method])
     path = job.path(plan.folder)
     stale = False
@@ -230,9 +252,8 @@ def _failure(job: Job, error: str, log: Path | None = None) -> Failure:
     return Failure(job.settings.name, job.case, job.variant, job.seed, error, log)
 
 
-def _killed(job_and_plan: tuple[Job, _Plan], error: KilledError) -> Result | Failure:
+def _killed(job: Job, error: KilledError) -> Result | Failure:
     """Tried again by the next run: it may have been for want of memory, or by hand."""
-    job, _ = job_and_plan
     return replace(_failure(job, str(error)), fresh=True)
 
 

@@ -35,6 +35,16 @@ def test_what_is_there_is_read_back_and_not_done_again(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_what_another_worker_has_written_meanwhile_is_not_done_again(tmp_path: Path) -> None:
+    log, folder = tmp_path / "log", tmp_path / "shards"
+    jobs = [(str(log), n) for n in range(2)]
+    running = run_shards(digest, jobs, folder, lambda job: job[1])
+    first = next(running)
+    (other,) = run_shards(digest, jobs[1:], folder, lambda job: job[1])
+    assert [first, *running] == [first, other]
+    assert log.read_text().split() == ["0", "1"]
+
+
 def test_a_name_is_of_the_content_and_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {shard_name(content) for content in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1})}
     assert len(names) == 2

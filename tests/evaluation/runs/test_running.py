@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from knowncircuits.errors import (
 from knowncircuits.evaluation.comparison.compare import compare_results
 from knowncircuits.evaluation.methods import METHODS, Method
 from knowncircuits.evaluation.methods.discovery import discover
+from knowncircuits.evaluation.runs import running
 from knowncircuits.evaluation.runs.failures import Failure
 from knowncircuits.evaluation.runs.results import Result, check_one_code, read_result, read_results
 from knowncircuits.evaluation.runs.running import Job, method_seed, run
@@ -79,6 +81,32 @@ def test_processes_and_order_change_nothing(tmp_path: Path) -> None:
     assert key == [(s.name, v, d) for s in settings for _, v in models for d in (3, 0)]
     by_key = dict(zip(key, many, strict=True))
     assert all(equal(r, by_key[r.label, r.variant, r.seed]) for r in one)
+
+
+def test_a_model_is_loaded_once_until_a_method_writes_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+
+    def load(case: str, *rest: Any) -> Any:
+        loads.append(case)
+        return load_subject(case, *rest)
+
+    monkeypatch.setattr(running, "load_subject", load)
+    own = tmp_path / "own.py"
+    own.write_text(
+        "def spoil(task):\n"
+        "    for weights in task.model.parameters():\n"
+        "        weights.data.zero_()\n"
+        "    return [0.0] * task.graph.n_edges\n"
+    )
+    names = ("eap", "nap", f"{own}:spoil", "exact")
+    settings = [Settings(name, 10, label=f"of{i}") for i, name in enumerate(names)]
+    results = run(settings, CASES[:2], tmp_path / "all", zoo=1)
+    assert loads == ["fraction_of_x"] * 2 + ["histogram"] * 2
+    assert [result.label for result in results] == [f"of{i}" for i in range(4) for _ in range(2)]
+    alone = run(settings[3:], CASES[:2], tmp_path / "alone", zoo=1)
+    assert all(map(equal, results[6:], alone))
 
 
 def test_chance_is_not_the_same_for_every_model(tmp_path: Path) -> None:
