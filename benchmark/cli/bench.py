@@ -153,13 +153,27 @@ def bench_attribution(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each method.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each run.")] = 1,
+    method: MethodsOption = None,
     form: FormatOption = "table",
 ) -> None:
     """Time eap and eap-ig-inputs at GPT-2 small's sizes, beside EAP-IG's, with their memory."""
+    from knowncircuits.evaluation.bench.attribution_time import METHODS
     from knowncircuits.evaluation.bench.attribution_time import bench_attribution as bench
 
     with show_progress("attribution"):
-        table = bench(repeats=repeats, threads=threads, peer=peer)
+        methods = tuple(method or METHODS)
+        table = bench(methods=methods, repeats=repeats, threads=threads, peer=peer)
+    _show(table, form)
+
+
+@bench_app.command("memory")
+def bench_memory(method: MethodsOption = None, form: FormatOption = "table") -> None:
+    """Measure methods' memory as a multiple of what a run writes: of a batch, of all pairs."""
+    from knowncircuits.evaluation.bench.memory import METHODS
+    from knowncircuits.evaluation.bench.memory import bench_memory as bench
+
+    with show_progress("memory"):
+        table = bench(method or METHODS)
     _show(table, form)
 
 

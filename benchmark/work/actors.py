@@ -62,7 +62,7 @@ class Actors:
         handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(self.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # of its own some are no more than that
             raise InputError(f"ray: {error}") from error
         finally:
             if signal.getsignal(signal.SIGTERM) is not handler:

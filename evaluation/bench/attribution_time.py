@@ -24,6 +24,7 @@ GPT2_SMALL = TransformerConfig(
     12, 12, 768, 64, 3072, 15, 5_000, 5_000, activation="gelu_new", norm="layer"
 )
 METHODS = ("eap", "eap-ig-inputs")  # that both have
+OURS = [sys.executable, "-m", "knowncircuits.evaluation.bench.attribution_run"]
 PEER = Path(__file__).with_name("attribution_peer.py")
 
 
@@ -43,7 +44,7 @@ def bench_attribution(
 
     Args:
         config: the model's sizes; by default GPT-2 small's, with a vocabulary of 5,000.
-        methods: of those that both have.
+        methods: beside a peer of those that both have.
         n_pairs: of clean and corrupted inputs, of the whole context.
         repeats: how often each method runs.
         threads: of each run.
@@ -62,10 +63,9 @@ def bench_attribution(
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_subject(folder, config, n_pairs, seed)
-        ours = [sys.executable, "-m", "knowncircuits.evaluation.bench.attribution_run"]
-        commands = {"ours": ours} | ({"peer": [str(peer), str(PEER)]} if peer else {})
+        commands = {"ours": OURS} | ({"peer": [str(peer), str(PEER)]} if peer else {})
         runs = [
-            {"method": method, "library": library} | _run([*command, name, method], threads)
+            {"method": method, "library": library} | run_process([*command, name, method], threads)
             for _, method, (library, command) in reported(
                 [(i, m, c) for i in range(repeats) for m in methods for c in commands.items()]
             )
@@ -73,8 +73,8 @@ def bench_attribution(
         return pd.DataFrame([_row(folder, config.graph, method, runs) for method in methods])
 
 
-def _run(command: list[str], threads: int) -> dict[str, float]:
-    """What a process prints of itself, as JSON."""
+def run_process(command: list[str], threads: int = 1) -> dict[str, float]:
+    """What a process prints of itself, as JSON; raises ResultError for one that fails."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if ran.returncode:

@@ -7,7 +7,8 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.method import Attribution, Count, Rate
@@ -17,7 +18,7 @@ from knowncircuits.work.progress import reported
 
 # Half decades over what a metric may lie between, from noise to nats.
 THRESHOLDS = tuple(float(f"{x:.3g}") for x in np.geomspace(1e-5, 10, 13))
-ROOM = 2**26  # numbers in the masks and outputs of the runs at a time
+ROOM = 2**24  # numbers in the masks and outputs of the runs at a time
 FEWEST = 4  # decisions that are guessed at a time, after a wrong guess
 
 State = Bool[np.ndarray, " edge"]  # which edges are removed
@@ -82,13 +83,15 @@ class _Trials:
 
     def __init__(self, task: Task, batch_size: int) -> None:
         self.task, self.graph = task, task.graph
-        # States; no more of them than masks and what all sources write leave room for.
-        one = task.n_pairs * (self.graph.n_edges + task.alternative[0].numel())
-        self.at_once = max(1, min(batch_size // task.n_pairs, ROOM // one))
+        # Runs; no more of them than masks and what all sources write leave room for.
+        n_runs = max(1, min(batch_size, ROOM // (self.graph.n_edges + task.alternative[0].numel())))
+        self.at_once = max(1, n_runs // task.n_pairs)  # states, if there is room for all pairs
+        self.pairs = torch.split(torch.arange(task.n_pairs, device=task.clean.device), n_runs)
         self.n_states = 0
         self._known: dict[bytes, float] = {}
         n_inputs = len(self.graph.inputs)
-        still = ~(task.differences[:, :n_inputs] != 0).flatten(2).any(2).any(0).cpu().numpy()
+        moves = task.clean_run.outputs[:, :n_inputs] != task.alternative[:, :n_inputs]
+        still = ~moves.flatten(2).any(2).any(0).cpu().numpy()
         # Edges that never matter; then, node by node from the last, its edges out and in.
         self._idle = np.append(still, [False] * (len(self.graph.sources) - n_inputs))[
             self.graph.source_of_edge
@@ -122,15 +125,18 @@ class _Trials:
         return wide
 
     def _run(self, states: States) -> list[float]:
-        task, n_pairs = self.task, self.task.n_pairs
         self.n_states += len(states)
-        pairs = torch.arange(n_pairs, device=task.clean.device).repeat(len(states))
-        alternative = task.alternative[pairs]
-        mask = torch.from_numpy(states).to(alternative).repeat_interleave(n_pairs, 0)
-        with torch.no_grad():
-            logits = task.model.run(task.clean[pairs], alternative, mask).logits
-            values = task.measure(logits, pairs).double().reshape(len(states), n_pairs)
+        values = torch.cat([self._values(states, pairs) for pairs in self.pairs], 1)
         return values.mean(1).tolist()
+
+    def _values(self, states: States, pairs: Int[Tensor, " pair"]) -> Float[Tensor, "state pair"]:
+        """The metric of each of these pairs in each state."""
+        task, rows = self.task, pairs.repeat(len(states))
+        alternative = task.alternative[rows]
+        mask = torch.from_numpy(states).to(alternative).repeat_interleave(len(pairs), 0)
+        with torch.no_grad():
+            logits = task.model.run(task.clean[rows], alternative, mask).logits
+            return task.measure(logits, rows).double().reshape(len(states), len(pairs))
 
 
 def _prune(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from knowncircuits.backward import BackwardRules
@@ -16,6 +18,7 @@ from knowncircuits.evaluation.methods.gradients import (
     seen_from,
 )
 from knowncircuits.evaluation.methods.method import Attribution, Count
+from knowncircuits.evaluation.methods.parts import parts
 from knowncircuits.evaluation.task import Task
 from knowncircuits.graph import Graph
 from knowncircuits.patching import single_patches
@@ -65,28 +68,41 @@ def atp_star(
     weights = _weights(graph, dropping).to(device)
     total = torch.zeros(graph.n_edges, dtype=torch.float64, device=device)
     n_runs = 0
-    for pairs in batches(task.n_pairs, batch_size, device):
-        tokens, other, sign = seen_from(task, at, pairs)
-        found = [
-            node_gradients(task, tokens, other, pairs, BackwardRules(dropped_layer=layer))
-            for layer in layers
-        ]
-        effects = torch.stack([edges for edges, _ in found])
-        if fix_attention:
-            nodes = torch.stack([gradients for _, gradients in found])
-            n_runs += _recompute(task, tokens, other, nodes, effects)
-        effects = effects.double().abs() if dropping else sign * effects.double()
-        total += (weights[:, None] * effects).sum((0, 1))
+    for part in parts(task):
+        for pairs in batches(part.n_pairs, batch_size, device):
+            effects, n_recomputed = _effects(part, at, pairs, layers, fix_attention)
+            n_runs += n_recomputed
+            total += (weights[:, None] * (effects.abs() if dropping else effects)).sum((0, 1))
     n_forward = (3 + len(layers)) * task.n_pairs + n_runs
     values = (total / task.n_pairs).cpu().numpy()
     return Attribution(values, n_forward, 2 * len(layers) * task.n_pairs, {"at": at})
+
+
+def _effects(
+    task: Task,
+    at: GradientsAt,
+    pairs: Int[Tensor, " row"],
+    layers: Sequence[int | None],
+    fix_attention: bool,
+) -> tuple[Float[Tensor, "layer row edge"], int]:
+    """With nothing handed on through what each layer writes; and how many runs were recomputed."""
+    tokens, other, sign = seen_from(task, at, pairs)
+    found = [
+        node_gradients(task, tokens, other, pairs, BackwardRules(dropped_layer=layer))
+        for layer in layers
+    ]
+    effects = torch.stack([edges for edges, _ in found])
+    n_runs = 0
+    if fix_attention:
+        n_runs = _recompute(task, tokens, other, [nodes for _, nodes in found], effects)
+    return sign * effects.double(), n_runs
 
 
 def _recompute(
     task: Task,
     tokens: Tensor,
     other: Float[Tensor, "row source pos d_model"],
-    gradients: Float[Tensor, "layer row source pos d_model"],
+    gradients: Sequence[Float[Tensor, "row source pos d_model"]],
     effects: Float[Tensor, "layer row edge"],
 ) -> int:
     """Put in place the effects of edges into queries and keys; returns how many runs it took.
@@ -108,9 +124,10 @@ def _recompute(
         patches = single_patches(task.model, tokens, run, other)
         for part, change in patches.changes(edges, rows, heads):
             row, edge, head = rows[part], edges[part], heads[part]
-            effect = (gradients[:, row, head] * change).flatten(2).sum(2)
-            # Of a key that several heads read, what all of them do.
-            effects.view(len(effects), -1).index_add_(1, row * graph.n_edges + edge, effect)
+            for nodes, found in zip(gradients, effects, strict=True):
+                effect = (nodes[row, head] * change).flatten(1).sum(1)
+                # Of a key that several heads read, what all of them do.
+                found.view(-1).index_add_(0, row * graph.n_edges + edge, effect)
     return len(edges)
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from knowncircuits.evaluation.methods.parts import ROOM
 from knowncircuits.evaluation.task import Task
 from knowncircuits.work.progress import reported
 
@@ -53,16 +54,50 @@ def mean_metric(
 ) -> Float[Tensor, ""]:
     """The metric of runs whose edges read the clean value as far as they are kept, mean over runs.
 
+    Where all pairs share a mask and their runs are large, gradients are found batch by batch.
+
     Args:
         task: what is run.
         kept: from 0 to 1, of every edge; one row for all runs, or one for each.
         pairs: of each run; by default every pair has one.
         alternative: what is read instead; by default the task's.
     """
+    if pairs is None and alternative is None and len(kept) == 1:
+        size = max(1, ROOM // task.alternative[0].numel())
+        if size < task.n_pairs:
+            return _mean_in_parts(task, kept, size)
     clean = task.clean if pairs is None else task.clean[pairs]
     if alternative is None:
         alternative = task.alternative if pairs is None else task.alternative[pairs]
     if pairs is None:
         pairs = torch.arange(task.n_pairs, device=clean.device)
+    return _metrics(task, kept, clean, alternative, pairs).mean()
+
+
+def _mean_in_parts(task: Task, kept: Float[Tensor, "1 edge"], size: int) -> Float[Tensor, ""]:
+    """Of so many pairs at a time, whose gradients are found before the next ones are run."""
+    fixed = kept.detach()
+    mean, gradient = fixed.new_zeros(()), torch.zeros_like(fixed)
+    for pairs in torch.split(torch.arange(task.n_pairs, device=fixed.device), size):
+        of_part = _sum_and_gradient(task, fixed, pairs)
+        for total, found in zip((mean, gradient), of_part, strict=True):
+            total += found / task.n_pairs
+    return mean + (gradient * (kept - fixed)).sum()  # which is 0, and has this gradient
+
+
+def _sum_and_gradient(
+    task: Task, kept: Float[Tensor, "1 edge"], pairs: Int[Tensor, " row"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "1 edge"]]:
+    """Of the metric of pairs that follow each other; nothing of their run stays in memory."""
+    kept = kept.clone().requires_grad_()
+    rows = slice(int(pairs[0]), int(pairs[-1]) + 1)
+    metric = _metrics(task, kept, task.clean[rows], task.alternative[rows], pairs).sum()
+    (gradient,) = torch.autograd.grad(metric, kept)
+    return metric.detach(), gradient
+
+
+def _metrics(
+    task: Task, kept: Tensor, clean: Tensor, alternative: Tensor, pairs: Int[Tensor, " row"]
+) -> Float[Tensor, " row"]:
     mask = (1 - kept).to(alternative.dtype)
-    return task.measure(task.model.run(clean, alternative, mask).logits, pairs).mean()
+    return task.measure(task.model.run(clean, alternative, mask).logits, pairs)

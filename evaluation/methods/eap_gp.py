@@ -10,6 +10,7 @@ from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.batches import batches
 from knowncircuits.evaluation.methods.gradients import mask_gradients
 from knowncircuits.evaluation.methods.method import Attribution, Count
+from knowncircuits.evaluation.methods.parts import parts
 from knowncircuits.evaluation.task import Task
 
 Embedded = Float[Tensor, "row pos d_model"]
@@ -41,11 +42,12 @@ def eap_gp(task: Task, *, steps: Count = 5, batch_size: Count = 256) -> Attribut
     if task.ablation != "resample":
         raise MethodError(f"expected the ablation resample for a path, got {task.ablation}")
     total = torch.zeros(task.graph.n_edges, dtype=torch.float64, device=task.clean.device)
-    for pairs in batches(task.n_pairs, batch_size, task.clean.device):
-        embedded = task.clean_run.outputs[pairs, 0]
-        for _ in range(steps):
-            embedded = _descend(task, pairs, embedded)
-            total += _effects(task, pairs, embedded).double()
+    for part in parts(task):
+        for pairs in batches(part.n_pairs, batch_size, task.clean.device):
+            embedded = part.clean_run.outputs[pairs, 0]
+            for _ in range(steps):
+                embedded = _descend(part, pairs, embedded)
+                total += _effects(part, pairs, embedded).double()
     n_steps = steps * task.n_pairs
     values = (total / n_steps).cpu().numpy()
     return Attribution(values, 2 * task.n_pairs + 4 * n_steps, 3 * n_steps)

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from knowncircuits.errors import MethodError
 from knowncircuits.evaluation.methods.method import Attribution, Count
+from knowncircuits.evaluation.methods.parts import parts
 from knowncircuits.evaluation.task import Task
 from knowncircuits.patching import MaskedPatches, Rows, SinglePatches, single_patches
 from knowncircuits.work.progress import reported_parts
 
 By = Literal["noising", "denoising", "max", "sum"]
-Effects = Float[np.ndarray, " edge"]
+Effects = Float[np.ndarray, "direction edge"]
 LISTED = 2**20  # runs that are listed at a time, or a few more
 
 
@@ -44,27 +45,29 @@ def exact(task: Task, *, by: By = "noising", batch_size: Count = 1024) -> Attrib
     """
     if by != "noising" and task.ablation != "resample":
         raise MethodError(f"expected the ablation resample to denoise, got {task.ablation}")
+    directions = {"noising": [False], "denoising": [True]}.get(by, [False, True])
+    sums = torch.zeros(len(directions), task.graph.n_edges, dtype=torch.float64, device="cpu")
     n_passes = 2 * task.n_pairs
-    found = []
-    for denoise in {"noising": [False], "denoising": [True]}.get(by, [False, True]):
-        effects, n_runs = _effects(task, denoise, batch_size)
-        found.append(effects)
-        n_passes += n_runs
+    for part in parts(task):
+        for denoise, effects in zip(directions, sums, strict=True):
+            n_passes += _add_effects(effects, part, denoise, batch_size)
+    found: Effects = (sums / task.n_pairs).numpy()
     if len(found) == 1:
         return Attribution(found[0], n_passes)
     sizes = np.abs(found)
     return Attribution(sizes.max(0) if by == "max" else sizes.sum(0), n_passes)
 
 
-def _effects(task: Task, denoise: bool, batch_size: int) -> tuple[Effects, int]:
-    """In one direction; and how many runs that took."""
+def _add_effects(
+    effects: Float[Tensor, " edge"], task: Task, denoise: bool, batch_size: int
+) -> int:
+    """Add those of all pairs in one direction; returns how many runs that took."""
     graph, tokens, run, alternative = task.graph, task.clean, task.clean_run, task.alternative
     if denoise:
         tokens, run, alternative = task.corrupted, task.corrupted_run, task.clean_run.outputs
     unpatched = run.outputs
     differs = (unpatched != alternative).flatten(2).any(2).cpu().numpy()  # [pair, source]
     n_runs = int(differs.sum(0)[graph.source_of_edge].sum())
-    effects = torch.zeros(graph.n_edges, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         patches = single_patches(task.model, tokens, run, alternative, n_rows=batch_size)
         start = task.measure(run.logits, torch.arange(task.n_pairs, device=unpatched.device))
@@ -74,7 +77,7 @@ def _effects(task: Task, denoise: bool, batch_size: int) -> tuple[Effects, int]:
             if denoise:  # what is lost without any edge, less what still is
                 effect = start[pairs] - effect
             effects.index_add_(0, edges.cpu(), effect.double().cpu())
-    return (effects / task.n_pairs).numpy(), n_runs
+    return n_runs
 
 
 def _patched(

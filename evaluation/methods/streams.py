@@ -17,7 +17,7 @@ from torch import Tensor
 
 from knowncircuits.backward import PLAIN, BackwardRules
 from knowncircuits.edge_gradients import EdgeProducts, walk_back
-from knowncircuits.evaluation.methods.batches import batches
+from knowncircuits.evaluation.methods.parts import parts, runs_in
 from knowncircuits.evaluation.task import Task
 from knowncircuits.transformer import Transformer
 
@@ -38,22 +38,6 @@ def is_large(task: Task) -> bool:
     return len(task.graph.destinations) * task.clean.shape[1] * task.model.config.d_model >= LARGE
 
 
-def parts(task: Task, batch_size: int) -> Iterator[Task]:
-    """The task in batches of pairs for which there is room, each with runs of its own.
-
-    Whole, where the mean over all pairs is what patched edges read.
-    """
-    size = task.n_pairs if task.ablation == "mean" else n_rows(task, batch_size)
-    for pairs in batches(task.n_pairs, size, task.clean.device):
-        yield task if len(pairs) == task.n_pairs else task.of_pairs(pairs)
-
-
-def n_rows(task: Task, batch_size: int) -> int:
-    """How many runs there may be at a time: as many as asked for, if there is room."""
-    one = len(task.graph.sources) * task.clean.shape[1] * _model(task).config.d_model
-    return min(batch_size, max(1, ROOM // one))
-
-
 def first_order(
     task: Task, at: GradientsAt, batch_size: int, rules: BackwardRules = PLAIN
 ) -> Iterator[ByPair]:
@@ -62,7 +46,7 @@ def first_order(
     Seen from the corrupted run patched edges lead the other way, and so to the same product.
     """
     n_inputs = len(task.graph.inputs)
-    for part in parts(task, batch_size):
+    for part in parts(task, ROOM, batch_size):
         run = part.clean_run if at == "clean" else part.corrupted_run
         stream = run.outputs[:, :n_inputs].sum(1)
         yield _products(part, stream, stream.new_ones(1), rules)
@@ -76,11 +60,12 @@ def along_inputs(
 ) -> Iterator[ByPair]:
     """As `first_order`, while the inputs go to the alternative by these shares; weighted sums."""
     n_inputs = len(task.graph.inputs)
-    for part in parts(task, batch_size):
+    for part in parts(task, ROOM, batch_size):
         start = part.clean_run.outputs[:, :n_inputs].sum(1).detach()
         move = part.differences[:, :n_inputs].sum(1)
         found = start.new_zeros(part.n_pairs, part.graph.n_edges)
-        at_once = max(1, n_rows(task, batch_size) // part.n_pairs)
+        n_rows = min(batch_size, runs_in(task, _model(task), ROOM))
+        at_once = max(1, n_rows // part.n_pairs)
         points = (torch.split(torch.from_numpy(x).to(start), at_once) for x in (shares, weights))
         for share, weight in zip(*points, strict=True):
             stream = start + share[:, None, None, None] * move

@@ -22,6 +22,7 @@ from knowncircuits.evaluation.bench.interval_coverage import (
     bench_intervals,
     bench_ranks,
 )
+from knowncircuits.evaluation.bench.memory import bench_memory
 from knowncircuits.evaluation.bench.methods_time import bench_methods
 from knowncircuits.evaluation.bench.models_time import bench_models
 from knowncircuits.evaluation.bench.patching import bench_patching
@@ -110,6 +111,15 @@ def test_attribution_is_timed_in_processes() -> None:
     assert row["mb"] > 50  # torch alone
     with pytest.raises(ResultError, match="to run, got .*No module"):
         bench_attribution(config, n_pairs=3, repeats=1, peer=Path(sys.executable))
+
+
+@pytest.mark.long
+def test_memory_is_that_of_processes() -> None:
+    """On one pair and on three of a model that is too small to be seen."""
+    config = TransformerConfig(2, 2, 8, 4, 16, 5, 50, 50, norm="layer")
+    (row,) = bench_memory(["exact"], config=config, room=1).to_dict("records")
+    assert row["n_pairs"] == 1
+    assert 0 <= row["mb"] < 500
 
 
 def test_an_attribution_of_a_process(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def cluster(root: Path) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(root / "tests"))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # by default they wait for all else
         patch.delenv("OMP_NUM_THREADS", raising=False)
         made = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         try:

@@ -67,19 +67,6 @@ def test_scores_are_those_of_masks(
             assert found.forward_passes == masked[name].forward_passes - 5 * steps
 
 
-def test_pairs_come_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as there is room for, of as many as were asked for; all for a mean over them."""
-    task = task_of("learned", "kl", "resample")
-    one = 11 * 5 * 6  # what the sources of a run write
-    monkeypatch.setattr(streams, "ROOM", 2 * one)
-    assert [part.n_pairs for part in streams.parts(task, 512)] == [2, 2, 1]
-    assert [part.n_pairs for part in streams.parts(task, 1)] == [1] * 5
-    monkeypatch.setattr(streams, "ROOM", one - 1)
-    assert [part.n_pairs for part in streams.parts(task, 512)] == [1] * 5
-    (whole,) = streams.parts(replace(task, ablation="mean"), 512)
-    assert whole.n_pairs == 5
-
-
 def test_from_which_size_on() -> None:
     """GPT-2 small is large; the benchmark's own models are not."""
     gpt2 = TransformerConfig(12, 12, 768, 64, 3072, 15, 10, 10, norm="layer")
