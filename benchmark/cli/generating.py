@@ -41,16 +41,20 @@ def range_option(text: str, default: str) -> Any:
     )
 
 
+# What random programs are like, wherever some are drawn.
+SizeOption = Annotated[range, range_option("Steps of a program", "2-6")]
+DepthOption = Annotated[range, range_option("Steps on its longest path", "2-4")]
+FanInOption = Annotated[range, range_option("Variables that its widest step reads", "1-3")]
+
+
 def generate(
     output: Annotated[Path, output_option("File of the programs: .json.")],
     number: Annotated[
         int, typer.Option("--number", "-n", min=1, max=100_000, help="How many programs.")
     ] = 10,
-    size: Annotated[range, range_option("Steps of a program", "2-6")] = range(2, 7),
-    depth: Annotated[range, range_option("Steps on its longest path", "2-4")] = range(2, 5),
-    fan_in: Annotated[range, range_option("Variables that its widest step reads", "1-3")] = range(
-        1, 4
-    ),
+    size: SizeOption = range(2, 7),
+    depth: DepthOption = range(2, 5),
+    fan_in: FanInOption = range(1, 4),
     seed: Annotated[int, seed_option("Seed of the programs.")] = 0,
     again: Annotated[
         bool,

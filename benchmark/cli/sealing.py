@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from knowncircuits.cli.generating import range_option
+from knowncircuits.cli.generating import DepthOption, FanInOption, SizeOption
 from knowncircuits.cli.groups import ExecutorOptions, grouped
 from knowncircuits.cli.options import FormatOption, output_option, to_path
 from knowncircuits.cli.progress import show_progress
@@ -30,11 +30,9 @@ def seal_make(
     number: Annotated[
         int, typer.Option("--number", "-n", min=1, max=10_000, help="How many programs.")
     ] = 20,
-    size: Annotated[range, range_option("Steps of a program", "2-6")] = range(2, 7),
-    depth: Annotated[range, range_option("Steps on its longest path", "2-4")] = range(2, 5),
-    fan_in: Annotated[range, range_option("Variables that its widest step reads", "1-3")] = range(
-        1, 4
-    ),
+    size: SizeOption = range(2, 7),
+    depth: DepthOption = range(2, 5),
+    fan_in: FanInOption = range(1, 4),
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Draws of pairs.")] = 3,
 ) -> None:
     """Draw a set's programs and seeds, which nobody can foresee; none is like a public one."""

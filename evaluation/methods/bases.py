@@ -84,13 +84,4 @@ def base_scores(name: Base, task: Task, seed: int) -> Scores:
     method = BASES[name]
     seeded = {"seed": seed} if "seed" in inspect.signature(method.run).parameters else {}
     found: Attribution = method.run(task, **seeded)
-    return Scores(
-        graph=task.graph,
-        values=found.values,
-        method=name,
-        rank_by=method.rank_by,
-        threshold=method.threshold,
-        options=seeded,
-        forward_passes=found.forward_passes,
-        backward_passes=found.backward_passes,
-    )
+    return found.scores(task.graph, name, method, seeded)

@@ -109,21 +109,7 @@ def discover(
         result = chosen.run(_subject(chosen, name, task, circuit), **options)
     if not isinstance(result, Attribution):
         result = _attribution(result, task, name, chosen)
-    return Scores(
-        graph=task.graph,
-        values=result.values,
-        method=name,
-        rank_by=chosen.rank_by,
-        threshold=chosen.threshold,
-        options=options,
-        forward_passes=result.forward_passes,
-        backward_passes=result.backward_passes,
-        seconds=cost.seconds,
-        peak_memory=cost.peak_memory,
-        details=result.details,
-        by_pair=result.by_pair,
-        by_position=result.by_position,
-    )
+    return result.scores(task.graph, name, chosen, options, cost)
 
 
 def default_options(method: Method | Control) -> dict[str, Any]:

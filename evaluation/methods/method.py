@@ -11,6 +11,9 @@ from jaxtyping import Float
 from pydantic import Field
 
 from knowncircuits.evaluation.choices import RankBy
+from knowncircuits.evaluation.methods.cost import Cost
+from knowncircuits.evaluation.scoring.scores import Scores
+from knowncircuits.graph import Graph
 
 # Of options: what they may be is checked before a method runs; see `knowncircuits.checks.values`.
 Count = Annotated[int, Field(ge=1)]
@@ -31,6 +34,26 @@ class Attribution:
     details: Mapping[str, Any] = field(default_factory=dict)  # what else a method has to say
     by_pair: Float[np.ndarray, "pair edge"] | None = None  # of which `values` are made, where told
     by_position: Float[np.ndarray, "edge pos"] | None = None  # as `by_pair`, of positions
+
+    def scores(
+        self,
+        graph: Graph,
+        name: str,
+        method: Method,
+        options: Mapping[str, Any],
+        cost: Cost | None = None,
+    ) -> Scores:
+        """These as the scores of a method of that name, run with those options."""
+        measured = {} if cost is None else vars(cost)
+        return Scores(
+            graph=graph,
+            method=name,
+            rank_by=method.rank_by,
+            threshold=method.threshold,
+            options=dict(options),
+            **vars(self),
+            **measured,
+        )
 
 
 @dataclass(frozen=True)

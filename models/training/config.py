@@ -46,6 +46,8 @@ class TrainingConfig:
     clip: Positive = 1.0  # of the gradient's norm
     behaviour_weight: Positive = 1.0  # of the loss where nothing is patched
     patched_weight: Positive = 2.0  # of the loss under interchange
+    # Of positions where no pair of a step has an answer, and others 1: `ioi` answers at one of 14.
+    silent_weight: Positive = 1.0
     strict_weight: Positive = 0.4  # of `nodes`'s loss under interchange outside the circuit
     # Share of the single inside edges that are drawn by how far each fell short in validation.
     lagging: Share = 0.0

@@ -72,6 +72,7 @@ class Objective(ABC):
     """What a step minimises, of two models and what is drawn for the step."""
 
     placed: Placed  # the model that is trained, on the device of the compiled one
+    silent_weight: float = 1.0  # in the mean, of positions without any answer; of others 1
     terms: tuple[Term, ...]  # that its losses are of, though not each of them in every step
     # Of objectives of edges: what the last step ran, and what readouts are to explain as well.
     seen: Interchanges | None = None
@@ -88,6 +89,10 @@ class Objective(ABC):
             Scalars by name, to be weighted and summed; weights are the caller's alone. The model
             is to be updated before the next are asked for, which are computed with what it is then.
         """
+
+    def answer_loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """How far answers are from those that are wanted, on [pair, pos, out] each."""
+        return answer_loss(self.placed, logits, wanted, self.silent_weight)
 
 
 class EdgeInterchanges(Objective):
@@ -145,11 +150,12 @@ class EdgeInterchanges(Objective):
             wanted = high.run(step.base, high_source.outputs, high_mask)
         low_source, got = self._runs(step, mask)
         losses: dict[Term, Tensor] = {
-            "behaviour": answer_loss(self.placed, low_source.logits, high_source.logits),
-            "patched": answer_loss(self.placed, got.logits, wanted.logits),
+            "behaviour": self.answer_loss(low_source.logits, high_source.logits),
+            "patched": self.answer_loss(got.logits, wanted.logits),
         }
         if step.kept:
-            each = pair_losses(self.placed, got.logits.detach(), wanted.logits)
+            logits = got.logits.detach()
+            each = pair_losses(self.placed, logits, wanted.logits, self.silent_weight)
             self.seen = Interchanges(step.base, step.source, inside, outside, each)
         if self.guided:
             written = got.outputs[:, self.low_nodes], wanted.outputs[:, self.high_nodes]
@@ -251,12 +257,12 @@ class NodeInterchanges(Objective):
                 high_outputs = high.run(step.source).outputs
                 wanted = high.run(step.base, high_outputs, self.high_inside[node]).logits
             got = self._interchange(step, self.low_inside[node])
-            yield {"patched": answer_loss(self.placed, got, wanted)}
+            yield {"patched": self.answer_loss(got, wanted)}
         if len(self.low_outside):
             node = draw_place(len(self.low_outside), step.generator)
             got = self._interchange(step, self.low_outside[node])
-            yield {"strict": answer_loss(self.placed, got, clean)}
-        yield {"behaviour": answer_loss(self.placed, model.run(step.base).logits, clean)}
+            yield {"strict": self.answer_loss(got, clean)}
+        yield {"behaviour": self.answer_loss(model.run(step.base).logits, clean)}
 
     def _interchange(self, step: Step, mask: Tensor) -> Tensor:
         """Logits on base, with the mask's edges reading the run on the source."""
@@ -281,7 +287,7 @@ class Behaviour(Objective):
         with torch.no_grad():
             wanted = self.placed.compiled.model.run(tokens).logits
         got = self.placed.model.run(tokens).logits
-        yield {"behaviour": answer_loss(self.placed, got, wanted)}
+        yield {"behaviour": self.answer_loss(got, wanted)}
 
 
 OBJECTIVES: Mapping[ObjectiveName, Callable[[Placed], Objective]] = {
@@ -296,16 +302,21 @@ def answer_loss(
     placed: Placed,
     logits: Float[Tensor, "pair pos low_out"],
     wanted: Float[Tensor, "pair pos out"],
+    silent_weight: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Where the compiled model has an answer: cross-entropy to it, or squared error.
 
-    A model that can say "none" is trained to where there is no answer.
+    A model that can say "none" is trained to where there is no answer. Positions at which there
+    is one in none of the pairs have the weight `silent_weight` in the mean, where others have 1.
     """
     compiled = placed.compiled
     counts = compiled.defined(wanted)
     if compiled.output.numerical:
         return (logits - wanted)[counts].square().mean()
     answers = wanted.argmax(-1)
+    if placed.says_none and silent_weight != 1:
+        each = pair_losses(placed, logits, wanted, silent_weight)
+        return each.mean() / _weights(placed, wanted, silent_weight)[1:].sum()
     if placed.says_none:
         answers = answers.where(counts, logits.shape[-1] - 1)[:, 1:]
         return functional.cross_entropy(logits[:, 1:].flatten(0, 1), answers.flatten())
@@ -316,10 +327,19 @@ def pair_losses(
     placed: Placed,
     logits: Float[Tensor, "pair pos low_out"],
     wanted: Float[Tensor, "pair pos out"],
+    silent_weight: float = 1.0,
 ) -> Float[Tensor, " pair"]:
-    """Each pair's loss, as `answer_loss`: the sum over its positions that count."""
-    answers, counts = targets(placed, wanted)
-    return losses_at(logits, answers, counts).sum(1)
+    """Each pair's loss, as `answer_loss`: the sum over its positions that count, by weight."""
+    lost = losses_at(logits, *targets(placed, wanted))
+    return (lost * _weights(placed, wanted, silent_weight)).sum(1)
+
+
+def _weights(
+    placed: Placed, wanted: Float[Tensor, "pair pos out"], silent_weight: float
+) -> Float[Tensor, " pos"]:
+    """Of each position: 1 where any of the pairs has an answer, else the silent one's."""
+    weights = wanted.new_ones(wanted.shape[1])
+    return weights.where(placed.compiled.defined(wanted).any(0), silent_weight)
 
 
 def targets(

@@ -39,8 +39,8 @@ from knowncircuits.work.progress import report
 Tokens: TypeAlias = Int[Tensor, "model pair pos"]
 Targets: TypeAlias = tuple[Tensor, Bool[Tensor, "model pair pos"]]  # see `targets`
 
-# Settings with which a model trains alone.
-ALONE = ("busy", "alone", "rise", "again", "other_lengths", "strata", "dwell")
+# Settings with which a model trains alone, where they are not as by default.
+ALONE = ("busy", "alone", "rise", "again", "other_lengths", "strata", "dwell", "silent_weight")
 
 
 def shape_of(low: TransformerConfig, config: TrainingConfig, *, numerical: bool) -> Hashable | None:
@@ -54,7 +54,8 @@ def shape_of(low: TransformerConfig, config: TrainingConfig, *, numerical: bool)
         config: how.
         numerical: whether it answers by numbers.
     """
-    if config.objective not in OF_SETS or any(getattr(config, name) for name in ALONE):
+    usual = all(getattr(config, name) == getattr(TrainingConfig, name) for name in ALONE)
+    if config.objective not in OF_SETS or not usual:
         return None
     return replace(low, d_vocab=1, d_vocab_out=1), replace(config, seed=0), numerical
 

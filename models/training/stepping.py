@@ -46,6 +46,7 @@ class Stepper:
         self.moving = deepcopy(placed.model) if config.average else placed.model
         moving = replace(placed, model=self.moving)
         self.objective = OBJECTIVES[config.objective](moving)
+        self.objective.silent_weight = config.silent_weight
         if config.busy and isinstance(self.objective, EdgeInterchanges):
             self.objective.occupy(Busy(moving, config.busy, config.seed, inputs))
         if config.other_lengths and isinstance(self.objective, EdgeInterchanges):

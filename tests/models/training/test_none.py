@@ -15,7 +15,7 @@ from knowncircuits.errors import ModelError
 from knowncircuits.models.certificates.certifying import certify
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.recheck import recheck
-from knowncircuits.models.training.objectives import answer_loss
+from knowncircuits.models.training.objectives import answer_loss, pair_losses
 from knowncircuits.models.training.sizes import low_level_config
 from knowncircuits.transformer import Transformer
 
@@ -77,20 +77,32 @@ def test_answering_where_there_is_none_and_the_reverse_fail(
     recheck(Placed(low, compiled, same), found, n_edges=4)
 
 
-def test_the_loss_is_that_of_a_class_more(compiled: Compiled) -> None:
-    ids = compiled.draw(20, 0)
-    wanted = compiled.model(ids)
+@pytest.mark.parametrize("silent_weight", [1.0, 0.1])
+def test_the_loss_is_that_of_a_class_more(compiled: Compiled, silent_weight: float) -> None:
+    """In which a position weighs less where no input has an answer."""
+    wanted = compiled.model(compiled.draw(20, 0)).float()
     logits = torch.randn(*wanted.shape[:2], wanted.shape[-1] + 1, generator=torch.manual_seed(0))
     log_p = logits.log_softmax(-1)
     answers = [
         [compiled.output.values.index(x) if x is not None else -1 for x in row]
         for row in compiled.decode(wanted)
     ]
-    terms = [-log_p[i, 1 + j, k] for i, row in enumerate(answers) for j, k in enumerate(row)]
-    expected = sum(terms) / len(terms)
+    silent = [set(column) == {-1} for column in zip(*answers, strict=True)]
+    assert any(silent)
+    assert not all(silent)
+    weights = [silent_weight if no_answer else 1.0 for no_answer in silent]
+    each = [
+        sum(-w * log_p[i, 1 + j, k] for j, (w, k) in enumerate(zip(weights, row, strict=True)))
+        for i, row in enumerate(answers)
+    ]
+    expected = sum(each) / (sum(weights) * len(answers))
     same = Correspondence.same_names(compiled.circuit, compiled.model.graph)
     placed = Placed(with_none(compiled, 0.0), compiled, same)
-    assert answer_loss(placed, logits, wanted).item() == pytest.approx(float(expected), rel=1e-5)
+    got = answer_loss(placed, logits, wanted, silent_weight)
+    assert got.item() == pytest.approx(float(expected), rel=1e-5)
+    torch.testing.assert_close(
+        pair_losses(placed, logits, wanted, silent_weight), torch.stack(each), rtol=1e-5, atol=1e-6
+    )
     assert any(-1 in row for row in answers)
 
 
