@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 PLACE = Path(__file__).parent / "submissions" / f"zoo{DEFAULT_ZOO}"
 _METHODS = (
     *("exact", "eap", "eap-ig-inputs", "eap-ig-activations", "clean-corrupted", "acdc", "sp"),
-    *("edge-sp", "nap", "nap-ig", "peap", "relp", "gim", "ifr", "hisp", "activation"),
+    *("edge-sp", "nap", "nap-ig", "peap", "relp", "gim", "atp-star", "eap-gp", "ifr"),
+    *("hisp", "activation", "bootstrap"),
 )
 _CONTROLS = ("random", "truth", "inverted-truth", "depth", "shortness", "from-embed")
 ROWS: Mapping[str, Settings] = {
@@ -28,6 +29,10 @@ ROWS: Mapping[str, Settings] = {
     for row in (
         *map(Settings, _METHODS),
         Settings("exact", options={"by": "denoising"}, label="exact-denoising"),
+        Settings("ifr", options={"extract": "routes"}, label="ifr-routes"),
+        Settings("relp", options={"rules": ["ln", "ah", "identity", "half"]}, label="relp-ah"),
+        # Of its default, `eap-ig-inputs`, it takes five times as long.
+        Settings("vote", options={"of": "eap"}, label="vote-eap"),
         *map(Settings, _CONTROLS),
     )
 }

@@ -93,5 +93,6 @@ def test_our_own_rows_are_closed(root: Any) -> None:
     assert shown.exit_code == 0, shown.output
     methods = [line.split(",")[0] for line in shown.output.splitlines() if ",method," in line]
     assert set(methods) == {
-        *("clean-corrupted", "eap", "nap", "peap", "gim", "relp", "hisp", "ifr", "activation")
+        *("clean-corrupted", "eap", "nap", "peap", "gim", "relp", "relp-ah", "hisp", "ifr"),
+        *("ifr-routes", "activation"),
     }
