@@ -375,7 +375,7 @@ def test_the_recipe_of_ioi_has_as_many_layers_and_heads_as_interpbenchs() -> Non
     plan = plan_model("ioi", "seed0", 2).changed({"n_inputs": 500, "n_validation": 50})
     trainer = replace(plan, config=replace(plan.config, strata=False)).trainer()
     c = trainer.placed.model.config
-    assert (c.n_layers, c.n_heads, c.d_model, c.d_vocab_out) == (6, 4, 48, 9)
+    assert (c.n_layers, c.n_heads, c.d_model, c.d_vocab_out) == (6, 4, 64, 9)
     roles = trainer.placed.circuit.roles
     assert sorted(roles.values()) == ["S-inhibition", "duplicate token", "name mover"]
     assert set(roles) <= set(trainer.placed.circuit.inside_nodes)
