@@ -223,7 +223,7 @@ def bench_training(
 
 @bench_app.command("models")
 def bench_models(
-    programs: Annotated[int, typer.Option("--programs", "-n", min=1, help="How many to draw.")] = 4,
+    programs: Annotated[int, typer.Option("--number", "-n", min=1, help="How many to draw.")] = 4,
     variant: Annotated[
         list[str] | None,
         typer.Option(help="Model of each program, by default seed0; may be repeated."),

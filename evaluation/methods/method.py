@@ -39,7 +39,7 @@ class Attribution:
         self,
         graph: Graph,
         name: str,
-        method: Method,
+        method: Method | Control,
         options: Mapping[str, Any],
         cost: Cost | None = None,
     ) -> Scores:

@@ -17,7 +17,7 @@ from parts import examples
 from programs import RandomProgram, programs
 
 SMALL = Vocabulary((1, 2, 3), 4)
-PARTS = ("inner", "fst", "snd", "keys", "queries", "selector", "sop")
+PARTS = ("inner", "fst", "snd", "keys", "queries", "selector", "sop", "positions")
 NASTY = st.sampled_from(
     [
         *("tokens", "indices", "one", "bos", "pad", "tokens:BOS", "tokens:PAD", "logits", "embed"),
