@@ -12,11 +12,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from knowncircuits.cases import list_cases
+from knowncircuits.cases import CASES, list_cases
+from knowncircuits.cases.experiments import hard_cases
+from knowncircuits.cases.generated import generated_cases
+from knowncircuits.cases.modalities import modality_cases
+from knowncircuits.cases.registry import COMPONENTS
 from knowncircuits.cli import app, main
 from knowncircuits.models.zoo import VARIANTS, list_models, shipped
 
 runner = CliRunner()
+N_CASES = sum(map(len, (CASES, hard_cases(), COMPONENTS, modality_cases(), generated_cases())))
 
 
 def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -147,7 +152,7 @@ def test_score_prints_a_table_and_writes_files(
         (["realism", "fraction_of_x", "--scales", "foo"], "expected finite scales like 0,0.5,1"),
         (
             ["show", "qqqqqqq"],
-            "known is close, the nearest are",  # how many depends on whose cases were read
+            f"none of the {N_CASES} known is close, the nearest are",
         ),
         (["score", "eap", "--seed", "-1"], "--seed"),
         (["score", "eap", "--seed", str(2**32)], "--seed"),
@@ -181,6 +186,7 @@ def test_bad_input_is_exit_code_2(
 ) -> None:
     (tmp_path / "file").write_text("stands in the way")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("knowncircuits.cases.registry.own_names", list)  # of other tests
     monkeypatch.setattr(sys, "argv", ["knowncircuits", *arguments])
     with pytest.raises(SystemExit) as left:
         main()
