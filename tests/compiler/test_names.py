@@ -37,6 +37,8 @@ def renamed(
         for part in PARTS:
             if part in vars(expr):
                 setattr(new, part, renamed(getattr(expr, part), names, done))
+        if isinstance(new, rasp.NarySequenceMap):
+            new.sops = tuple(renamed(sop, names, done) for sop in new.sops)
         done[id(expr)] = new
     return done[id(expr)]
 

@@ -58,8 +58,8 @@ def test_our_own_methods_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert len(set(hashes.values())) == 4  # the controls share a file
     sources = provenance._sources(METHODS["eap"].run.__module__)
     assert {path.name for path in sources.values()} == {
-        *("eap.py", "gradients.py", "method.py"),
-        *("batches.py", "streams.py"),  # on large models
+        *("eap.py", "gradients.py", "method.py", "cost.py"),
+        *("batches.py", "parts.py", "streams.py"),  # on large models
     }
     other = tmp_path / "task.py"
     other.write_text("edited")
