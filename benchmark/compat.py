@@ -59,9 +59,9 @@ def restore_hooked_transformer() -> None:
 
     `transformer_lens.HookedTransformer` is then the class of our hooked twins, and
     `HookedTransformerConfig`, `HookedTransformerKeyValueCache` and `utils` are what TransformerLens
-    4 has under new names; the modules that they were in can be imported, too. EAP-IG, auto-circuit
-    and ACDC need no more. Call it before they are imported. Before TransformerLens 4 it does
-    nothing.
+    4 has under new names; the modules that they were in can be imported, too, and `hook_points` has
+    `HookedRootModule` again. EAP-IG, auto-circuit, ACDC and iit need no more. Call it before they
+    are imported. Before TransformerLens 4 it does nothing.
 
     Raises MissingExtraError without TransformerLens, of the extra `lens`.
     """
@@ -69,6 +69,7 @@ def restore_hooked_transformer() -> None:
         return
     from knowncircuits.models.interop.hooked import HookedTwin
     from knowncircuits.models.interop.lens_library import (
+        HookedRootModule,
         TransformerBridgeConfig,
         TransformerLensKeyValueCache,
         transformer_lens,
@@ -88,6 +89,7 @@ def restore_hooked_transformer() -> None:
         vars(module).update(names)
         sys.modules[module.__name__] = module
         vars(transformer_lens).update(names)
+    transformer_lens.hook_points.HookedRootModule = HookedRootModule
     sys.modules["transformer_lens.utils"] = transformer_lens.utils = utilities
 
 

@@ -1,9 +1,15 @@
 from .bridge import BridgedModel as BridgedModel, to_transformer_lens as to_transformer_lens
+from .edge_pruning import (
+    edge_pruning_names as edge_pruning_names,
+    from_edge_pruning_names as from_edge_pruning_names,
+    to_edge_pruning as to_edge_pruning,
+)
 from .hugging_face import (
     export_hugging_face as export_hugging_face,
     to_hugging_face as to_hugging_face,
 )
 from .hooked import HookedTwin as HookedTwin, lens_config as lens_config, to_hooked as to_hooked
+from .iit import HighLevelModel as HighLevelModel, low_level_places as low_level_places
 from .interpbench import InterpBenchModel as InterpBenchModel, load_interpbench as load_interpbench
 from .language_model import (
     LanguageModel as LanguageModel,

@@ -63,6 +63,20 @@ MATPLOTLIB = (
     "pillow==11.3.0",
 )
 NNSIGHT = ("nnsight==0.8.1", "websocket-client==1.9.2", "zstandard==0.25.0")
+# nnterp 1.3 is written for nnsight before 0.8.
+NNTERP = (
+    "nnterp==1.3.0",
+    "nnsight==0.7.0",
+    "astor==0.8.1",
+    "toml==0.10.2",
+    "python-socketio==5.18.1",
+    "python-engineio==4.15.1",
+    "bidict==0.24.1",
+    "simple-websocket==1.1.0",
+    "wsproto==1.3.2",
+    "websocket-client==1.9.2",
+    "zstandard==0.25.0",
+)
 AUTO_CIRCUIT = (
     "ordered-set==4.1.0",
     "attrs==25.3.0",
@@ -88,6 +102,15 @@ SOURCES = {
             (" -> pgv.AGraph:", ":"),
             ("from acdc.acdc_graphics import show", "def show(*_, **__): pass"),
         ),
+    ),
+    "iit": Source(
+        "cybershiptrooper/iit",
+        "ed44cbfa255b543bb2d4da3d193ae97c9715c4f7",
+        "iit",
+        (("t.Any", "object"),),  # torch has no Any any more
+    ),
+    "Edge-Pruning": Source(
+        "princeton-nlp/Edge-Pruning", "a918efd8fffcabe9b5853f6e236722e9ec0f4688", "src/modeling"
     ),
     "tracr": Source(
         "google-deepmind/tracr",
@@ -130,6 +153,9 @@ ENVIRONMENTS = {
     "pyvene": Environment(("pyvene==0.1.8", "seaborn==0.13.2", *MATPLOTLIB)),
     "rasp": Environment(("absl-py==2.3.1",), ("tracr",)),
     "tracer": Environment(("circuit-tracer==0.5.0",)),
+    "iit4": Environment(sources=("iit",)),
+    "fpt2": Environment(BEFORE_4, ("Edge-Pruning",)),
+    "nnterp": Environment(NNTERP),
 }
 
 
@@ -162,6 +188,9 @@ CLIENTS = (
     Client("tracr", "tracr_tests.py", "rasp", ("absl-py",)),
     Client("pyvene", "pyvene_interchange.py", "pyvene", ("pyvene",)),
     Client("circuit-tracer", "circuit_tracer_graph.py", "tracer", ("circuit-tracer",)),
+    Client("iit on TransformerLens 4", "iit_pair.py", "iit4", LENS),
+    Client("Edge-Pruning", "fpt2_edges.py", "fpt2", ("transformers",)),
+    Client("nnterp", "nnterp_layers.py", "nnterp", ("nnterp", "nnsight")),
 )
 
 

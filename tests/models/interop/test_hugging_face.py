@@ -1,4 +1,4 @@
-"""Models as Hugging Face models; `tests/clients` uses them in pyvene."""
+"""Models as Hugging Face models; `tests/clients` uses them in nnterp and pyvene."""
 
 from pathlib import Path
 from typing import Any
