@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from knowncircuits.cases.case import Case
@@ -32,18 +32,17 @@ def worked_example(case: Case) -> Worked:
     That is one on which the answer has most different values over the positions, and among those
     the one on which all steps have most.
     """
-    return max(
-        (work_through(case, tokens) for tokens in case.sample(N_TRIED, seed=0)), key=_richness
-    )
+    return max(_work_through(case, case.sample(N_TRIED, seed=0)), key=_richness)
 
 
-def work_through(case: Case, tokens: Sequence[Value]) -> Worked:
-    """What each step of a case's program holds on an input."""
-    batch = Batch(encode([tokens]), case.causal)
+def _work_through(case: Case, inputs: Sequence[Sequence[Value]]) -> Iterator[Worked]:
+    """What each step of a case's program holds on inputs of one length."""
+    batch = Batch(encode(inputs), case.causal)
     steps = [step for step in flatten(case.program).in_order if step.kind not in INPUTS]
-    values = [tuple(step.sop.column(batch).decode()[0]) for step in steps]
-    names = [step.name for step in steps]
-    return Worked(tuple(tokens), tuple(zip(names, values, strict=True)))
+    values = [step.sop.column(batch).decode() for step in steps]
+    for tokens, *held in zip(inputs, *values, strict=True):
+        named = zip(steps, held, strict=True)
+        yield Worked(tuple(tokens), tuple((step.name, tuple(value)) for step, value in named))
 
 
 def _richness(worked: Worked) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from scipy.stats import rankdata
 
 from knowncircuits.circuit import Label
@@ -79,14 +80,14 @@ def _rows(model: Certified, ranks: Float[np.ndarray, "method edge"]) -> Iterator
             "edge": edge,
             "label": label.name.lower(),
             "carries": ", ".join(circuit.carries.get(edge, ())),
-            "cells": Markup("").join(_cell(rank, inside, n_true) for rank in ranks[:, i]),
+            "cells": Markup("".join(_cell(rank, inside, n_true) for rank in ranks[:, i])),
         }
 
 
-def _cell(rank: float, inside: bool, n_true: int) -> Markup:
-    """A rank: coloured where a true edge is among the first, or another one is."""
-    if np.isnan(rank):
-        return Markup("<td>–")
+def _cell(rank: float, inside: bool, n_true: int) -> str:
+    """HTML of a rank: coloured where a true edge is among the first, or another one is."""
+    if math.isnan(rank):
+        return "<td>–"
     first = rank <= n_true
     kind = " class=hit" if first and inside else " class=miss" if first or inside else ""
-    return Markup(f"<td{kind}>{escape(f'{rank:.4g}')}")
+    return f"<td{kind}>{rank:.4g}"

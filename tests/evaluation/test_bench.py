@@ -38,7 +38,7 @@ from knowncircuits.transformer import Transformer
 @pytest.mark.long
 def test_training_is_compared_over_its_parts() -> None:
     told: list[str] = []
-    settings = ["default", "busy", "RMSNorm, gated, rotary"]
+    settings = ["busy", "RMSNorm, gated, rotary"]
     table = bench_training(
         ["fraction_of_x"], settings=settings, steps=2, n_pairs=20, on_row=told.append
     )

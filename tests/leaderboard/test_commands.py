@@ -224,13 +224,13 @@ def test_bench_builds_what_it_says(tmp_path: Path, models: Models, monkeypatch: 
     """On a few models, where it is quick."""
     monkeypatch.setattr(bench, "certified_models", lambda zoo: models)
     heard: list[str] = []
-    table = bench.bench_leaderboard(tmp_path, 3, heard.append, ranked=30, tested=10)
+    table = bench.bench_leaderboard(tmp_path, 3, heard.append, ranked=8, tested=4)
     assert len(list((tmp_path / "submissions").iterdir())) == 3
     assert table["step"].tolist() == [
         "before",
-        "ranks of 30 methods",
-        "intervals of 30 methods",
-        "all pairs of 10 methods",
+        "ranks of 8 methods",
+        "intervals of 8 methods",
+        "all pairs of 4 methods",
         "write 3 submissions",
         "build the site",
     ]
