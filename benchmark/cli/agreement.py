@@ -24,9 +24,9 @@ from knowncircuits.cli.options import (
     seed_option,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import RESOLUTION, Ablation, AgreementLevel, MetricName
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     from knowncircuits.evaluation.components.agreement import Agreement

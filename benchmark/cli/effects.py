@@ -27,9 +27,9 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.evaluation.choices import Ablated, EffectMetric, FigureName, MlpPlace
 from knowncircuits.work.progress import part
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,9 +19,9 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.evaluation.choices import RESOLUTION, Construction, RankBy, SizeBy
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import Shown, show_progress
 from knowncircuits.cli.stopping import stoppable
+from knowncircuits.work.showing import Shown, show_progress
 
 if TYPE_CHECKING:
     from knowncircuits.evaluation.runs.failures import Failure

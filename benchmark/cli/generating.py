@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowncircuits.cli.options import output_option, seed_option
-from knowncircuits.cli.progress import show_progress
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     from knowncircuits.cases.written import Written

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from knowncircuits.cli.options import to_path
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.leaderboard.choices import HubKind
+from knowncircuits.work.showing import show_progress
 
 KindArgument = Annotated[
     HubKind,

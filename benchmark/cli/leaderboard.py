@@ -19,9 +19,9 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.leaderboard.choices import BoardFormat, Division
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

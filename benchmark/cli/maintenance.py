@@ -10,10 +10,10 @@ import typer
 from knowncircuits.cli.groups import ExecutorOptions, grouped
 from knowncircuits.cli.options import ReleaseOption, ResultsArgument, output_option, to_path
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import DEFAULT_ZOO
+from knowncircuits.work.showing import show_progress
 
 maintain_app = typer.Typer(
     help="Measure and write anew what the repository stores; needs a checkout.",

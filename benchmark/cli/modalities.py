@@ -21,9 +21,9 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import ModalityFigure, NodeMetric
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     import pandas as pd

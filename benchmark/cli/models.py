@@ -30,11 +30,11 @@ from knowncircuits.cli.options import (
     to_path,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.errors import InputError
 from knowncircuits.models.choices import Storage
 from knowncircuits.work.progress import part
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

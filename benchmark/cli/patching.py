@@ -21,7 +21,6 @@ from knowncircuits.cli.options import (
     seed_option,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.errors import InputError
 from knowncircuits.evaluation.choices import (
     Ablation,
@@ -31,6 +30,7 @@ from knowncircuits.evaluation.choices import (
     Way,
 )
 from knowncircuits.work.progress import part
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

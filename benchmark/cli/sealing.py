@@ -10,7 +10,7 @@ import typer
 from knowncircuits.cli.generating import DepthOption, FanInOption, SizeOption
 from knowncircuits.cli.groups import ExecutorOptions, grouped
 from knowncircuits.cli.options import FormatOption, output_option, to_path
-from knowncircuits.cli.progress import show_progress
+from knowncircuits.work.showing import show_progress
 
 seal_app = typer.Typer(
     help="Hold programs and models out for a release: publish a hash now, the set when it closes.",

@@ -17,8 +17,8 @@ from knowncircuits.cli.options import (
     output_option,
 )
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.evaluation.choices import RESOLUTION
+from knowncircuits.work.showing import show_progress
 
 
 @grouped

@@ -11,8 +11,8 @@ from knowncircuits.cli.layout import Table, number_text, numbers, words
 from knowncircuits.cli.options import FormatOption, output_option, parse_options, setting_option
 from knowncircuits.cli.options import to_path as path
 from knowncircuits.cli.printing import Output
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.evaluation.choices import Ablation, MetricName
+from knowncircuits.work.showing import show_progress
 
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 

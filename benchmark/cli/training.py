@@ -24,9 +24,9 @@ from knowncircuits.cli.options import (
     setting_option,
     to_path,
 )
-from knowncircuits.cli.progress import show_progress
 from knowncircuits.cli.stopping import stoppable
 from knowncircuits.models.choices import DEFAULT_ZOO, ObjectiveName, ZooVersion
+from knowncircuits.work.showing import show_progress
 
 if TYPE_CHECKING:
     from knowncircuits.models.zoo.plans import Plan
