@@ -21,7 +21,7 @@ PLACE = Path(__file__).parent / "submissions" / f"zoo{DEFAULT_ZOO}"
 _METHODS = (
     *("exact", "eap", "eap-ig-inputs", "eap-ig-activations", "clean-corrupted", "acdc", "sp"),
     *("edge-sp", "nap", "nap-ig", "peap", "relp", "gim", "atp-star", "eap-gp", "ifr"),
-    *("hisp", "activation", "bootstrap"),
+    *("hisp", "activation", "bootstrap", "coax"),
 )
 _CONTROLS = ("random", "truth", "inverted-truth", "depth", "shortness", "from-embed")
 ROWS: Mapping[str, Settings] = {
@@ -31,8 +31,13 @@ ROWS: Mapping[str, Settings] = {
         Settings("exact", options={"by": "denoising"}, label="exact-denoising"),
         Settings("ifr", options={"extract": "routes"}, label="ifr-routes"),
         Settings("relp", options={"rules": ["ln", "ah", "identity", "half"]}, label="relp-ah"),
-        # Of its default, `eap-ig-inputs`, it takes five times as long.
+        # Of their defaults they take five times as long and more.
         Settings("vote", options={"of": "eap"}, label="vote-eap"),
+        Settings(
+            "ensemble",
+            options={"of": ["eap", "eap-ig-inputs", "clean-corrupted"]},
+            label="ensemble-eap",
+        ),
         *map(Settings, _CONTROLS),
     )
 }
