@@ -130,7 +130,12 @@ def sankey(
     ],
     *,
     truth: Annotated[
-        bool, typer.Option("--truth", help="Tell true and false positives and misses apart.")
+        bool,
+        typer.Option(
+            "--truth",
+            help="Tell true and false positives and misses apart; of effects in a compiled model, "
+            "at each position.",
+        ),
     ] = False,
     run: RunOptions,
     drawing: DrawingOptions,
@@ -238,11 +243,17 @@ def _print_edges(
 def _draw_run(
     subject: Any, name: str, truth: bool, run: RunOptions, drawing: DrawingOptions, to: Output
 ) -> go.Figure:
-    """Effects of edges, or what is read along them, at each position of one pair."""
+    """Effects of edges, or what is read along them, at each position of one pair.
+
+    The truth at each position is known of compiled models alone; of others, that of whole edges.
+    """
+    from knowncircuits.circuit import Label
+    from knowncircuits.compiler.compiled import Compiled
     from knowncircuits.evaluation.components.by_position import EdgesBy, edge_effects_by_position
     from knowncircuits.evaluation.components.pair import one_pair
     from knowncircuits.evaluation.figures.activations import activation_rows, activation_sankey
     from knowncircuits.evaluation.figures.sankey import circuit_sankey, shown_at_positions
+    from knowncircuits.evaluation.truth.positions import position_labels
 
     tokens, corrupted = (
         None if text is None else text.split() for text in (run.tokens, run.corrupted)
@@ -251,6 +262,7 @@ def _draw_run(
         subject, tokens, corrupted, seed=run.seed, metric=run.metric, direction=run.direction
     )
     about: dict[str, Any] = {**drawing.layout, "positions": names}
+    truths: list[str] = []
     if run.show == "activations":
         if truth or drawing.threshold is not None:
             raise InputError("expected --show exact or eap for --truth and --threshold")
@@ -266,18 +278,27 @@ def _draw_run(
         by: EdgesBy = "eap" if run.show == "eap" else "exact"
         values = edge_effects_by_position(task, by)
         title = f"Effects of edges in {name}, {by}"
-        chosen, circuit = drawing.chosen, subject.circuit if truth else None
-        figure = circuit_sankey(values, circuit, graph=task.graph, title=title, **chosen, **about)
+        chosen, against = drawing.chosen, subject.circuit if truth else None
         rows = shown_at_positions(values, task.graph, **chosen)
+        if truth and isinstance(subject, Compiled):
+            against = position_labels(subject, task)
+            labels = [against[task.graph.index(edge), position] for edge, position, _ in rows]
+            truths = [Label(label).name.lower() for label in labels]
+        figure = circuit_sankey(values, against, graph=task.graph, title=title, **chosen, **about)
         column = "score"
     to.say(f"{title}: {len(rows)} edges at positions of {' '.join(names)}")
-    _print_positions(rows, names, column, to)
+    _print_positions(rows, names, column, to, truths)
     return figure
 
 
 def _print_positions(
-    rows: Sequence[tuple[str, int, float]], names: Sequence[str], column: str, to: Output
+    rows: Sequence[tuple[str, int, float]],
+    names: Sequence[str],
+    column: str,
+    to: Output,
+    truths: Sequence[str] = (),
 ) -> None:
+    """What is drawn, row by row; with what is true of each, where that is known."""
     import pandas as pd
 
     shown = [
@@ -295,6 +316,9 @@ def _print_positions(
         words("token"),
         Column(column, lambda row: f"{row[column]:.4g}"),
     ]
+    if truths:
+        columns.append(words("truth"))
+        shown = [row | {"truth": truth} for row, truth in zip(shown, truths, strict=True)]
     to.show(Table(columns, shown), data=pd.DataFrame(shown, columns=[c.name for c in columns]))
 
 

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int8
 
 from knowncircuits.checks.arguments import takes
 from knowncircuits.circuit import Circuit, Label, circuit_of
@@ -35,6 +35,7 @@ BROADEST = 130.0  # all ribbons of a node
 
 EdgeScores = Float[np.ndarray, "edge *pos"]
 Values = Float[np.ndarray, "edge pos"]
+Labels = Int8[np.ndarray, "edge at"]  # at each position, or at none: one column
 KINDS: dict[Label, Kind] = {
     Label.IN: "true",
     Label.OUT: "false",
@@ -42,10 +43,10 @@ KINDS: dict[Label, Kind] = {
 }
 
 
-@takes(truth=Circuit | None, graph=Graph | None)
+@takes(truth=Circuit | np.ndarray | None, graph=Graph | None)
 def circuit_sankey(
     shown: Scores | Circuit | Compiled | Trained | Wired | EdgeScores,
-    truth: Circuit | None = None,
+    truth: Circuit | Labels | None = None,
     *,
     graph: Graph | None = None,
     threshold: float | None = None,
@@ -67,7 +68,8 @@ def circuit_sankey(
     Args:
         shown: scores; a circuit, or a model that has one; or an array of scores [edge] or
             [edge, pos]. Scores at positions become a diagram for each.
-        truth: the true circuit.
+        truth: the true circuit; or, for scores at positions, a label of each edge at each
+            position, see `position_labels`, so that true ones are told from false ones there.
         graph: of an array.
         threshold: the least ranking of edges that are drawn: of `|score|`, or of the score itself
             where the method ranks by sign.
@@ -84,20 +86,19 @@ def circuit_sankey(
 
     Raises:
         GraphError: for an array without a graph, scores that are not finite or do not fit it, a
-            truth of another graph, or fewer than no edges.
+            truth of another graph or of other positions, or fewer than no edges.
         UnknownNameError: for another theme.
     """
     look.load_theme(theme)
     graph, values, ranking, name = _read(shown, graph)
-    if truth is not None and truth.graph != graph:
-        raise GraphError(f"expected a truth of {graph.summary()}, got {truth.graph.summary()}")
+    labels = None if truth is None else _labels(truth, graph, values.shape[1])
     scored = isinstance(shown, Scores | np.ndarray)
     company = () if scored else _company(circuit_of(shown))
     chosen = choose(ranking, values, threshold, n_edges, default=N_EDGES if scored else None)
-    ribbons = _ribbons(graph, values, chosen, truth, "score" if scored else "member")
+    ribbons = _ribbons(graph, values, chosen, labels, "score" if scored else "member")
     ribbons = [replace(r, kind="company") if r.edge in company else r for r in ribbons]
     title = title or name
-    small = _summary(graph, values, ranking, chosen, threshold, truth)
+    small = _summary(graph, values, ranking, chosen, threshold, labels)
     names = named_positions(ribbons, values.shape[1], positions, all_positions=all_positions)
     if not ribbons:
         return draw_nothing(title, small)
@@ -190,6 +191,19 @@ def _read(
     return graph, values.astype(float), np.abs(values).astype(float), "Scores"
 
 
+def _labels(truth: Circuit | np.ndarray, graph: Graph, n_pos: int) -> Labels:
+    """The labels of a truth; a circuit says nothing of positions."""
+    if isinstance(truth, Circuit):
+        if truth.graph != graph:
+            raise GraphError(f"expected a truth of {graph.summary()}, got {truth.graph.summary()}")
+        return truth.labels[:, None]
+    if truth.shape != (graph.n_edges, n_pos):
+        raise GraphError(
+            f"expected labels of shape [{graph.n_edges}, {n_pos}], got {list(truth.shape)}"
+        )
+    return truth
+
+
 def choose(
     ranking: Values,
     values: Values,
@@ -219,7 +233,7 @@ def _ribbons(
     graph: Graph,
     values: Values,
     chosen: Bool[np.ndarray, "edge pos"],
-    truth: Circuit | None,
+    labels: Labels | None,
     kind: Kind,
 ) -> list[Ribbon]:
     unit = pixels_per_unit(graph, values * chosen)
@@ -227,14 +241,14 @@ def _ribbons(
     ribbons = []
     for place, position in np.argwhere(chosen).tolist():
         value = float(values[place, position])
-        if truth is not None:
-            kind = KINDS[Label(int(truth.labels[place]))]
+        if labels is not None:
+            kind = KINDS[Label(int(np.broadcast_to(labels, values.shape)[place, position]))]
         width = max(thinnest, abs(value) * unit)
         ribbons.append(Ribbon(graph.edge(place), position, value, kind, width))
-    if truth is not None and values.shape[1] == 1:  # a truth says nothing of positions
-        for place in np.flatnonzero(true_circuit(truth) & ~chosen[:, 0]).tolist():
-            value = float(values[place, 0])
-            ribbons.append(Ribbon(graph.edge(place), 0, value, "missed", MISSED))
+    if labels is not None and labels.shape == values.shape:  # it says where edges are missed
+        for place, position in np.argwhere((labels == Label.IN) & ~chosen).tolist():
+            value = float(values[place, position])
+            ribbons.append(Ribbon(graph.edge(place), position, value, "missed", MISSED))
     return ribbons
 
 
@@ -254,7 +268,7 @@ def _summary(
     ranking: Values,
     chosen: Bool[np.ndarray, "edge pos"],
     threshold: float | None,
-    truth: Circuit | None,
+    labels: Labels | None,
 ) -> str:
     """The line under the title: what is drawn of how much, and how wide."""
     n, places = int(chosen.sum()), "edges" if values.shape[1] == 1 else "edges at positions"
@@ -266,9 +280,12 @@ def _summary(
         text += f"; the highest is {ranking.max():.3g}, of {graph.edges[best]}"
     elif np.ptp(sizes):
         text += f"; width: size of the score, {sizes.max():.3g} at most"
-    if truth is not None and values.shape[1] > 1:
-        missed = np.flatnonzero(true_circuit(truth) & ~chosen.any(1))
+    drawn = chosen
+    if labels is not None and labels.shape == values.shape:
+        drawn = chosen | (labels == Label.IN)
+    elif labels is not None:
+        missed = np.flatnonzero((labels[:, 0] == Label.IN) & ~chosen.any(1))
         text += f"; missed: {look.few([graph.edges[i] for i in missed]) or 'none'}"
-    if idle := np.flatnonzero(~chosen.any(0)).tolist() if n else []:
+    if idle := np.flatnonzero(~drawn.any(0)).tolist() if n else []:
         text += f"; nothing at positions {look.few(list(map(str, idle)))}"
     return text

@@ -180,6 +180,22 @@ def test_a_diagram_for_each_position(vertical: bool) -> None:
             assert place[0] is None or low <= min(place) <= max(place) <= high
 
 
+def test_a_truth_of_positions_tells_edges_apart_at_each() -> None:
+    """Which is in at one position may be out at another; what is missed is drawn where it is."""
+    edge = GRAPH.index("embed->m0")
+    values = np.zeros((GRAPH.n_edges, 3))
+    values[edge, :2] = 2.0, 1.0
+    labels = np.zeros(values.shape, dtype=np.int8)
+    labels[edge] = 1, 0, 1
+    figure = circuit_sankey(values, labels, graph=GRAPH)
+    at = [trace.text for trace in figure.data if trace.name == "embed->m0"]
+    kinds = ["true positive", "false positive", "missed"]
+    assert [kind in text for kind, text in zip(kinds, at, strict=True)] == [True] * 3
+    assert "nothing at" not in figure.layout.title.text
+    with pytest.raises(GraphError, match=r"expected labels of shape \[\d+, 3\], got \[\d+, 2\]"):
+        circuit_sankey(values, labels[:, :2], graph=GRAPH)
+
+
 def test_positions_have_names_and_may_be_empty() -> None:
     values = np.zeros((GRAPH.n_edges, 3))
     values[:, 1] = scores().values
@@ -261,6 +277,9 @@ def test_the_command_at_positions(tmp_path: Path) -> None:
     done = run(app, [*case, *pair, "--show", "exact", "--truth", "--aligned", "--all-positions"])
     assert done.exit_code == 0, done.output
     assert "edges at positions of BOS a x b x" in done.output
+    done = run(app, [*case, *pair, "--show", "eap", "--truth", "--edges", "1", "--format", "csv"])
+    assert "edge,position,token,score,truth" in done.output
+    assert ",in\n" in done.output
     for wrong, message in (
         ([*case, *pair], "expected --show exact, eap or activations"),
         ([*case, "--show", "exact", "--patch", "m0->logits"], "--show activations with --patch"),
