@@ -32,8 +32,8 @@ class BackwardRules:
     temperature: float = 1.0
     # An activation f(x) is x times the constant f(x) / x: the identity rule (Jafari et al., 2024).
     linear_activations: bool = False
-    # Of the gradients of queries, keys and values, and of both factors of a gated MLP's product:
-    # the share that is handed on. A half of a product's to each factor is the half rule.
+    # The share that is handed on of gradients of queries, keys and values, and of those of both
+    # factors of a gated MLP's product. A half for each of these factors is the half rule.
     queries: float = 1.0
     keys: float = 1.0
     values: float = 1.0

@@ -34,8 +34,8 @@ from knowncircuits.graph import Graph, check_edge_vector, check_position_scores
 from knowncircuits.sets import parse_sets
 
 Level = Literal["edge", "node"]
-# Of a graph in a file; GPT-2 small has 32,000. With the longest names, scores and labels so many
-# fill what a reader takes, `reading.MAX_BYTES`.
+# The most edges of a graph in a file; GPT-2 small has 32,000. With the longest names, scores and
+# labels these are as many bytes as a reader takes, `reading.MAX_BYTES`.
 MAX_EDGES = 2**20
 KV_HEADS = "n_key_value_heads"  # in cfg, where heads share keys; in their files none do
 BY_POSITION = "score_by_position"  # of an edge
@@ -225,7 +225,7 @@ def merge_scores(graph: Graph, values: np.ndarray, rank_by: str | None = "absolu
 def read_graph_file(path: str | Path) -> GraphFile:
     """Read a file of ours, of EAP-IG's or of MIB's, `.json` or `.pt`.
 
-    Of a `.pt` file nothing but tensors, numbers and text is read (`weights_only`).
+    From a `.pt` file only tensors, numbers and text are read (`weights_only`).
 
     Raises:
         ResultError: if it cannot be read or is no such file.
@@ -353,7 +353,7 @@ class ScoresOfEdges(Protocol):
 
     @property
     def graph(self) -> Graph:
-        """Whose edges they are of."""
+        """The graph whose edges are scored."""
         ...
 
     @property

@@ -155,7 +155,8 @@ class Graph:
     def feeds(self) -> tuple[Int[np.ndarray, " feed"], Int[np.ndarray, " feed"]]:
         """Every edge with every node that it feeds, as places in `edges` and in `nodes`.
 
-        As many as edges, but for groups of heads: an edge into their key is there with each.
+        One row for each edge, but an edge into a key that several heads share has a row for each of
+        these heads.
         """
         if self.kv_heads is None:
             return np.arange(self.n_edges), self.target_of_edge

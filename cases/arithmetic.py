@@ -98,7 +98,7 @@ def clip_into_range(low: int, high: int) -> rasp.SOp:
 
 
 def _constant(value: int) -> rasp.SOp:
-    # Of the tokens rather than the positions: InterpBench's circuits read these.
+    # A function of the tokens, not of the positions, since InterpBench's circuits read tokens.
     return rasp.Map(lambda token: value, rasp.tokens).named(f"constant_{value}")
 
 

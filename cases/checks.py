@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MIN_DISTINCT = 0.4
 # Pairs whose output differs where the clean one is not None.
 MIN_LABEL_CHANGE = 0.3
-# Of the output over all defined positions, in bits.
+# The entropy of the output over all defined positions, in bits.
 MIN_ENTROPY = 0.3
 # Outputs that are None, as a share of all positions; of long inputs at all but one.
 MAX_NONE = 0.9
@@ -145,7 +145,7 @@ def check_cases(cases: Iterable[Case] | None = None, n: int = 1000, seed: int = 
 
 
 def _entropy(codes: Int[np.ndarray, " n"]) -> float:
-    """In bits, of how often each code occurs."""
+    """The entropy, in bits, of how often each code occurs."""
     if not len(codes):
         return 0.0
     shares = np.unique(codes, return_counts=True)[1] / len(codes)

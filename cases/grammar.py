@@ -42,7 +42,7 @@ class Grammar:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Of its sentences, in words."""
+        """The lengths of its sentences in words."""
         return tuple(sorted({len(template.split()) for template in self.templates}))
 
     def __iter__(self) -> Iterator[tuple[str, ...]]:

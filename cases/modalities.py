@@ -28,7 +28,7 @@ from knowncircuits.rasp.values import Value
 FAMILY = "modalities"
 COLOURS = ("red", "green", "blue")
 PATCHES = {f"<{colour}>": colour for colour in COLOURS}
-# Of each modality, what its tokens say.
+# What the tokens of each modality say.
 MODALITIES: Mapping[str, Mapping[str, str]] = {
     "text": {colour: colour for colour in COLOURS},
     "image": PATCHES,

@@ -22,7 +22,7 @@ from knowncircuits.rasp.program import flatten
 ATOL = 0.05  # numbers as near as this are one answer
 # Up to so many inputs of a length, the pool is all of them.
 FEW = 2**14
-# Of each kind of input so many are drawn, and fewer where selections would have more cells.
+# How many inputs of each kind are drawn; fewer where selections would have more cells.
 PER_KIND, CELLS = 2**11, 2**21
 # A skewed input is chosen among so many, where inputs are listed.
 AMONG = 64
@@ -103,7 +103,7 @@ def choose_skewed(
     *,
     alpha: float,
 ) -> Codes:
-    """As `draw_skewed`, among listed inputs: of so many at random, the likeliest by its weights."""
+    """As `draw_skewed`, for listed inputs: the likeliest by its weights of a few random ones."""
     chosen = np.empty(n, dtype=np.int64)
     for start in range(0, n, PER_KIND):  # so that memory is bounded
         size = min(PER_KIND, n - start)

@@ -46,7 +46,7 @@ class StratumPairs:
 def strata_of(case: Case) -> tuple[str, ...]:
     """The strata of a case: one of each kind at its greatest length, and one for each other length.
 
-    Of a case that names a property, its directions are kinds, too; and so are a case's own ways to
+    If a case names a property, its directions are kinds, too, and so are a case's own ways to
     corrupt inputs: the pairs that a model will be asked about are among those it is certified on.
 
     Where a case's inputs are listed, as a grammar's are, all are among them: a skewed one is, of

@@ -99,7 +99,7 @@ class Answers(Shown):
 def _within(
     answers: Int[Tensor, "pair answer"], others: Int[Tensor, "pair other"]
 ) -> Bool[Tensor, " pair"]:
-    """Of which pairs all answers are among some others."""
+    """For which pairs all answers are among some others."""
     among: Tensor = (answers[:, :, None] == others[:, None]).any(2) | (answers == NONE)
     return among.all(1)
 
@@ -177,7 +177,7 @@ def outputs_of(compiled: Compiled) -> dict[Value, int]:
 
 
 def said_tokens(compiled: Compiled) -> Int[Tensor, " token"]:
-    """Of each token's id, the output that says the same: -1 for BOS, PAD and those never said."""
+    """For each token's id the output that says the same: -1 for BOS, PAD and those never said."""
     outputs = {} if compiled.output.numerical else outputs_of(compiled)
     said = [NONE] * compiled.vocabulary.size
     for i, token in enumerate(compiled.vocabulary.tokens):

@@ -22,16 +22,16 @@ EffectMetric = Literal["flips", "kl"]  # how the effect of an ablation is measur
 MlpPlace = Literal["output", "post"]  # where an MLP is ablated: what it writes, or its hidden units
 
 FigureName = Literal["curves", "heatmap", "circuit"]  # of effects
-# Of two modalities.
+# Figures of two modalities.
 ModalityFigure = Literal["circuits", "overlap", "interchange", "back-patching", "similarity"]
 FigureFormat = Literal["html", "png", "svg", "pdf"]
 ThemeName = Literal["default", "colourblind"]
 
 Level = Literal["node", "head", "neuron"]  # of components: what moves from clean to corrupted
-# Of components' gradients: at one run, or while the inputs, a layer or one component alone move.
+# Where components' gradients are taken: at one run, or while inputs, a layer or a component move.
 Along = Literal["clean", "corrupted", "inputs", "layer", "alone"]
 
-# Of scores that are compared: edges, or components, or nodes at each position.
+# What scores that are compared belong to: edges, components, or nodes at each position.
 AgreementLevel = Literal["edge", "node", "head", "neuron", "position"]
 
 View = Literal["z", "q", "k", "v", "pattern", "mlp"]  # what of a component is patched

@@ -235,7 +235,7 @@ def gather(
 ) -> tuple[list[Submission], list[SubmissionError]]:
     """Read these folders; see `read_submissions`.
 
-    Of several of one zoo that have one title, or ids that differ in case alone, the first is taken.
+    Where several of one zoo have one title, or ids that differ in case alone, the first is taken.
     """
     with part("reading submissions"):
         return _gather(folders, models)

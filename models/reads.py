@@ -8,7 +8,7 @@ from torch import Tensor
 
 from knowncircuits.transformer import Transformer
 
-# Of a block of destinations that see the same sources, through which each of them reads.
+# The matrices through which the destinations of a block read, which see the same sources.
 Readers = Float[Tensor, "destination d_model read"]
 
 
@@ -47,7 +47,7 @@ def norms_before(model: Transformer) -> list[tuple[int, int]]:
 
 
 def output_grams(model: Transformer) -> Float[Tensor, "source d_model d_model"]:
-    """Of each source's output matrix the product with itself, over directions that are written.
+    """The product of each source's output matrix with itself, over directions that are written.
 
     A source's output matrix is W_E less its mean over tokens, W_pos less its mean over positions,
     W_V W_O of a head, and W_out of an MLP, each hidden unit times the norm of what it reads by,

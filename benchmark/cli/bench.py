@@ -327,9 +327,9 @@ def bench_intervals(
     method: MethodsOption = None,
     form: FormatOption = "table",
 ) -> None:
-    """How often intervals and ranks hold what is true, by simulation, beside a bootstrap's.
+    """Simulate how often intervals and ranks hold the truth, beside those of a bootstrap.
 
-    Of a board's methods, by default eap and edge-sp.
+    The methods are a board's, by default eap and edge-sp.
     """
     from knowncircuits.evaluation.bench import interval_coverage as intervals
 

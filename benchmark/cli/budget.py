@@ -32,8 +32,8 @@ def budget(
 ) -> None:
     """Show scores against cost, by the number of pairs.
 
-    Of finished runs of `score --pairs 1,4,16`: average precision against passes, forward and
-    backward ones alike, and what is on the Pareto front. With -o: budget.csv and a figure.
+    Reads finished runs of `score --pairs 1,4,16`, and shows average precision against passes,
+    forward and backward ones alike, and the Pareto front. With -o: budget.csv and a figure.
     """
     from knowncircuits.evaluation.comparison.budget import budget_results
     from knowncircuits.evaluation.comparison.budget_plots import write_budget
@@ -75,5 +75,5 @@ def budget_tables(found: Budget) -> list[Table]:
 
 
 def _passes(row: Row) -> str:
-    """Of a model; - where the method does not say."""
+    """The passes for one model as text, or - where the method does not say."""
     return "-" if row["passes"] != row["passes"] else f"{row['passes']:,.0f}"

@@ -70,7 +70,7 @@ class Table:
         return _total(least for least, _ in self._ranges(left_out, width))
 
     def _ranges(self, left_out: Sequence[str], width: int) -> list[tuple[int, int]]:
-        """Of each column that is not left out, the least width that shows all of it, and the most.
+        """The least width that shows all of a column, and the most, for each that is not left out.
 
         A column that wraps shows all of it where its longest word fits.
         """

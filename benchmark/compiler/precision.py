@@ -28,7 +28,7 @@ from knowncircuits.rasp.values import Value
 TOLERANCE = 1e-6
 # The directions of a categorical variable, which are 0 or 1.
 CATEGORICAL_TOLERANCE = 5e-3
-# Of the attention, what a key that is not selected gets: half a term below the selected ones.
+# The attention that a key gets which is not selected: half a term below the selected ones.
 STRAY = math.exp(-COLDNESS / 2)
 # The interpreter takes numbers so close for the same, and goes on with the simpler one.
 RESOLUTION = 1e-9
@@ -40,8 +40,8 @@ MOST_INTEGER = 2.0**53
 class Bound:
     """The model holds a value v to within `absolute` + `relative` |v|.
 
-    Of a categorical variable the direction of its value is within `relative` of 1, and all others
-    within `absolute` of 0.
+    For a categorical variable the direction of its value is within `relative` of 1, and all other
+    directions are within `absolute` of 0.
     """
 
     absolute: float = 0.0
@@ -126,7 +126,7 @@ class _Precision:
         return max(largest, _size(step.constant))
 
     def _largest(self, step: Step) -> float:
-        """Of a variable as a number."""
+        """The largest absolute value of a variable as a number."""
         if step.numerical:
             return self.largest[step]
         return max(map(_size, self.layout.domains[step].listed), default=0.0)
@@ -154,7 +154,7 @@ class _Precision:
         """A hidden unit for each combination of values: the right one is on, and others hardly."""
         bounds = [self.bounds[part] for part in step.inputs]
         right = math.hypot(*(x for b in bounds for x in (b.absolute, b.relative)))
-        # Of several, a unit of which all but one are right is on by as much as they are off.
+        # With several inputs, a unit with one wrong value is on by as much as the values are off.
         wrong = right if len(bounds) > 1 else math.hypot(*(bound.absolute for bound in bounds))
         if not step.numerical:
             return Bound(wrong, right)
@@ -179,7 +179,7 @@ class _Precision:
         return COLDNESS * (self.unit * (len(step.terms) + 1) + blur)
 
     def _as_number(self, step: Step) -> Bound:
-        """Of a variable as a head's value."""
+        """The bound of a variable that a head reads as a number, as its value."""
         bound = self.bounds[step]
         if step.numerical:
             return bound

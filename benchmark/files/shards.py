@@ -99,7 +99,7 @@ class _Kept(Generic[Job]):
 
 @cache
 def _source_hash() -> str:
-    """Of the package's modules, whatever their order."""
+    """Hash the sources of all modules of the package."""
     specs = (find_spec(package) for package in PACKAGES)
     folders = (Path(place) for s in specs if s for place in s.submodule_search_locations or ())
     files = {path.resolve() for folder in folders for path in folder.rglob("*.py")}

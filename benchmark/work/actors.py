@@ -28,9 +28,9 @@ START = -1  # what an actor is at before its first job, in the place of a job's 
 
 @dataclass(frozen=True)
 class Actors:
-    """So many actors of a cluster at a time, or as many of them as there is room for.
+    """Runs jobs in up to n actors of a Ray cluster, fewer where there is no room for n.
 
-    Loops in jobs are not heard.
+    Progress within a job is not reported.
 
     Raises MissingExtraError without Ray, InputError for options that its actors do not take.
     """

@@ -70,7 +70,7 @@ class Lines:
                 self._pieces[report.worker] = Piece(known.began, report)
 
     def advance(self, name: str = "", n: int = 1) -> None:
-        """So many more of the whole are done."""
+        """Count n more steps of the whole as done."""
         self._done += n
 
     def say(self, text: str) -> None:

@@ -32,7 +32,7 @@ SECONDS_BETWEEN_REPORTS = 0.2  # of a process; what comes in between is not sent
 
 @dataclass(frozen=True)
 class Processes:
-    """So many processes of this machine."""
+    """Runs jobs in n processes of this machine."""
 
     n: int
 

@@ -43,7 +43,7 @@ class Bars:
         return self._pieces[worker]
 
     def advance(self, name: str = "", n: int = 1) -> None:
-        """So many more of the whole are done, the last one of this name."""
+        """Count n more steps of the whole as done, and show the name of the last one."""
         self.progress.update(self._whole, advance=n)
         if name:
             self.progress.update(self._whole, description=name)

@@ -27,9 +27,9 @@ SECONDS_BETWEEN_LOOKS = 0.2  # at files; submitit asks SLURM itself once in a mi
 
 @dataclass(frozen=True)
 class Slurm:
-    """So many tasks of an array at a time.
+    """Runs jobs as an array of SLURM, n tasks at a time.
 
-    Loops in jobs are not heard.
+    Progress within a job is not reported.
 
     Raises MissingExtraError without submitit, InputError for options that it does not take.
     """

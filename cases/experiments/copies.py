@@ -24,7 +24,7 @@ NAME = "copies"
 
 
 def build(n_copies: int) -> Case:
-    """So many heads that look for the first letter."""
+    """The case in which `n_copies` heads look for the first letter."""
     letter = LETTERS[0]
     copies = [has_letter(letter).named(f"copy_{i}") for i in range(n_copies)]
     program = rasp.NarySequenceMap(lambda *on: any(on), *copies)

@@ -18,7 +18,7 @@ N_PLACES = 6
 
 
 def build(n_steps: int) -> Case:
-    """So many jumps, from each place."""
+    """The case of `n_steps` jumps from each place."""
     place: rasp.SOp = rasp.indices
     for step in range(1, n_steps + 1):
         here = rasp.Select(rasp.indices, place, rasp.Comparison.EQ)

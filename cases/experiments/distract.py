@@ -27,7 +27,7 @@ NAME = "distract"
 
 
 def build(n_sides: int) -> Case:
-    """So many flags beside the one that is asked for."""
+    """The case with `n_sides` flags beside the one that is asked for."""
     letters = LETTERS[: n_sides + 1]
     flags = [has_letter(letter) for letter in letters]
     unread = [f"has_{letter}" for letter in letters[1:]]

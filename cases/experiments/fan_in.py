@@ -24,7 +24,7 @@ HEAD = "a1.h0"  # the one that is split
 
 
 def build(n_heads: int) -> Case:
-    """So many heads, each with an equal part."""
+    """The case in which `n_heads` heads have an equal part each."""
     is_x = rasp.numerical(rasp.Map(lambda token: token == "x", rasp.tokens)).named("is_x")
     everywhere = rasp.Select(rasp.indices, rasp.Full(0), rasp.Comparison.GEQ)
     share = rasp.numerical(rasp.Aggregate(everywhere, is_x, default=0)).named("share")

@@ -20,7 +20,7 @@ N_FLAGS = 5
 
 
 def build(n_pairs: int) -> Case:
-    """So many pairs of clean and corrupted inputs, where a run says no other number."""
+    """The case that is scored on `n_pairs` pairs, unless a run asks for another number."""
     majority = gate_majority.build(N_FLAGS)
     return replace(
         majority,

@@ -27,7 +27,7 @@ LENGTH = 4
 
 
 def build(percent: int) -> Case:
-    """So many of the inputs are exceptions."""
+    """The case in which `percent` of the inputs are exceptions."""
     there = rasp.Select(rasp.tokens, rasp.Full(MARK), rasp.Comparison.EQ)
     exception = rasp.Aggregate(there, rasp.Full(True), default=False).named("exception")
     first = read_at(0, rasp.tokens).named("first")

@@ -34,7 +34,7 @@ OTHER_DIGITS = 0.2  # of places without a flag's letter, that say nothing
 
 
 def build(n_programs: int) -> Case:
-    """So many questions that the model can answer."""
+    """The case of a model that can answer `n_programs` questions."""
     letters = LETTERS[: n_programs + 1]
     question = rasp.Map(lambda token: DIGITS.find(token) + 1, rasp.tokens).named("question")
     in_front = rasp.Select(rasp.indices, rasp.Full(0).named("front"), rasp.Comparison.EQ)

@@ -31,7 +31,7 @@ RISE = 3  # of the answer, in every pair
 
 
 def build(percent: int) -> Case:
-    """In so many of the pairs each of the two digits falls where the answer rises."""
+    """The case in which each of two digits falls in `percent` of the pairs, as the answer rises."""
     digits = rasp.numerical(rasp.Map(float, rasp.tokens)).named("digits")
     total, *others = (digit_at(place, digits) for place in range(N_OTHERS + 1))
     for place, digit in enumerate(others, 1):

@@ -25,7 +25,7 @@ LENGTH = 6
 
 
 def build(percent: int) -> Case:
-    """So many of the inputs have a mark."""
+    """The case in which `percent` of the inputs have a mark."""
     mark = rasp.Map(lambda token: token == MARK, rasp.tokens).named("mark")
     before = rasp.Select(rasp.indices, rasp.indices, lambda key, query: key == query - 1)
     behind = rasp.Aggregate(before, mark, default=False).named("behind")

@@ -58,7 +58,7 @@ class Ground:
     rng: np.random.Generator
 
     def leaks(self) -> Iterator[Leak]:
-        """Of every kind that can be planted here."""
+        """A leak of every kind that can be planted here."""
         yield from self._along_edges()
         yield from self._of_numbers()
         yield from self._at_none()
@@ -145,7 +145,7 @@ class Ground:
         in_company: bool = False,
         unseen: Unseen = "",
     ) -> Leak:
-        """Of a strength that is to be found; its effect is that of its first edge."""
+        """A leak whose strength is to be found; its effect is that of its first edge."""
         named = edges or (str(edge),)
         label = "out" if edges else self._label(edge).name.lower()
         seeded = partial(plant, seed=int(self.rng.integers(2**32)))

@@ -94,7 +94,7 @@ def bench_leaks(
 
 
 def count_leaks(found: pd.DataFrame) -> pd.DataFrame:
-    """Of each kind and label how many were planted, caught and named, and at which effects."""
+    """How many leaks of each kind and label were planted, caught and named, and their effects."""
     table = found.groupby(["kind", "label"], sort=False).agg(
         planted=("caught", "size"),
         caught=("caught", "sum"),

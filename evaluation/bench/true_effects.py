@@ -13,8 +13,8 @@ from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.interop.hooked import to_hooked
 
-# Of the positions, that a leak is to change: MOST at the utmost, but where a little more strength
-# changes many positions at once.
+# The least and the greatest share of positions that a leak is to change; a little more strength may
+# change many positions at once, and then more than MOST.
 LEAST, MOST = 0.001, 0.003
 SEARCHES = 24  # strengths tried
 CLOSE = 1.02  # nor does it go on between strengths of this ratio

@@ -106,7 +106,7 @@ def interval_over_pairs(table: pd.DataFrame, value: str = "auroc") -> dict[str, 
 
 
 def _t_interval(models: pd.DataFrame) -> Interval:
-    """Of the mean over cases, from the mean, variance and count of each model's draws."""
+    """The interval of the mean over cases, from mean, variance and count of each model's draws."""
     weights, n = _case_weights(models.index), models["count"].to_numpy()
     parts = weights**2 * models["var"].to_numpy() / n
     most = parts.argmax()

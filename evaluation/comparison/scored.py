@@ -64,7 +64,7 @@ def score_results(
 
 
 def case_scores(table: pd.DataFrame) -> pd.DataFrame:
-    """Of one method: a row for each case, means over its models and draws.
+    """The scores of one method: a row for each case, means over its models and draws.
 
     Args:
         table: of `score_results`.

@@ -118,7 +118,7 @@ def _values_by_masks(
 def _mask(
     graph: Graph, node: Node, view: View, seq: int, place: int | None
 ) -> Float[Tensor, "edge seq"]:
-    """Of a view of one node, at a place or everywhere."""
+    """The mask of a view of one node, at a place or everywhere."""
     mask = torch.zeros(graph.n_edges, seq)
     edges = torch.from_numpy(edges_of_view(graph, node, view))
     mask[edges, slice(None) if place is None else place] = 1

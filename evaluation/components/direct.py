@@ -138,7 +138,7 @@ def direct_effects(
     """
     into_logits = edges_into(model.graph, Destination.of(LOGITS))
     with recorded_gradients():
-        # Of the last norm's scale there is no gradient, and what is left is linear.
+        # The last norm's scale has no gradient here, and what is left is linear.
         written = outputs.detach().clone().requires_grad_()
         mask = torch.from_numpy(into_logits).to(written)[None]
         logits = model.run(tokens, written, mask, BackwardRules(frozen_norms=True)).logits

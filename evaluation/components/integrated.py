@@ -130,7 +130,7 @@ class Way:
         self._source_of_edge = torch.from_numpy(task.graph.source_of_edge).to(task.clean.device)
 
     def alone(self, per_position: bool) -> tuple[Effects, int, int]:
-        """Of each component while it moves by itself: the slope in the share of its way."""
+        """Effects of components that move alone: the slope in the share of a component's way."""
         task, parts, steps = self.task, self.parts, len(self.points)
         items = moved_items(parts, per_position).repeat_interleave(steps, 0)
         pairs, sources = items[:, 0], parts.sources[items[:, 1]]
@@ -149,7 +149,7 @@ class Way:
         return effects, len(items), len(items)
 
     def by_layer(self, per_position: bool) -> tuple[Effects, int, int]:
-        """Of each component while all of its layer and kind move: see `cuts`."""
+        """Effects of components while all of a layer and kind move; see `cuts`."""
         clean = self.task.clean_run.outputs
         effects, n_runs = empty_effects(self.parts, per_position), 0
         for cut, pairs, step in self._rows():
@@ -161,9 +161,9 @@ class Way:
         return effects, n_runs, n_runs
 
     def of_inputs(self, per_position: bool) -> tuple[Effects, int, int]:
-        """Of each component while the embeddings move, and all else with them.
+        """Effects of components while the embeddings move, and all else with them.
 
-        Its gradient is that of a run in which its layer reads what it writes there anyway.
+        Gradients are those of a run in which the component's layer reads what it writes anyway.
         """
         task, graph, clean = self.task, self.task.graph, self.task.clean_run.outputs
         inputs = torch.arange(len(graph.sources), device=clean.device) < len(graph.inputs)

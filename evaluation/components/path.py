@@ -121,7 +121,7 @@ def _values(
     *,
     freeze_mlps: bool,
 ) -> Float[Tensor, " cell"]:
-    """Of each group of senders, perhaps at one position; mean over pairs."""
+    """The effect of each group of senders, perhaps at one position, mean over pairs."""
     task, graph, n = sides.task, sides.task.graph, len(cells)
     base, alternative = sides.base.outputs, sides.alternative
     sends = np.array([[node in group for node in graph.sources] for group, _ in cells])

@@ -149,7 +149,7 @@ def labels_in(
 
 
 def _label_of_paths(circuit: Circuit, frame: pd.DataFrame, sender: Node) -> Label:
-    """Of paths from a node to the receivers of a frame."""
+    """The label of the paths from a node to the receivers of a frame."""
     graph, frozen = circuit.graph, frame.attrs.get("freeze_mlps", False)
     names = {str(name) for name in frame.attrs["receivers"]}
     receives = np.array([not names.isdisjoint((d, *d.nodes)) for d in graph.destinations])
@@ -187,7 +187,7 @@ def _by_view(frame: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
 
 
 def _highest(frame: pd.DataFrame, column: str, rank_by: RankBy) -> pd.Series:
-    """Of each node the rank of its highest row; UnknownNameError for another way to rank."""
+    """The rank of each node's highest row; UnknownNameError for another way to rank."""
     if rank_by not in get_args(RankBy):
         raise UnknownNameError("way to rank", rank_by, get_args(RankBy))
     ranks = frame[column].abs() if rank_by == "absolute" else frame[column]

@@ -131,7 +131,7 @@ def normalised(frame: pd.DataFrame, task: Task, direction: str) -> pd.DataFrame:
 def telling_column(frame: pd.DataFrame, known: Iterable[str]) -> str | None:
     """The first of some columns that a frame has and that tells its components apart.
 
-    Of patches that is a column of 0 where a patch does nothing: `lost` of clean runs, `recovered`
+    For patches that is a column of 0 where a patch does nothing: `lost` of clean runs, `recovered`
     of corrupted ones, and `difference` where the two runs have one value, so that there are no
     shares of what lies between them.
     """

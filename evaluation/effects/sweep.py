@@ -107,7 +107,7 @@ class Sweep:
             new = patch(own, others, k[:, None, None])
             if weights is None:
                 return new
-            # Of what an MLP writes its bias stays as it is.
+            # The bias of the MLP, a part of what it writes, stays as it is.
             return outputs.index_select(0, base[pairs]) + (new - own) @ weights
 
         bases = base.repeat_interleave(len(ks))
@@ -153,7 +153,7 @@ class Sweep:
 def _mlp_units(
     subject: Subject, ids: Int[Tensor, "input pos"]
 ) -> dict[int, tuple[Float[Tensor, "input pos unit"], Float[Tensor, "unit d_model"]]]:
-    """Of each MLP, by its place among the sources, its hidden units and what each writes.
+    """The hidden units of each MLP and what each unit writes, by the MLP's place among the sources.
 
     Raises ModelError for a model that does not show them.
     """

@@ -142,7 +142,7 @@ def _panels(frame: pd.DataFrame) -> dict[str, Rows]:
 
 
 def _range(frame: pd.DataFrame) -> tuple[float, float]:
-    """Of effects, from 0 to 1 at least, with a margin on which lines are seen."""
+    """The range of effects, at least from 0 to 1, with a margin in which lines are seen."""
     low, high = min(0.0, frame["effect"].min()), max(1.0, frame["effect"].max())
     margin = 0.03 * (high - low)
     return low - margin, high + margin

@@ -135,7 +135,7 @@ def shown_edges(
 ) -> list[tuple[str, float]]:
     """The edges that `circuit_sankey` draws, the highest first, with their scores.
 
-    Of scores at positions too, those of whole edges; see `shown_at_positions`.
+    Scores at positions are drawn as those of whole edges; see `shown_at_positions`.
     """
     if isinstance(shown, Scores):
         shown = replace(shown, by_position=None)

@@ -1,4 +1,4 @@
-"""What there is to say of how hard models are, in rows, and of all of them together."""
+"""How hard models are, in rows, and how hard all of them are together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOGETHER: dict[str, Callable[[Iterable[float]], float]] = {
 def describe(found: Hardness) -> dict[str, Any]:
     """A row of numbers; `alive`, `read` and `readable` are counts of nodes.
 
-    Of each cheap score `NAME`, `NAME, AUROC` and `NAME, AP`, and the same between circuit nodes.
+    Each cheap score `NAME` has `NAME, AUROC` and `NAME, AP`, and the same between circuit nodes.
     """
     row: dict[str, Any] = {
         "outside_nodes": found.outside_nodes,

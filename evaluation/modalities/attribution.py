@@ -78,7 +78,7 @@ def node_scores(
 def _gradients(
     prompts: Prompts, pairs: Int[Tensor, " pair"], embed: Float[Tensor, "pair pos d_model"]
 ) -> tuple[Tensor, ...]:
-    """Of the logit difference with respect to every layer's `z`, then every layer's neurons."""
+    """Gradients of the logit difference to every layer's `z`, then to every layer's neurons."""
     seen: dict[str, Tensor] = {}
 
     def start(value: Tensor, hook: HookPoint) -> Tensor:

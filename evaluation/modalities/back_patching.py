@@ -29,7 +29,7 @@ WINDOWS = (1, 3, 5)
 N_LOOPS = 4
 UNPATCHED = -1  # in place of a layer to read from
 
-# Of each layer, the layer whose activations it is given, or UNPATCHED.
+# For each layer the layer whose activations it is given, or UNPATCHED.
 Plan = Int[Tensor, " layer"]
 Streams = Float[Tensor, "layer row pos d_model"]
 

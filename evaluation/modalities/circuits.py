@@ -137,7 +137,7 @@ def first_share(curve: pd.DataFrame, line: float = LINE) -> float:
 def random_circuit(
     circuit: NodeCircuit, classes: PositionClasses, seed: int = 0, *, outside: bool = True
 ) -> NodeCircuit:
-    """As many random heads and neurons as a circuit has in each class of positions.
+    """Draw as many random heads and neurons as a circuit has in each class of positions.
 
     Args:
         circuit: which is as large; its nodes at positions of no class are not stood for.

@@ -47,7 +47,7 @@ def residual_hooks(model: Hooked) -> list[str]:
 
 
 def node_hooks(model: Hooked) -> list[str]:
-    """Of every layer's heads, then of every layer's neurons."""
+    """The hooks of every layer's heads, then of every layer's neurons."""
     return [*z_hooks(model), *post_hooks(model)]
 
 

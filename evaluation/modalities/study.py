@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class ModalityStudy:
     """What was found of two modalities.
 
-    Of one that is never answered rightly there is no circuit, and then nothing that takes two.
+    A modality that is never answered rightly has no circuit; what takes two is then missing.
     """
 
     summary: pd.DataFrame  # a row for each modality: accuracy, circuit's size, faithfulness

@@ -38,7 +38,7 @@ class Settings:
     def name(self) -> str:
         """The label, or the method's name with a dot in place of a colon.
 
-        Of `path/to/file.py:function` it has the file's name alone.
+        A method `path/to/file.py:function` has the file's name alone.
         """
         module, colon, function = self.method.rpartition(":")
         if module.endswith(".py"):

@@ -30,8 +30,8 @@ KINDS: dict[GateKind, Callable[[int, int], bool]] = {
 def gates_of(compiled: Compiled, clean: Tensor, corrupted: Tensor) -> tuple[Gate, ...]:
     """The gate of every node into which several edges of the circuit lead.
 
-    Of nodes that write something else for some pair when all of these edges read the corrupted
-    input; the others have no gate on these pairs. Nor have nodes of more than 10 such edges.
+    A node has a gate if it writes something else for some pair when all of these edges read the
+    corrupted input, and if there are at most 10 of these edges.
     """
     graph, inside = compiled.model.graph, compiled.circuit.labels == Label.IN
     with torch.no_grad():

@@ -73,7 +73,7 @@ def _of_wired(sets: SetTruth, edges: Mapping[str, str]) -> SetTruth:
 def _enumerated(
     case: Case, clean: bytes, corrupted: bytes, shape: tuple[int, ...], pairs: str
 ) -> SetTruth:
-    """Of a case's compiled model, in float64 whatever the task's model has."""
+    """The truth of a case's compiled model, in float64 whatever the task's model has."""
     compiled = case.compile()
     ids = [np.frombuffer(x, dtype=np.int64).reshape(shape).copy() for x in (clean, corrupted)]
     return set_truth(compiled, torch.from_numpy(ids[0]), torch.from_numpy(ids[1]), pairs)

@@ -178,8 +178,8 @@ class _Game:
     def _live(self) -> Players:
         """The inside edges at positions along which something else may be read than is in this run.
 
-        Of what each source may write at each position all forms are kept, or None where that is not
-        known: of heads of which any input is live, and of MLPs with many forms.
+        All forms of what each source may write at each position are kept, or None where they are
+        not known: for heads of which any input is live, and for MLPs with many forms.
         """
         compiled, graph = self.compiled, self.compiled.model.graph
         inside = compiled.circuit.labels == Label.IN

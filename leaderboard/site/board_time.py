@@ -113,7 +113,7 @@ def bench_leaderboard(
 
 
 def _random_means(n: int) -> pd.DataFrame:
-    """Of n methods of different quality on 50 cases."""
+    """Means of n methods of different quality on 50 cases."""
     rng = np.random.default_rng(0)
     means = rng.normal(rng.uniform(0.7, 0.9, n), 0.1, (50, n)).clip(0, 1)
     return pd.DataFrame(means, columns=[f"random-{i}" for i in range(n)])
@@ -138,6 +138,6 @@ def case_values(folder: Path, methods: Sequence[str]) -> dict[str, Float[np.ndar
 
 
 def peak_memory() -> int:
-    """Of this process, in MB."""
+    """The peak memory of this process, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1_000_000 if sys.platform == "darwin" else 1000)

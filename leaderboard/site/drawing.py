@@ -18,7 +18,7 @@ from knowncircuits.evaluation.figures.bows import (
 WIDTH, HEIGHT = 120, 12  # of an interval
 CIRCUIT_WIDTH = 640
 LETTERS = {colour: letter or "m" for letter, colour in QKV_COLOURS.items()}
-# Of AUROC, from worse than chance to perfect, and of average precision.
+# Borders between colours, for AUROC from worse than chance to perfect, and for average precision.
 LEVELS = (0.45, 0.6, 0.75, 0.85, 0.95, 0.9995)
 PRECISION_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.9995)
 

@@ -166,7 +166,7 @@ def _part(value: float, ends: tuple[float, float]) -> float:
 
 
 def _length(value: float) -> float:
-    """Of an interval's arm; none where there are too few cases for an interval."""
+    """The length of an interval's arm; 0 where there are too few cases for an interval."""
     return 0.0 if math.isnan(value) else round(value, 4)
 
 

@@ -193,7 +193,7 @@ class FixedAlternatives:
     def of(
         cls, placed: Placed, source: Int[Tensor, "pair pos"], ablation: Ablation, batch_size: int
     ) -> FixedAlternatives:
-        """Of an ablation, from all sources."""
+        """The alternatives of an ablation, from all sources."""
         models = placed.model, placed.compiled.model
         return cls(*(_fixed_alternative(m, source, ablation, batch_size) for m in models))
 
@@ -228,7 +228,7 @@ def counts_of(
     atol: float,
     everywhere: bool,
 ) -> list[Agreement]:
-    """Of each set of edges, from what both models answer under it and without.
+    """The agreement of each set of edges, from what both models answer under it and without.
 
     Positions count where the compiled model has an answer, or everywhere.
     """

@@ -14,7 +14,7 @@ from knowncircuits.compiler.compiled import Compiled
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.transformer import weights_hash
 
-# Of trained models, and of the compiled ones that they follow and are certified against.
+# The dtype of trained models, and of the compiled ones that they are certified against.
 TRAINED_DTYPE = torch.float32
 
 

@@ -46,8 +46,8 @@ class Measured:
     sets: Mapping[str, Agreement]  # random inside edges, alone and with bystanders; see `sets.py`
     # Sets of edges that are not inside, and those of these edges that change anything alone.
     own: Mapping[str, Change]
-    # Of each set that changes too many answers, the edges to blame, with the pairs looked at in
-    # which they are.
+    # The edges to blame in each set that changes too many answers, with the number of pairs, of
+    # those looked at, in which they are.
     blame: Mapping[str, Mapping[str, int]]
 
     @property

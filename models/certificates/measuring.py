@@ -205,7 +205,7 @@ class Measuring:
         return {name: astuple(agreement) for name, agreement in found.items()}
 
     def _counter(self, stratum: str) -> Counter:
-        """That of the stratum that is measured; of one before nothing is kept."""
+        """The counter of the stratum that is measured; that of an earlier stratum is not kept."""
         if self.__dict__.get("_counted") != stratum:
             pairs = self.strata[stratum]
             rng = np.random.default_rng([self.settings.seed, [*self.strata].index(stratum)])

@@ -132,7 +132,7 @@ def quick_agreement(
 def strata_pairs(
     compiled: Compiled, n_pairs: int, seed: int, strata: Sequence[str] | None = None
 ) -> dict[str, CertificatePairs]:
-    """So many pairs of each stratum of a compiled case, or of some strata, of its test inputs."""
+    """`n_pairs` pairs of test inputs for each stratum of a compiled case, or for some strata."""
     if strata is None:
         strata = strata_of(compiled.case) if isinstance(compiled.case, Case) else ()
     return {name: stratum_pairs(compiled, name, n_pairs, seed) for name in strata}

@@ -15,7 +15,7 @@ from knowncircuits.models.certificates.agreement import Sets
 # As certificates name them.
 RANDOM = ("random inside", "random outside", "random mixed")
 NOTHING, OUTSIDE, ONE_OUTSIDE = "nothing", "outside", "one outside"
-# Of strata, where the rest is every edge that is not inside: outside or undetermined.
+# Names of sets in strata. The rest is every edge that is not inside: outside or undetermined.
 REST, RANDOM_REST, ONE_OF_REST = "the rest", "random of the rest", "one of the rest"
 RANDOM_INSIDE, INSIDE_AND_BYSTANDERS = "random inside", "random inside with bystanders"
 Group = dict[str, Sets]
@@ -63,7 +63,7 @@ def one_outside(circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> Gro
 
 
 def bystanders(circuit: Circuit) -> Bool[np.ndarray, " edge"]:
-    """Of the rest the edges that carry nothing: those that join inside edges in sets.
+    """The edges of the rest that carry nothing: those that join inside edges in sets.
 
     An undetermined edge that carries something may change answers beside an inside one, in the
     compiled model too: what it carries is another thing than the inside edge's then.
@@ -102,9 +102,9 @@ class StratumSets:
 
     @classmethod
     def draw(cls, circuit: Circuit, n_pairs: int, rng: np.random.Generator) -> StratumSets:
-        """Of random density; none where there are none to draw among.
+        """Draw sets of random density; they are empty where there are no edges to draw among.
 
-        What one bystander does beside an inside edge, another may undo: so not always all.
+        What one bystander does beside an inside edge, another may undo, so not all are always in.
         """
         inside = circuit.labels == Label.IN
         density = rng.random((2, n_pairs, 1), dtype=np.float32)

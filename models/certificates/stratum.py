@@ -51,7 +51,7 @@ from knowncircuits.models.certificates.stratum_counts import (
     add_count,
 )
 
-# Of a set that changes too many answers, so many pairs are looked at, to see which edges it is.
+# The pairs of a set that changes too many answers that are looked at, to see which edges do it.
 BLAMED = 16
 
 
@@ -144,7 +144,7 @@ class Counter:
         return self.found
 
     def _agreement(self, low: Side, high: Side, a: Answers, b: Answers) -> Agreement:
-        """Of what the low-level and the compiled model answer under a set of edges."""
+        """The agreement of what both models answer under a set of edges."""
         (found,) = counts_of(
             a[None], b[None], low.clean, high.clean, self.atol, self.placed.says_none
         )

@@ -11,10 +11,10 @@ ACCURACY = 0.999
 EVERY_EDGE = 0.999  # each inside and each outside edge on its own
 ALL_OUTSIDE = 0.995  # all outside edges at once
 RANDOM_SETS = 0.995
-# Of a model's own answers so many may be changed by edges that are not inside, one of them or any
-# set, alone or beside inside edges; so that a leak of twice as much is seen on the pairs there are.
+# The share of a model's own answers that edges which are not inside may change, one of them or any
+# set, alone or beside inside edges. A leak of twice as much is then seen on the pairs there are.
 OWN = 0.0005
-MOVED = 0.01  # and so many of its numbers be moved by half the tolerance
+MOVED = 0.01  # the share of its numbers that they may move by half the tolerance
 # Changes of the compiled model's answers from which on an inside edge that changes none of the
 # low-level model's is unused. Where an edge decides only whether there is an answer at all, the
 # positions that count can agree without it.

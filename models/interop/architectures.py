@@ -31,7 +31,7 @@ class Places:
     q: str = "self_attn.q_proj"
     k: str = "self_attn.k_proj"
     v: str = "self_attn.v_proj"
-    # Of q, k and v in one matrix, which come first: all of q, or all of the first head.
+    # What comes first where q, k and v are in one matrix: all of q, or all of the first head.
     fused: Literal["letters", "heads"] | None = None
     out: str = "self_attn.o_proj"
     post_norm: str | None = None  # behind attention

@@ -37,7 +37,7 @@ class OfProgram(Protocol):
 
     @property
     def compiled(self) -> Compiled:
-        """Whose vocabulary it reads."""
+        """The compiled model, whose vocabulary it reads."""
         ...
 
 

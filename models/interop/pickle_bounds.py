@@ -22,7 +22,7 @@ NAME = {"GLOBAL", "STACK_GLOBAL", "INST"}
 
 @dataclass
 class _Item:
-    """In place of an object; one that grows is shared by the stack and the memo."""
+    """Stands for an object; one that grows is shared by the stack and the memo."""
 
     depth: int = 0
     size: int = 1

@@ -52,7 +52,7 @@ class Record:
 
 
 class _Number(Record):
-    """In place of numpy's scalars, such as the square roots in TransformerLens's configurations."""
+    """Stands for numpy's scalars, such as the square roots in TransformerLens's configurations."""
 
     def __new__(cls, dtype: Any, data: Any) -> Any:
         """A plain number."""

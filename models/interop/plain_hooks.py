@@ -123,7 +123,7 @@ class PlainHooks:
         return part == (by_letter if self.places.fused == "letters" else by_head)
 
     def _columns(self, width: int) -> Tensor:
-        """Of each head, 1 in its columns of what goes into the output projection."""
+        """For each head 1 in its columns of what goes into the output projection, else 0."""
         heads = torch.arange(self.graph.n_heads)[:, None]
         return (torch.arange(width) // (width // self.graph.n_heads) == heads).float()
 

@@ -92,7 +92,7 @@ class _Storages:
 
 
 class _Dict(dict[str, Any]):
-    """In place of OrderedDict, whose attributes, such as versions of modules, are passed over."""
+    """Stands for OrderedDict; its attributes, such as versions of modules, are passed over."""
 
     def __setstate__(self, state: object) -> None:
         """Nothing is kept."""

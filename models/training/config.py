@@ -46,7 +46,8 @@ class TrainingConfig:
     clip: Positive = 1.0  # of the gradient's norm
     behaviour_weight: Positive = 1.0  # of the loss where nothing is patched
     patched_weight: Positive = 2.0  # of the loss under interchange
-    # Of positions where no pair of a step has an answer, and others 1: `ioi` answers at one of 14.
+    # Weight of positions where no pair of a step has an answer; others have 1. `ioi` answers at 1
+    # of 14.
     silent_weight: Positive = 1.0
     strict_weight: Positive = 0.4  # of `nodes`'s loss under interchange outside the circuit
     # Share of the single inside edges that are drawn by how far each fell short in validation.
@@ -58,7 +59,7 @@ class TrainingConfig:
     ramp: Steps = 0  # steps after that until they read nothing else
     alone: Steps = 0  # steps in which outside nodes write nothing
     rise: Steps = 0  # steps after that until they are as loud as they are
-    # Of `guided`'s loss where variables cannot be read off their nodes.
+    # Weight of `guided`'s loss where variables cannot be read off their nodes.
     guide_weight: Positive = 0.5
     # Rows of each other length that variables are to be read off nodes in, too; see `OtherLengths`.
     other_lengths: Steps = 0
@@ -105,7 +106,7 @@ class TrainingConfig:
         return {"objective": objective, **without}
 
     def weight(self, term: Term) -> float:
-        """That of a term of the loss: the setting `behaviour_weight` for `behaviour`."""
+        """The weight of a term of the loss: the setting `behaviour_weight` for `behaviour`."""
         weight: float = getattr(self, f"{term}_weight")
         return weight
 

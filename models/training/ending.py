@@ -74,7 +74,7 @@ class Ending:
             self.missed.append(stratum)
 
     def _every_edge_passes(self) -> bool:
-        """By a certificate of few pairs, not those of the model's own.
+        """Whether every edge passes a certificate of few pairs, which are not those of its own one.
 
         Inside edges come first, on as many pairs as are asked for: there are few, and it is they
         that fall short.

@@ -20,12 +20,12 @@ from knowncircuits.models.training.objectives import draw_place, draw_uniform
 Inputs = Int[Tensor, "input pos"]
 Pairs = tuple[Int[Tensor, "pair pos"], Int[Tensor, "pair pos"]]
 
-# Of training on strata: pairs of each kind and of each shorter length that are drawn once; the
-# share of pairs of the greatest length that are not the sampler's.
+# For training on strata: how many pairs of each kind and of each shorter length are drawn once, and
+# the share of pairs of the greatest length that are not the sampler's.
 OF_KIND, OF_LENGTH = 8_000, 2_000
 BEYOND = 0.5
 OF_MISSED = 20_000  # pairs of a stratum that training dwells on
-OF_STRATUM = 2  # a validation has one pair of each stratum for so many of its own
+OF_STRATUM = 2  # a validation has one pair of each stratum for every two of its own
 
 
 class TrainingInputs:
@@ -45,7 +45,6 @@ class TrainingInputs:
         base, source = test.chunk(2)
         self.train: Inputs = train
         self.validation: Pairs = (base, source)  # of inputs that are never trained on
-        # Of each stratum so many, if there are to be any.
         n = config.n_validation // OF_STRATUM
         self.strata = strata_pairs(compiled, n, config.seed) if config.strata and n else {}
         self._compiled, self._config = compiled, config
@@ -124,7 +123,7 @@ def _pairs(compiled: Compiled, stratum: str, n: int, seed: int) -> list[Tensor]:
 
 
 def _chosen(pairs: list[Tensor], n: int, generator: torch.Generator) -> Pairs:
-    """So many of these pairs."""
+    """Draw n of these pairs."""
     places = torch.randint(len(pairs[0]), (n,), generator=generator, device="cpu")
     base, source = (side[places.to(side.device)] for side in pairs)
     return base, source

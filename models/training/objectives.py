@@ -74,7 +74,7 @@ class Objective(ABC):
     placed: Placed  # the model that is trained, on the device of the compiled one
     silent_weight: float = 1.0  # in the mean, of positions without any answer; of others 1
     terms: tuple[Term, ...]  # that its losses are of, though not each of them in every step
-    # Of objectives of edges: what the last step ran, and what readouts are to explain as well.
+    # For objectives of edges: what the last step ran, and what readouts are to explain as well.
     seen: Interchanges | None = None
     others: OtherLengths | None = None
 
@@ -337,7 +337,7 @@ def pair_losses(
 def _weights(
     placed: Placed, wanted: Float[Tensor, "pair pos out"], silent_weight: float
 ) -> Float[Tensor, " pos"]:
-    """Of each position: 1 where any of the pairs has an answer, else the silent one's."""
+    """The weight of each position: 1 where any pair has an answer, else `silent_weight`."""
     weights = wanted.new_ones(wanted.shape[1])
     return weights.where(placed.compiled.defined(wanted).any(0), silent_weight)
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# Of the mean square of what is read, added to each direction's: readouts of a few hundred positions
-# would otherwise fit noise in directions that are hardly used.
+# The share of the mean square of what is read that is added to each direction's. Readouts of a few
+# hundred positions would otherwise fit noise in directions that are hardly used.
 RIDGE = 1e-3
 TINY = 1e-6  # the same for nodes that write nothing yet
 

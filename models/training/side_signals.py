@@ -134,7 +134,7 @@ class SideSignals:
         return torch.einsum("bhqk,bkh->bqh", scores.softmax(-1), v)
 
     def _scaled(self, place: int, values: Float[Tensor, "pair pos"]) -> Float[Tensor, "pair pos"]:
-        """Of mean 0 and variance 1 after BOS on the first inputs that are seen."""
+        """Scale values to mean 0 and variance 1 after BOS, on the first inputs that are seen."""
         if place not in self._scales:
             std, mean = torch.std_mean(values[:, 1:])
             self._scales[place] = mean, std.clamp(min=LEAST)

@@ -83,7 +83,7 @@ class Stack:
             for one in dict.fromkeys(compiled)
         ]
         self.guided = any(objective.guided for objective in self.objectives)
-        # Of each node that is read off, in the order of the groups: its model, and its place.
+        # The model and the place of each node that is read off, in the order of the groups.
         self.places = self._indices(
             (i, node)
             for group in self.groups
@@ -267,7 +267,7 @@ def _mean_losses(
     answers: Tensor,
     counts: Bool[Tensor, "model pair pos"],
 ) -> PerModel:
-    """As `answer_loss`, of each model."""
+    """The loss of each model, as in `answer_loss`."""
     each = losses_at(logits.flatten(0, 1), answers.flatten(0, 1), counts.flatten(0, 1))
     summed: Tensor = each.reshape(len(counts), -1).sum(1) / counts.flatten(1).sum(1)
     return summed

@@ -103,7 +103,7 @@ def rotated(model: Transformer, bases: Bases) -> Transformer:
 
 
 def orthogonal(normal: Float[Tensor, "*many n k"]) -> Float[Tensor, "*many n k"]:
-    """Of independent normal numbers: the signs that make the factorisation the only one."""
+    """Random orthogonal columns from normal numbers: Q of QR, where R's diagonal is positive."""
     q, r = torch.linalg.qr(normal)
     signs: Tensor = q * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
     return signs

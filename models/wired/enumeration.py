@@ -30,7 +30,7 @@ Logits = Float[Tensor, "pair pos d_vocab_out"]
 
 
 def rounding(model: Transformer) -> float:
-    """By how much logits may move and nothing has happened."""
+    """How far logits may move by rounding alone."""
     return 1e-9 if model.dtype == torch.float64 else 1e-4
 
 
@@ -105,7 +105,7 @@ def distance(wired: Wired, n_pairs: int = PAIRS, seed: int = SEED) -> float:
 def random_sets(wired: Wired, n_pairs: int, seed: int) -> tuple[EdgeSets, ImageSets]:
     """Sets of edges and their images, closed as `Wired` says, of random density; the first empty.
 
-    Of edges that stand for none any may be in them.
+    Any of the edges that stand for no edge may be in them.
     """
     graph, images = wired.model.graph, wired.compiled.circuit.graph
     rng = np.random.default_rng(seed)

@@ -33,7 +33,7 @@ TRANSFORMATIONS: Mapping[str, Transformation[...]] = {
 }
 
 
-# Of hosts of the hard suite: layers and heads more than the model has; see `host` for loudness.
+# Hosts of the hard suite have 2 layers and heads more than the model; see `host` for loudness.
 ROOM, LOUDNESS = 2, 3.0
 
 
@@ -75,8 +75,9 @@ def model_of(case: Case) -> Compiled | Wired:
 def hosted(case: Case) -> Wired:
     """A case's model in a host that is busy all over, at places and in bases drawn by its name.
 
-    Of a compiled model weights alone give the circuit away: nothing else is read. Here everything
-    is read by something, and neither what is read nor the names of nodes say what is for an answer.
+    The weights of a compiled model alone give its circuit away, since nothing else is read. Here
+    everything is read by something, and neither that nor the names of nodes say what is for an
+    answer.
     A case whose wiring has a host of its own keeps that one, and one with norms its basis.
     """
     compiled, seed = case.compile(), crc32(case.name.encode())

@@ -49,7 +49,7 @@ def sharpen(wired: Wired, node: str, factor: Annotated[float, Field(gt=0)]) -> W
 def _steepen(model: Transformer, mlp: Node, factor: float) -> None:
     """Make every ramp of an MLP steeper about its middle.
 
-    Of a ramp's units, relu(z + 1/2) - relu(z - 1/2), the mean of what they read is z.
+    The units of a ramp are relu(z + 1/2) - relu(z - 1/2), where z is the mean of what they read.
     """
     found = steps(model, mlp)
     if not found:

@@ -31,7 +31,7 @@ def written(model: Transformer, node: str) -> Rows:
 
 
 def varied(model: Transformer, node: str, vocabulary: Vocabulary) -> Rows:
-    """As `written`, but of `embed` only what differs between inputs: BOS is the same in all."""
+    """As `written`, but `embed` only with what differs between inputs: BOS is the same in all."""
     if node != "embed":
         return written(model, node)
     tokens = model.W_E[1 : 1 + len(vocabulary.tokens)]  # BOS first, PAD last
@@ -61,7 +61,7 @@ def meet(rows: Rows, columns: Columns) -> bool:
 def directions(model: Transformer) -> int:
     """How many directions of the residual stream are both written and read.
 
-    So many dimensions carry all that goes through it; with fewer, directions overlap.
+    As many dimensions carry all that goes through the stream; in fewer, directions overlap.
     """
     rows = torch.cat([unit(written(model, node), 1) for node in model.graph.sources])
     columns = torch.cat(
@@ -72,7 +72,7 @@ def directions(model: Transformer) -> int:
 
 
 def unit(vectors: Tensor, dim: int) -> Tensor:
-    """Of length 1 along a dimension, but for zeros."""
+    """Scale vectors to length 1 along a dimension; zeros stay."""
     norms = vectors.norm(dim=dim, keepdim=True)
     units: Tensor = vectors / norms.where(norms > 0, 1.0)
     return units

@@ -23,8 +23,8 @@ from knowncircuits.transformer import Transformer
 def scale(wired: Wired, where: str, factor: float) -> Wired:
     """A node's or an edge's strength, constants that it carries included.
 
-    Of a node (`a0.h1`) all that it writes is multiplied, of an edge (`embed->m0`) what this
-    destination reads of this source; for that, no other source may write along the same directions.
+    For a node (`a0.h1`) all that it writes is multiplied; for an edge (`embed->m0`) what this
+    destination reads of this source. No other source may then write along the same directions.
 
     Answers change with it. Labels: as they were. It is refused where an edge that is in has no
     effect any more, as a weak flag below a threshold, and where one that had none has one.

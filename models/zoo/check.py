@@ -26,7 +26,7 @@ from knowncircuits.models.zoo.shelf import Zoo
 
 PAIRS = 256
 CERTIFIED_PAIRS = 20_000  # that a certificate needs, unless it has all there are
-# Of calling a model that is as good as its certificate asks a failure, over all of its checks.
+# The chance, over all checks, to fail a model that is as good as its certificate says.
 FALSE_ALARM = 1e-3
 
 

@@ -12,8 +12,8 @@ from knowncircuits.models.zoo.shelf import Zoo
 def find_duplicates(zoo: Zoo, models: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """What is wrong with models, cases and variants, that the zoo has already.
 
-    Of two models of equal weights, and of two cases whose compiled models have equal weights, the
-    first counts: programs that differ in names only, such as `median` and `median_variant`, would
+    Where two models have equal weights, or the compiled models of two cases have, the first one
+    counts: programs that differ in names only, such as `median` and `median_variant`, would
     count twice in every mean. Zoo 1 has four such cases, which stay. Broken files are passed over;
     `check_model` names them.
     """

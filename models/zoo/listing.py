@@ -1,4 +1,4 @@
-"""What there is to say of models of a zoo, in rows: of certified ones and of missing ones."""
+"""Facts about models of a zoo in rows: certified ones and missing ones."""
 
 from __future__ import annotations
 

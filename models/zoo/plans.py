@@ -84,13 +84,13 @@ class Plan:
         return shape_of(low, self.config, numerical=compiled.output.numerical)
 
     def trained_by(self, objective: ObjectiveName) -> Plan:
-        """By another objective: `nodes` with InterpBench's published settings, `SIIT`."""
+        """The plan with another objective: `nodes` has InterpBench's published settings, `SIIT`."""
         if objective == "nodes":
             return replace(self, config=SIIT)
         return self.changed(TrainingConfig.following(objective))
 
     def changed(self, settings: Mapping[str, Any]) -> Plan:
-        """With other settings: `TrainingConfig`'s, those of `SIZES`, or `start`.
+        """The plan with other settings: `TrainingConfig`'s, those of `SIZES`, or `start`.
 
         Raises ModelError for settings that there are not, or values that they do not take.
         """
