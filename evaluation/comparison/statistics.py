@@ -33,7 +33,10 @@ def case_means(table: pd.DataFrame, value: str = "auroc") -> pd.DataFrame:
         twice = " ".join(map(str, table.loc[table.duplicated(key), key].iloc[0]))
         raise ResultError(f"expected one row for each method, model and seed, got two of {twice}")
     models = table.groupby(["method", "case", "variant"], sort=False)[value].mean()
-    return models.groupby(["method", "case"], sort=False).mean().unstack("method", sort=False)
+    means = models.groupby(["method", "case"], sort=False).mean()
+    # Not `unstack(sort=False)`, which gives methods each other's numbers before pandas 3.
+    methods, cases = (means.index.get_level_values(name).unique() for name in ("method", "case"))
+    return means.unstack("method").reindex(index=cases, columns=methods)
 
 
 def shared_cases(means: pd.DataFrame) -> pd.DataFrame:
