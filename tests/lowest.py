@@ -1,4 +1,4 @@
-"""Quick tests with the lowest versions of what the package depends on.
+"""Tests with the lowest versions of what the package depends on.
 
     python tests/lowest.py FOLDER
     python tests/lowest.py FOLDER --keep torch
@@ -20,13 +20,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("beartype", "hypothesis", "packaging", "pytest", "pytest-xdist")
+# What each dependency is used for, and needs no extra; some minutes of one core.
 TESTS = (
-    "tests/rasp",
-    "tests/evaluation/scoring",
-    "tests/evaluation/comparison/test_compare.py",
-    "tests/cli",
+    "tests/rasp",  # numpy
     "tests/test_names.py",
     "tests/test_graph.py",
+    "tests/evaluation/scoring",  # scikit-learn, pandas
+    "tests/evaluation/comparison/test_compare.py",  # pandas, scipy, plotly
+    "tests/evaluation/catalogue/test_measuring.py",  # networkx
+    "tests/cli/test_cli.py",  # typer, torch, safetensors
+    "tests/cli/test_options.py",
+    "tests/cli/test_printing.py",  # rich
+    "tests/leaderboard/test_site.py",  # jinja2, pydantic
 )
 # What old packages find deprecated in new ones is none of ours.
 WARNINGS = ("-W", "default::DeprecationWarning", "-W", "default::PendingDeprecationWarning")

@@ -324,6 +324,7 @@ def test_checks_of_the_data() -> None:
 
 def test_train_and_certify(tmp_path: Path) -> None:
     """Five steps are not enough, and the exit code says so; the folder can be certified again."""
+    pytest.importorskip("transformer_lens", reason="needs the lens extra")
     folder = str(tmp_path / "model")
     short = ["--steps", "5", "--pairs", "50", "-o", folder]
     done = runner.invoke(app, ["train", "fraction_of_x", *short])
@@ -390,6 +391,7 @@ def test_patch(tmp_path: Path) -> None:
 
 def test_patch_where_both_runs_have_one_value(tmp_path: Path) -> None:
     """Two names that change places change no answer: nothing is lost, but patches do something."""
+    pytest.importorskip("transformer_lens", reason="needs the lens extra")
     table, page = tmp_path / "swap.json", tmp_path / "swap.html"
     arguments = ("--compiled", "--pairs", "3", "--metric", "logit_diff", "--corruption", "swap")
     files = ("--save", str(table), "--save", str(page))
