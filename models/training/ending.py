@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from knowncircuits.errors import MissedError
 from knowncircuits.models.certificates.certifying import certify
-from knowncircuits.models.certificates.pairs import CertificatePairs
 from knowncircuits.models.certificates.placed import Placed
 from knowncircuits.models.certificates.quick import QuickAgreement, accuracy_alone, quick_agreement
 from knowncircuits.models.training.config import ENDING, TrainingConfig
@@ -45,14 +44,8 @@ class Ending:
         base, source = self.inputs.validation
         if self.natural:
             return accuracy_alone(self.placed, base)
-
-        def quick(strata: Mapping[str, CertificatePairs]) -> QuickAgreement:
-            generator = torch.Generator("cpu").manual_seed(self.config.seed)
-            return quick_agreement(self.placed, base, source, generator, strata=strata)
-
-        # Where much is wrong, strata cost more than a hundred steps.
-        agreement = quick({})
-        return quick(self.inputs.strata) if agreement.passed and self.inputs.strata else agreement
+        generator = torch.Generator("cpu").manual_seed(self.config.seed)
+        return quick_agreement(self.placed, base, source, generator, strata=self.inputs.strata)
 
     def judge(self, agreement: QuickAgreement, n_steps: int) -> None:
         """Cool down after a validation that passes; after that, end if every edge passes, or go on.

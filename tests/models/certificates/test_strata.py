@@ -22,7 +22,11 @@ from knowncircuits.models.certificates.change import Change
 from knowncircuits.models.certificates.contents import contradictions
 from knowncircuits.models.certificates.pairs import n_of_stratum, stratum_pairs
 from knowncircuits.models.certificates.placed import Placed
-from knowncircuits.models.certificates.quick import quick_agreement, strata_pairs
+from knowncircuits.models.certificates.quick import (
+    QuickAgreement,
+    quick_agreement,
+    strata_pairs,
+)
 from knowncircuits.models.certificates.recheck import recheck
 from knowncircuits.models.certificates.sets import rest_of
 from knowncircuits.models.certificates.sides import Side
@@ -159,16 +163,20 @@ def test_shorter_inputs_are_all_measured_where_they_are_few() -> None:
 
 
 def test_the_quick_form_covers_strata() -> None:
+    """Up to the first that is missed, and none where something else is."""
     model = placed()
     strata = strata_pairs(model.compiled, 60, 0)
     base, source = strata["sampler"].base, strata["sampler"].source
 
-    def quick(of: Placed) -> tuple[str, ...]:
+    def quick(of: Placed) -> QuickAgreement:
         generator = torch.Generator().manual_seed(0)
-        return quick_agreement(of, base, source, generator, strata=strata).failures
+        return quick_agreement(of, base, source, generator, strata=strata)
 
-    assert not quick(model)
-    assert any("stratum balanced: own answers" in failure for failure in quick(leaky(0.3)))
+    fine, leaking, wrong = map(quick, (model, leaky(0.15), leaky(0.3)))
+    assert (fine.passed, list(fine.strata)) == (True, list(strata))
+    assert (leaking.promising, list(leaking.strata)) == (False, ["sampler"])
+    assert all(failure.startswith("stratum sampler: own") for failure in leaking.failures)
+    assert (wrong.passed, list(wrong.strata)) == (False, [])
 
 
 def test_the_rest_is_dealt_out_to_sources() -> None:
