@@ -182,11 +182,12 @@ def certify(
     certificate fails. What was killed goes on where it was.
     """
     from knowncircuits.files.shards import remove_shards
-    from knowncircuits.models.certificates.recheck import recheck
     from knowncircuits.models.trained import CERTIFICATE, load_trained
 
     check_device(device)
     trained = load_trained(folder, certified=False).to(device=device)
+    from knowncircuits.models.certificates.recheck import recheck  # says if its extra is missing
+
     shards = folder / ".shards"
     certificate = run_certificate(
         trained, pairs, seed, command="certify", executor=executed.chosen(), shards=shards
