@@ -238,11 +238,12 @@ def _ribbons(
 ) -> list[Ribbon]:
     unit = pixels_per_unit(graph, values * chosen)
     thinnest = THINNEST if chosen.sum() <= MANY else THINNEST_OF_MANY
+    everywhere = None if labels is None else np.broadcast_to(labels, values.shape)
     ribbons = []
     for place, position in np.argwhere(chosen).tolist():
         value = float(values[place, position])
-        if labels is not None:
-            kind = KINDS[Label(int(np.broadcast_to(labels, values.shape)[place, position]))]
+        if everywhere is not None:
+            kind = KINDS[Label(int(everywhere[place, position]))]
         width = max(thinnest, abs(value) * unit)
         ribbons.append(Ribbon(graph.edge(place), position, value, kind, width))
     if labels is not None and labels.shape == values.shape:  # it says where edges are missed

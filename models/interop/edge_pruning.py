@@ -13,7 +13,12 @@ from torch import nn
 
 from knowncircuits.errors import ModelError
 from knowncircuits.inference import ordinary_tensors
-from knowncircuits.models.interop.hugging_face import Conv1D, gpt2_norm, gpt2_state_dict
+from knowncircuits.models.interop.hugging_face import (
+    Conv1D,
+    gpt2_norm,
+    gpt2_sizes,
+    gpt2_state_dict,
+)
 from knowncircuits.models.interop.lens_out import Subject, parts_of
 from knowncircuits.names import Edge, Node
 
@@ -47,21 +52,8 @@ def to_edge_pruning(kind: type[nn.Module], subject: Subject, **options: Any) -> 
     if c.d_model % c.n_heads or not c.d_mlp:
         got = f"{c.n_heads} heads, d_model {c.d_model} and d_mlp {c.d_mlp}"
         raise ModelError(f"expected heads that divide d_model, and MLPs, got {got}")
-    sizes = GPT2Config(
-        vocab_size=c.d_vocab,
-        n_positions=c.n_ctx,
-        n_embd=c.d_model,
-        n_layer=c.n_layers,
-        n_head=c.n_heads,
-        n_inner=c.d_mlp,
-        activation_function=c.activation,
-        layer_norm_epsilon=c.norm_eps,
-        bos_token_id=0,
-        eos_token_id=0,  # nothing is generated
-        tie_word_embeddings=False,
-    )
     with torch.random.fork_rng(devices=[]), ordinary_tensors():  # the first weights are drawn
-        twin: Any = kind(sizes, **options)
+        twin: Any = kind(GPT2Config(**gpt2_sizes(c)), **options)
     decoder, width = twin.transformer, c.n_heads * c.d_head
     norm = c.norm, c.d_model, c.norm_eps
     for block in decoder.h:

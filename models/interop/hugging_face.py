@@ -129,21 +129,25 @@ class KnownCircuitsConfig(PretrainedConfig):  # type: ignore[misc]
 
 def _configuration(c: TransformerConfig) -> KnownCircuitsConfig:
     return KnownCircuitsConfig(
-        vocab_size=c.d_vocab,
-        n_outputs=c.d_vocab_out,
-        n_positions=c.n_ctx,
-        n_embd=c.d_model,
-        n_layer=c.n_layers,
-        n_head=c.n_heads,
-        head_dim=c.d_head,
-        n_inner=c.d_mlp,
-        activation_function=c.activation,
-        causal=c.causal,
-        norm=c.norm,
-        layer_norm_epsilon=c.norm_eps,
-        bos_token_id=0,
-        eos_token_id=0,  # nothing is generated
+        **gpt2_sizes(c), n_outputs=c.d_vocab_out, head_dim=c.d_head, causal=c.causal, norm=c.norm
     )
+
+
+def gpt2_sizes(c: TransformerConfig) -> dict[str, Any]:
+    """Sizes and choices under the names of GPT-2's configuration, as far as it has them."""
+    return {
+        "vocab_size": c.d_vocab,
+        "n_positions": c.n_ctx,
+        "n_embd": c.d_model,
+        "n_layer": c.n_layers,
+        "n_head": c.n_heads,
+        "n_inner": c.d_mlp,
+        "activation_function": c.activation,
+        "layer_norm_epsilon": c.norm_eps,
+        "bos_token_id": 0,
+        "eos_token_id": 0,  # nothing is generated
+        "tie_word_embeddings": False,
+    }
 
 
 def gpt2_state_dict(model: Transformer) -> dict[str, Tensor]:
